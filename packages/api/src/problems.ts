@@ -1,0 +1,282 @@
+/**
+ * The closed list of everything that can go wrong, in one place. Each code has a page in
+ * `docs/problems/<code>.md`; a test keeps this table, those pages and the OpenAPI file equal.
+ *
+ * `retry` says what a client does next: `never` (the same request fails again), `change`
+ * (fix the request or its circumstances first), `backoff` (the same request may succeed later),
+ * `ask` (the outcome is unknown, a person decides).
+ */
+export const PROBLEM_KINDS = {
+  invalid: { status: 400, type: 'invalid_request_error' },
+  unauthenticated: { status: 401, type: 'authentication_error' },
+  forbidden: { status: 403, type: 'permission_error' },
+  not_found: { status: 404, type: 'not_found_error' },
+  method_not_allowed: { status: 405, type: 'invalid_request_error' },
+  conflict: { status: 409, type: 'conflict_error' },
+  gone: { status: 410, type: 'not_found_error' },
+  too_large: { status: 413, type: 'request_too_large' },
+  unsupported_media: { status: 415, type: 'invalid_request_error' },
+  unprocessable: { status: 422, type: 'invalid_request_error' },
+  exhausted: { status: 429, type: 'rate_limit_error' },
+  internal: { status: 500, type: 'api_error' },
+  upstream: { status: 502, type: 'api_error' },
+  unavailable: { status: 503, type: 'overloaded_error' },
+  timeout: { status: 504, type: 'timeout_error' },
+  storage_full: { status: 507, type: 'api_error' },
+} as const;
+
+export type ProblemKind = keyof typeof PROBLEM_KINDS;
+export type RetryClass = 'never' | 'change' | 'backoff' | 'ask';
+
+interface ProblemDefinition {
+  readonly kind: ProblemKind;
+  readonly retry: RetryClass;
+  /** Constant per code: what happened, in one plain sentence without the particulars. */
+  readonly title: string;
+  /** One imperative sentence: what to do about it. */
+  readonly fix: string;
+}
+
+export const PROBLEMS = {
+  // requests
+  request_invalid: p(
+    'invalid',
+    'change',
+    'The request has a field that is missing, unknown or of the wrong form.',
+    'Correct the fields named in `errors`; /docs shows each field.',
+  ),
+  json_malformed: p('invalid', 'change', 'The request body is not valid JSON.', 'Send a JSON object in UTF-8.'),
+  content_type_unsupported: p(
+    'unsupported_media',
+    'change',
+    'The request body has a content type this route does not read.',
+    'Send `Content-Type: application/json`.',
+  ),
+  message_too_large: p(
+    'too_large',
+    'change',
+    'The request body is larger than this installation accepts.',
+    'Send less, or put the content in a file of the workspace.',
+  ),
+  route_not_found: p('not_found', 'never', 'There is no such route.', 'Look at /docs for the routes there are.'),
+  method_not_allowed: p(
+    'method_not_allowed',
+    'change',
+    'This route exists but not for this method.',
+    'Use one of the methods in the Allow header.',
+  ),
+  cursor_invalid: p('invalid', 'change', 'The page cursor was not made by this listing.', 'Leave `page` out to begin at the first page.'),
+  // who
+  credentials_missing: p(
+    'unauthenticated',
+    'change',
+    'No API key came with the request.',
+    'Send `X-API-Key: <key>` or `Authorization: Bearer <key>`.',
+  ),
+  credentials_invalid: p(
+    'unauthenticated',
+    'change',
+    'The API key is not known here.',
+    'Use the key in DATA_DIR/admin.key, or one made from it.',
+  ),
+  role_insufficient: p('forbidden', 'never', 'The API key may not do this.', 'Use a key with the role that the route names.'),
+  // things
+  agent_not_found: p('not_found', 'never', 'There is no such agent.', 'List the agents at GET /v1/agents.'),
+  agent_version_not_found: p('not_found', 'never', 'The agent has no such version.', 'Leave `version` out to use the newest.'),
+  agent_archived: p('conflict', 'never', 'The agent is archived.', 'Use another agent, or create one.'),
+  agent_version_conflict: p(
+    'conflict',
+    'change',
+    'The agent was changed since the version you named.',
+    'Read the agent again and repeat the update on its newest version.',
+  ),
+  environment_not_found: p('not_found', 'never', 'There is no such environment.', 'List the environments at GET /v1/environments.'),
+  environment_archived: p('conflict', 'never', 'The environment is archived.', 'Use another environment, or create one.'),
+  session_not_found: p('not_found', 'never', 'There is no such session.', 'List the sessions at GET /v1/sessions.'),
+  session_archived: p('conflict', 'never', 'The session is archived and takes no more events.', 'Create a new session.'),
+  session_busy: p(
+    'conflict',
+    'change',
+    'The session is in the middle of a turn.',
+    'Wait until it is idle, or send `user.interrupt` first.',
+  ),
+  event_not_found: p('not_found', 'never', 'There is no such event in this session.', 'List the events at GET /v1/sessions/{id}/events.'),
+  approval_not_pending: p(
+    'conflict',
+    'never',
+    'This tool call does not wait for an answer.',
+    'Answer only the event ids in the last `session.status_idle`.',
+  ),
+  idempotency_mismatch: p(
+    'unprocessable',
+    'never',
+    'This Idempotency-Key was used with another request body.',
+    'Use a new key for a new request.',
+  ),
+  idempotency_in_flight: p(
+    'conflict',
+    'backoff',
+    'The first request with this Idempotency-Key is still running.',
+    'Repeat the request in a moment.',
+  ),
+  // what an agent may be
+  harness_unknown: p(
+    'unprocessable',
+    'change',
+    'This installation has no such harness.',
+    'Use one of the harnesses that the message names.',
+  ),
+  model_unknown: p(
+    'unprocessable',
+    'change',
+    'No configured provider serves this model.',
+    "Name a model with its provider, such as `anthropic/<model>`, or set that provider's key.",
+  ),
+  provider_not_configured: p(
+    'unprocessable',
+    'change',
+    "The model's provider has no key here.",
+    "Set the provider's key in the server's environment and restart it.",
+  ),
+  capability_unsupported: p(
+    'unprocessable',
+    'never',
+    'This installation cannot do what the request asks for.',
+    'Leave the named field out, or use an installation that has it.',
+  ),
+  network_unrestricted_refused: p(
+    'forbidden',
+    'never',
+    'Unrestricted networking is not allowed on this installation.',
+    'Use `limited` with `allowed_hosts`, or ask the operator.',
+  ),
+  // running
+  capacity_exhausted: p('exhausted', 'backoff', 'Too much is waiting already.', 'Send it again after the time in Retry-After.'),
+  runtime_unreachable: p(
+    'unavailable',
+    'backoff',
+    'The container engine does not answer.',
+    'Start the engine (for example `systemctl start docker`) and check that the server may use its socket.',
+  ),
+  image_missing: p(
+    'unprocessable',
+    'change',
+    'The sandbox image does not exist on the engine.',
+    "Build it with `npm run image`, or correct the environment's `image`.",
+  ),
+  image_build_failed: p(
+    'upstream',
+    'change',
+    'The sandbox image could not be built.',
+    'Read the build output above the message and repeat `npm run image`.',
+  ),
+  sandbox_start_failed: p('upstream', 'backoff', 'The sandbox could not be started.', "Look at the message and at the engine's log."),
+  sandbox_start_timeout: p(
+    'timeout',
+    'backoff',
+    'The sandbox was not ready in time.',
+    'Look at which stage the message names; raise the limits of the environment if the host is slow.',
+  ),
+  sandbox_out_of_memory: p(
+    'exhausted',
+    'change',
+    'The sandbox ran out of memory and was stopped.',
+    'Give the environment more `memory`, or the agent a smaller task.',
+  ),
+  sandbox_exited: p(
+    'upstream',
+    'backoff',
+    'The sandbox ended in the middle of the turn.',
+    'Send the message again; what the agent wrote to its workspace is still there.',
+  ),
+  harness_failed: p('upstream', 'backoff', 'The agent program failed.', 'Look at the message; send the message again.'),
+  turn_interrupted: p(
+    'unavailable',
+    'ask',
+    'The server stopped in the middle of this turn and the turn was not run again, since a tool may have run.',
+    'Look at what the agent did last, then tell it to go on.',
+  ),
+  turn_timeout: p(
+    'timeout',
+    'change',
+    'The turn ran longer than allowed and was stopped.',
+    'Ask for less in one turn, or raise TURN_TIMEOUT_SECONDS.',
+  ),
+  // the model
+  model_authentication_failed: p(
+    'upstream',
+    'change',
+    'The model provider refused the key.',
+    "Correct the provider's key in the server's environment and restart it.",
+  ),
+  model_rate_limited: p('exhausted', 'backoff', 'The model provider limits the rate of requests.', 'Send the message again later.'),
+  model_overloaded: p('upstream', 'backoff', 'The model provider is overloaded.', 'Send the message again later.'),
+  model_request_rejected: p(
+    'upstream',
+    'change',
+    'The model provider refused the request.',
+    "Look at the provider's message; the model name may be wrong or the conversation too long.",
+  ),
+  model_api_failed: p('upstream', 'backoff', 'The model provider failed.', 'Send the message again later.'),
+  model_unreachable: p(
+    'upstream',
+    'backoff',
+    'The model provider could not be reached.',
+    'Check the base URL, the network and the proxy of the server.',
+  ),
+  model_stream_cut: p('upstream', 'backoff', "The model provider's answer broke off.", 'Send the message again.'),
+  model_silent: p(
+    'timeout',
+    'backoff',
+    'The model provider sent nothing for too long.',
+    'Send the message again later, or raise MODEL_IDLE_SECONDS.',
+  ),
+  egress_denied: p('forbidden', 'never', 'The sandbox may not reach this address.', "Add the host to the environment's `allowed_hosts`."),
+  // the server itself
+  store_unavailable: p('unavailable', 'backoff', 'The database does not answer.', "Look at the server's log and at the disk."),
+  store_locked: p(
+    'unavailable',
+    'change',
+    'Another Cloister server already owns this database.',
+    'Stop the other server, or give this one its own DATA_DIR.',
+  ),
+  store_filesystem_unsafe: p(
+    'unprocessable',
+    'change',
+    'The database would be on a network filesystem, where SQLite loses data.',
+    'Put DATA_DIR on a local disk, or use CLOISTER_STORE=postgres.',
+  ),
+  store_newer: p(
+    'unprocessable',
+    'change',
+    'The database was written by a newer Cloister.',
+    'Start the newer version, or restore a backup made before the upgrade.',
+  ),
+  disk_full: p('storage_full', 'backoff', 'The disk is full; nothing was accepted.', 'Free space on the disk that holds DATA_DIR.'),
+  draining: p('unavailable', 'backoff', 'The server is stopping and takes no new work.', 'Send it again after the time in Retry-After.'),
+  config_invalid: p(
+    'unprocessable',
+    'change',
+    'The configuration has a value that cannot be used.',
+    'Correct the setting that the message names.',
+  ),
+  lease_lost: p('conflict', 'never', 'Another worker has taken over this turn.', 'Do nothing; the other worker carries on.'),
+  bug: p(
+    'internal',
+    'backoff',
+    'Something went wrong inside Cloister.',
+    "Report it with the request id; the server's log has the details.",
+  ),
+} as const satisfies Record<string, ProblemDefinition>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+export const PROBLEM_CODES = Object.keys(PROBLEMS) as readonly ProblemCode[];
+
+export function isProblemCode(value: unknown): value is ProblemCode {
+  return typeof value === 'string' && Object.hasOwn(PROBLEMS, value);
+}
+
+function p(kind: ProblemKind, retry: RetryClass, title: string, fix: string): ProblemDefinition {
+  return { kind, retry, title, fix };
+}

@@ -1,0 +1,28 @@
+import { randomBytes, randomUUIDv7 } from 'node:crypto';
+
+/** Prefixes of every id we make; the rest is a UUIDv7, so ids sort by time of creation. */
+export const ID_PREFIXES = {
+  agent: 'agt',
+  environment: 'env',
+  session: 'ses',
+  event: 'evt',
+  turn: 'trn',
+  sandbox: 'sbx',
+  incarnation: 'inc',
+  apiKey: 'key',
+  request: 'req',
+  tenant: 'tnt',
+  node: 'nod',
+  installation: 'ins',
+} as const;
+
+export type IdKind = keyof typeof ID_PREFIXES;
+
+export function newId(kind: IdKind): string {
+  return `${ID_PREFIXES[kind]}_${randomUUIDv7().replaceAll('-', '')}`;
+}
+
+/** An API key: 256 random bits behind a prefix that secret scanners can look for. */
+export function newApiKey(): string {
+  return `clst_${randomBytes(32).toString('base64url')}`;
+}

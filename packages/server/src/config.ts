@@ -1,0 +1,177 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { PlatformError } from './base/errors.ts';
+import type { Provider } from './core/model.ts';
+
+/** How the gateway reaches one model provider. The header's value is the secret. */
+export interface ProviderConfig {
+  /** Without the version path: the gateway appends what the client asked for. */
+  readonly baseUrl: string;
+  /** Undefined for a provider that needs no key, such as a local server. */
+  readonly auth: { readonly header: string; readonly value: string } | undefined;
+}
+
+export const RUNTIME_CHOICES = ['auto', 'docker', 'fake'] as const;
+export const STORE_CHOICES = ['sqlite', 'memory'] as const;
+
+export interface Config {
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly adminKey: string | undefined;
+  readonly store: (typeof STORE_CHOICES)[number];
+  readonly runtime: (typeof RUNTIME_CHOICES)[number];
+  /** Engine endpoint, `unix:///path` or `tcp://host:port`; undefined looks in the usual places. */
+  readonly dockerHost: string | undefined;
+  readonly sandboxImage: string | undefined;
+  readonly defaultHarness: string | undefined;
+  readonly defaultModel: string | undefined;
+  readonly providers: ReadonlyMap<Provider, ProviderConfig>;
+  readonly allowUnrestrictedNetwork: boolean;
+  readonly maxConcurrentSandboxes: number;
+  readonly sandboxIdleMs: number;
+  readonly sandboxStartTimeoutMs: number;
+  readonly turnTimeoutMs: number;
+  readonly modelIdleMs: number;
+  readonly maxBodyBytes: number;
+  readonly maxQueuedPerSession: number;
+  readonly drainMs: number;
+  readonly log: { readonly level: string; readonly format: 'human' | 'json'; readonly file: string | undefined };
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads the whole configuration once. Throws `config_invalid` naming the setting. */
+export function loadConfig(env: Environment = process.env): Config {
+  return Object.freeze({
+    host: text(env, 'HOST') ?? '127.0.0.1',
+    port: integer(env, 'PORT', 3000, { min: 0, max: 65_535 }),
+    dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data'),
+    adminKey: secret(env, 'CLOISTER_ADMIN_KEY'),
+    store: choice(env, 'CLOISTER_STORE', STORE_CHOICES, 'sqlite'),
+    runtime: choice(env, 'CLOISTER_RUNTIME', RUNTIME_CHOICES, 'auto'),
+    dockerHost: text(env, 'DOCKER_HOST'),
+    sandboxImage: text(env, 'CLOISTER_SANDBOX_IMAGE'),
+    defaultHarness: text(env, 'CLOISTER_HARNESS'),
+    defaultModel: text(env, 'CLOISTER_MODEL') ?? text(env, 'ANTHROPIC_MODEL'),
+    providers: providers(env),
+    allowUnrestrictedNetwork: flag(env, 'CLOISTER_ALLOW_UNRESTRICTED_NETWORK'),
+    maxConcurrentSandboxes: integer(env, 'MAX_CONCURRENT_SANDBOXES', 5, { min: 1, max: 1000 }),
+    sandboxIdleMs: integer(env, 'SANDBOX_IDLE_SECONDS', 1800, { min: 1, max: 31_536_000 }) * 1000,
+    sandboxStartTimeoutMs: integer(env, 'SANDBOX_START_TIMEOUT_SECONDS', 60, { min: 1, max: 3600 }) * 1000,
+    turnTimeoutMs: integer(env, 'TURN_TIMEOUT_SECONDS', 3600, { min: 1, max: 604_800 }) * 1000,
+    modelIdleMs: integer(env, 'MODEL_IDLE_SECONDS', 120, { min: 1, max: 3600 }) * 1000,
+    maxBodyBytes: integer(env, 'MAX_BODY_BYTES', 1_048_576, { min: 1024, max: 67_108_864 }),
+    maxQueuedPerSession: integer(env, 'MAX_QUEUED_PER_SESSION', 1000, { min: 1, max: 1_000_000 }),
+    drainMs: integer(env, 'DRAIN_SECONDS', 25, { min: 0, max: 3600 }) * 1000,
+    log: {
+      level: choice(env, 'LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
+      format: choice(env, 'LOG_FORMAT', ['human', 'json'], process.stderr.isTTY ? 'human' : 'json'),
+      file: text(env, 'LOG_FILE'),
+    },
+  });
+}
+
+/** Where the command line looks for a running server and its key. */
+export function loadClientConfig(env: Environment = process.env): {
+  readonly url: string;
+  readonly key: string | undefined;
+  readonly keyFile: string;
+} {
+  const host = text(env, 'HOST') ?? '127.0.0.1';
+  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return {
+    url: text(env, 'CLOISTER_URL') ?? `http://${reachable}:${integer(env, 'PORT', 3000, { min: 1, max: 65_535 })}`,
+    key: secret(env, 'CLOISTER_API_KEY') ?? secret(env, 'CLOISTER_ADMIN_KEY'),
+    keyFile: path.join(path.resolve(text(env, 'DATA_DIR') ?? './data'), 'admin.key'),
+  };
+}
+
+function providers(env: Environment): ReadonlyMap<Provider, ProviderConfig> {
+  const found = new Map<Provider, ProviderConfig>();
+  const anthropicUrl = url(env, 'ANTHROPIC_BASE_URL') ?? 'https://api.anthropic.com';
+  const apiKey = secret(env, 'ANTHROPIC_API_KEY');
+  const bearer = secret(env, 'ANTHROPIC_AUTH_TOKEN') ?? secret(env, 'CLAUDE_CODE_OAUTH_TOKEN');
+  if (apiKey !== undefined) found.set('anthropic', { baseUrl: anthropicUrl, auth: { header: 'x-api-key', value: apiKey } });
+  else if (bearer !== undefined)
+    found.set('anthropic', { baseUrl: anthropicUrl, auth: { header: 'authorization', value: `Bearer ${bearer}` } });
+  const openaiKey = secret(env, 'OPENAI_API_KEY');
+  const openaiUrl = url(env, 'OPENAI_BASE_URL');
+  if (openaiUrl !== undefined)
+    found.set('openai-compatible', {
+      baseUrl: openaiUrl,
+      auth: openaiKey === undefined ? undefined : { header: 'authorization', value: `Bearer ${openaiKey}` },
+    });
+  else if (openaiKey !== undefined) found.set('openai', bearerProvider('https://api.openai.com/v1', openaiKey));
+  const geminiKey = secret(env, 'GEMINI_API_KEY');
+  if (geminiKey !== undefined)
+    found.set('google', {
+      baseUrl: url(env, 'GEMINI_BASE_URL') ?? 'https://generativelanguage.googleapis.com/v1beta',
+      auth: { header: 'x-goog-api-key', value: geminiKey },
+    });
+  const deepseekKey = secret(env, 'DEEPSEEK_API_KEY');
+  if (deepseekKey !== undefined)
+    found.set('deepseek', bearerProvider(url(env, 'DEEPSEEK_BASE_URL') ?? 'https://api.deepseek.com', deepseekKey));
+  const xaiKey = secret(env, 'XAI_API_KEY');
+  if (xaiKey !== undefined) found.set('xai', bearerProvider(url(env, 'XAI_BASE_URL') ?? 'https://api.x.ai/v1', xaiKey));
+  return found;
+}
+
+function bearerProvider(baseUrl: string, key: string): ProviderConfig {
+  return { baseUrl, auth: { header: 'authorization', value: `Bearer ${key}` } };
+}
+
+/** An empty value counts as not set, so that a line `NAME=` in a file switches nothing on. */
+function text(env: Environment, name: string): string | undefined {
+  const value = env[name]?.trim();
+  return value === '' ? undefined : value;
+}
+
+/** A secret from `NAME`, or from the file that `NAME_FILE` names. */
+function secret(env: Environment, name: string): string | undefined {
+  const direct = text(env, name);
+  const file = text(env, `${name}_FILE`);
+  if (direct !== undefined || file === undefined) return direct;
+  try {
+    const value = readFileSync(file, 'utf8').trim();
+    return value === '' ? undefined : value;
+  } catch (cause) {
+    throw invalid(`${name}_FILE`, `the file ${file} cannot be read`, cause);
+  }
+}
+
+function integer(env: Environment, name: string, fallback: number, range: { min: number; max: number }): number {
+  const value = text(env, name);
+  if (value === undefined) return fallback;
+  const number = Number(value);
+  if (Number.isInteger(number) && number >= range.min && number <= range.max) return number;
+  throw invalid(name, `"${value}" is not a whole number from ${range.min} to ${range.max}`);
+}
+
+function flag(env: Environment, name: string): boolean {
+  const value = text(env, name)?.toLowerCase();
+  if (value === undefined || value === 'false' || value === '0' || value === 'no') return false;
+  if (value === 'true' || value === '1' || value === 'yes') return true;
+  throw invalid(name, `"${value}" is neither true nor false`);
+}
+
+function choice<const T extends string>(env: Environment, name: string, allowed: readonly T[], fallback: NoInfer<T>): T {
+  const value = text(env, name);
+  if (value === undefined) return fallback;
+  const found = allowed.find((one) => one === value);
+  if (found !== undefined) return found;
+  throw invalid(name, `"${value}" is none of ${allowed.join(', ')}`);
+}
+
+function url(env: Environment, name: string): string | undefined {
+  const value = text(env, name);
+  if (value === undefined) return undefined;
+  const parsed = URL.parse(value);
+  if (parsed === null || (parsed.protocol !== 'http:' && parsed.protocol !== 'https:'))
+    throw invalid(name, `"${value}" is not an http or https URL`);
+  return value.replace(/\/+$/, '');
+}
+
+function invalid(name: string, why: string, cause?: unknown): PlatformError {
+  return new PlatformError('config_invalid', { detail: `${name}: ${why}.`, fields: [{ pointer: name, message: why }], cause });
+}

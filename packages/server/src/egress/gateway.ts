@@ -1,0 +1,65 @@
+import type { Usage } from '../store/store.ts';
+import type { ProblemCode } from '@cloister/api';
+
+/**
+ * The egress seam: the only way out of a sandbox. One directory per sandbox holds one unix socket,
+ * and the socket is the identity; nothing inside the sandbox says who it is. See docs/security.md.
+ *
+ * On the socket the gateway speaks HTTP/1.1:
+ * - `/{provider}/…` goes to that model provider with our credentials (`/anthropic/v1/messages` …);
+ * - `CONNECT host:port` opens a tunnel to a host the policy allows;
+ * - everything else is refused.
+ */
+export interface EgressGateway {
+  /** Makes `<directory>/gateway.sock` (mode 0666) and serves it. A stale socket file is replaced. */
+  open(binding: GatewayBinding): Promise<GatewayConnection>;
+  /** Closes all sockets and aborts what is under way. */
+  close(): Promise<void>;
+}
+
+export const GATEWAY_SOCKET_NAME = 'gateway.sock';
+
+export interface GatewayBinding {
+  readonly sandboxId: string;
+  readonly tenantId: string;
+  readonly sessionId: string;
+  readonly directory: string;
+  readonly network: NetworkPolicy;
+  readonly observer: ModelCallObserver;
+}
+
+/** Which hosts CONNECT may reach; an empty list is none. `*.example.org` covers subdomains only. */
+export interface NetworkPolicy {
+  readonly allowedHosts: readonly string[];
+}
+
+export interface GatewayConnection {
+  /** Aborts the model calls under way, for an interrupt: upstream stops at once. */
+  abortModelCalls(): void;
+  /** Closes the socket, removes its file, aborts what is under way. */
+  close(): Promise<void>;
+}
+
+/** Told of every model call, in order; must not block. */
+export interface ModelCallObserver {
+  onStart(call: { readonly callId: string; readonly provider: string; readonly model: string | null }): void;
+  /** Once per started call, whatever happened to it. */
+  onEnd(call: ModelCallEnd): void;
+}
+
+export interface ModelCallEnd {
+  readonly callId: string;
+  readonly provider: string;
+  readonly model: string | null;
+  readonly usage: Usage;
+  /** Undefined when the call succeeded. `aborted` when the sandbox itself hung up. */
+  readonly failure: ModelFailure | 'aborted' | undefined;
+}
+
+export interface ModelFailure {
+  readonly code: ProblemCode;
+  /** In plain words, with the provider's own short message when it gave one; no secrets. */
+  readonly message: string;
+  readonly status: number | null;
+  readonly retryAfterMs: number | null;
+}

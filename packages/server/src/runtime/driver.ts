@@ -1,0 +1,143 @@
+import type { Readable, Writable } from 'node:stream';
+
+/**
+ * The runtime seam: how a sandbox is made, watched and removed. A driver knows nothing of sessions,
+ * turns or agents. Every object it makes carries the owner's labels before it can run; `list` sees
+ * also what a crashed process made; a `SandboxRef` from before a restart still works.
+ *
+ * All methods throw `runtime_unreachable` when the engine does not answer, and stop early with the
+ * signal's reason when aborted; an abort leaks nothing.
+ */
+export interface RuntimeDriver {
+  readonly name: string;
+  readonly capabilities: RuntimeCapabilities;
+  /** Asks the engine whether it can be used. Never throws. */
+  probe(options?: CallOptions): Promise<RuntimeProbe>;
+  /** True when the image can be started without fetching anything. */
+  hasImage(image: string, options?: CallOptions): Promise<boolean>;
+  /**
+   * Makes the sandbox, not yet running. Idempotent by (sandbox id, spec): the same again answers the
+   * same ref, another spec under the same incarnation throws. Throws `image_missing`; a failure leaves nothing.
+   */
+  create(spec: SandboxSpec, options?: CallOptions): Promise<SandboxRef>;
+  /**
+   * Attaches, then starts, so that not one byte is missed. Throws `sandbox_start_failed` (nothing of the
+   * sandbox is then left). Ending `stdin` is the sandboxed program's sign to leave.
+   */
+  start(ref: SandboxRef, options?: CallOptions): Promise<SandboxIo>;
+  /** Asks it to end, kills it after `graceMs`. Stopping the stopped or the missing succeeds. */
+  stop(ref: SandboxRef, options: { readonly graceMs: number } & CallOptions): Promise<void>;
+  /** Kills and removes. Removing the missing succeeds. */
+  remove(ref: SandboxRef, options?: CallOptions): Promise<void>;
+  /** What is there now; undefined when nothing is. */
+  inspect(ref: SandboxRef, options?: CallOptions): Promise<SandboxObservation | undefined>;
+  /** All objects with this installation's label, running or not; never anybody else's. */
+  list(owner: { readonly installation: string }, options?: CallOptions): Promise<readonly SandboxObservation[]>;
+  /** Runs a command in a running sandbox as its user. A command that cannot be found exits 126 or 127. */
+  exec(ref: SandboxRef, command: ExecCommand, options?: CallOptions): Promise<SandboxProcess>;
+  /** The last lines of stdout and stderr that the engine kept; empty when it keeps none. */
+  logs(ref: SandboxRef, options?: { readonly tailLines?: number } & CallOptions): Promise<string>;
+  /** Calls `onExit` for every sandbox of the installation that ends, until the signal is aborted. Reconnects by itself. */
+  watch(
+    owner: { readonly installation: string },
+    onExit: (exit: { readonly ref: SandboxRef; readonly report: ExitReport }) => void,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void>;
+  /** Lets go of connections. Sandboxes go on. */
+  close(): Promise<void>;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What an engine can do beyond the required; the caller asks these, never the driver's name. */
+export interface RuntimeCapabilities {
+  /** Sandboxes are separated by the kernel or better. False only for the fake: agents' commands must not run there. */
+  readonly isIsolated: boolean;
+  /** Memory, CPU and process limits bite. When false the status says so. */
+  readonly supportsLimits: boolean;
+  /** Sandboxes are made from OCI images. When false `hasImage` is always true. */
+  readonly usesImages: boolean;
+}
+
+export type RuntimeProbe =
+  | { readonly ok: true; readonly version: string; readonly detail: string }
+  | { readonly ok: false; readonly detail: string; readonly fix: string };
+
+export interface SandboxLabels {
+  readonly installation: string;
+  readonly tenant: string;
+  readonly agent: string;
+  readonly session: string;
+  readonly sandbox: string;
+  readonly incarnation: string;
+}
+
+export interface SandboxSpec {
+  readonly labels: SandboxLabels;
+  readonly image: string;
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  /** Ids of the user inside; never 0. */
+  readonly uid: number;
+  readonly gid: number;
+  readonly memoryBytes: number;
+  /** CPUs, for example 0.5. */
+  readonly cpus: number;
+  readonly pids: number;
+  readonly mounts: readonly SandboxMount[];
+  /** Size of the writable, in-memory /tmp. Counts as the sandbox's memory. */
+  readonly tmpBytes: number;
+}
+
+export interface SandboxMount {
+  readonly hostPath: string;
+  readonly path: string;
+  readonly isReadOnly: boolean;
+}
+
+/** Names one incarnation; plain data, so it survives a restart. */
+export interface SandboxRef {
+  readonly sandbox: string;
+  readonly incarnation: string;
+  /** The engine's own name of it; only the driver reads it. */
+  readonly handle: string;
+}
+
+export interface SandboxIo {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Resolves when the main process has ended; never rejects. */
+  readonly exited: Promise<ExitReport>;
+}
+
+export interface ExitReport {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  /** The kernel killed something inside for memory: the engine's event, its flag, or 137 under a limit. */
+  readonly isOutOfMemory: boolean;
+}
+
+export interface SandboxObservation {
+  readonly ref: SandboxRef;
+  readonly labels: SandboxLabels;
+  readonly state: 'created' | 'running' | 'paused' | 'exited';
+  readonly createdAt: number;
+  readonly exit: ExitReport | null;
+}
+
+export interface ExecCommand {
+  readonly argv: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
+export interface SandboxProcess {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly exited: Promise<{ readonly exitCode: number }>;
+}
