@@ -1,0 +1,1 @@
+export { type FakeModel, type FakeModelOptions, type RecordedRequest, startFakeModel } from './server.ts';
