@@ -1,0 +1,67 @@
+// Builds what runs without the repository: one file for the server and its command line, the programs
+// of the sandbox, the dashboard. Development needs none of it; Node runs the sources.
+import { cp, mkdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { type BuildOptions, build } from 'esbuild';
+import { buildRunner } from '../packages/agent-runner/build.ts';
+
+const root = path.resolve(import.meta.dirname, '..');
+const packages = path.join(root, 'packages');
+const serverDist = path.join(packages, 'server', 'dist');
+const dashboardDist = path.join(packages, 'dashboard', 'dist');
+const assets = path.join(serverDist, 'assets');
+
+/** CommonJS dependencies inside the bundle call `require`; a short name would clash with minified code. */
+const REQUIRE_BANNER =
+  "import { createRequire as __nodeCreateRequire } from 'node:module'; const require = __nodeCreateRequire(import.meta.url);";
+
+const COMMON: BuildOptions = { bundle: true, format: 'esm', logLevel: 'warning', legalComments: 'none', sourcemap: 'linked' };
+
+async function buildServer(): Promise<void> {
+  await build({
+    ...COMMON,
+    entryPoints: [path.join(packages, 'server', 'src', 'cli', 'main.ts')],
+    outfile: path.join(serverDist, 'cloister.mjs'),
+    platform: 'node',
+    target: 'node24',
+    banner: { js: REQUIRE_BANNER },
+  });
+}
+
+async function buildDashboard(): Promise<void> {
+  const source = path.join(packages, 'dashboard', 'src');
+  await build({
+    ...COMMON,
+    entryPoints: { app: path.join(source, 'main.ts'), style: path.join(source, 'style.css') },
+    outdir: dashboardDist,
+    platform: 'browser',
+    target: 'es2023',
+    minify: true,
+  });
+  await cp(path.join(source, 'index.html'), path.join(dashboardDist, 'index.html'));
+}
+
+/** Puts beside the bundle the files that the server reads at run time; `assets.ts` knows both places. */
+async function collectAssets(): Promise<void> {
+  const runner = path.join(packages, 'agent-runner');
+  await Promise.all([
+    cp(path.join(packages, 'server', 'vendor', 'rapidoc'), path.join(assets, 'docs'), { recursive: true }),
+    cp(dashboardDist, path.join(assets, 'dashboard'), { recursive: true }),
+    cp(path.join(runner, 'image'), path.join(assets, 'sandbox-image'), { recursive: true }),
+    cp(path.join(runner, 'dist'), path.join(assets, 'sandbox-image', 'runner'), { recursive: true }),
+  ]);
+}
+
+const { values: options } = parseArgs({ options: { quiet: { type: 'boolean', default: false } } });
+const started = performance.now();
+// Nothing is removed first: a server that runs from these files keeps finding its assets.
+await mkdir(assets, { recursive: true });
+await Promise.all([buildServer(), buildDashboard(), buildRunner()]);
+await collectAssets();
+if (!options.quiet) {
+  const bytes = (await stat(path.join(serverDist, 'cloister.mjs'))).size;
+  console.log(
+    `Built in ${Math.round(performance.now() - started)} ms: ${path.relative(root, serverDist)} (server ${Math.round(bytes / 1024)} KiB)`,
+  );
+}
