@@ -232,6 +232,12 @@ export const PROBLEMS = {
     'Send the message again later, or raise MODEL_IDLE_SECONDS.',
   ),
   egress_denied: p('forbidden', 'never', 'The sandbox may not reach this address.', "Add the host to the environment's `allowed_hosts`."),
+  egress_unreachable: p(
+    'upstream',
+    'backoff',
+    'The gateway could not reach this host.',
+    'Check the name of the host and the network of the server.',
+  ),
   // the server itself
   store_unavailable: p('unavailable', 'backoff', 'The database does not answer.', "Look at the server's log and at the disk."),
   store_locked: p(

@@ -1,5 +1,5 @@
-import type { Usage } from '../store/store.ts';
 import type { ProblemCode } from '@cloister/api';
+import type { Usage } from '../store/store.ts';
 
 /**
  * The egress seam: the only way out of a sandbox. One directory per sandbox holds one unix socket,
@@ -28,9 +28,14 @@ export interface GatewayBinding {
   readonly observer: ModelCallObserver;
 }
 
-/** Which hosts CONNECT may reach; an empty list is none. `*.example.org` covers subdomains only. */
+/**
+ * Which hosts CONNECT may reach; an empty list is none. An entry is `host` (ports 80 and 443) or
+ * `host:port`; `*.example.org` covers subdomains only.
+ */
 export interface NetworkPolicy {
   readonly allowedHosts: readonly string[];
+  /** Every host and port of the public internet; the denied addresses stay denied. */
+  readonly isUnrestricted?: boolean | undefined;
 }
 
 export interface GatewayConnection {

@@ -1,0 +1,212 @@
+import { lstat, mkdir, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import path from 'node:path';
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../base/clock.ts';
+import { PlatformError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { ProviderConfig } from '../config.ts';
+import type { Provider } from '../core/model.ts';
+import { createCallTracker, NO_USAGE, untracked } from './call-tracker.ts';
+import { answerDemo } from './demo-route.ts';
+import type { Dialer } from './dial.ts';
+import { GATEWAY_SOCKET_NAME, type GatewayBinding } from './gateway.ts';
+import { createHostPolicy } from './host-policy.ts';
+import type { GatewayLimits } from './limits.ts';
+import { ModelCall, type UpstreamAgents } from './model-call.ts';
+import { refuseTunnel, sendProblem } from './problem-response.ts';
+import { type ModelRoute, matchRoute, SETTING_BY_PROVIDER } from './routes.ts';
+import { forwardPlain, openTunnel, type TunnelOptions } from './tunnel.ts';
+import { sendWireError } from './wire-response.ts';
+
+export interface SocketServerDeps {
+  readonly providers: ReadonlyMap<Provider, ProviderConfig>;
+  readonly modelIdleMs: number;
+  readonly limits: GatewayLimits;
+  readonly agents: UpstreamAgents;
+  readonly dialer: Dialer;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface SocketServer {
+  readonly path: string;
+  abortModelCalls(): void;
+  close(): Promise<void>;
+}
+
+interface Sandbox {
+  readonly deps: SocketServerDeps;
+  readonly binding: GatewayBinding;
+  readonly log: Logger;
+  readonly calls: Set<{ abort(): void }>;
+  readonly tunnels: Set<Duplex | ServerResponse>;
+  readonly tunnelOptions: TunnelOptions;
+}
+
+/** What the kernel's address of a unix socket holds, without its closing zero. */
+const MAX_PATH_BYTES = 107;
+
+/** Where a binding's socket lies. Throws `config_invalid` when the kernel could not hold the path. */
+export function socketPathOf(binding: GatewayBinding): string {
+  const socketPath = path.join(binding.directory, GATEWAY_SOCKET_NAME);
+  const bytes = Buffer.byteLength(socketPath);
+  if (bytes <= MAX_PATH_BYTES) return socketPath;
+  const detail = `The path of the gateway's socket has ${bytes} bytes, ${MAX_PATH_BYTES} are possible: choose a shorter DATA_DIR. (${socketPath})`;
+  throw new PlatformError('config_invalid', {
+    detail,
+    fields: [{ pointer: 'DATA_DIR', message: 'the path is too long for a unix socket' }],
+  });
+}
+
+/** Serves one sandbox on its socket until closed. */
+export async function openSocketServer(deps: SocketServerDeps, binding: GatewayBinding): Promise<SocketServer> {
+  const socketPath = socketPathOf(binding);
+  const closing = new AbortController();
+  const log = deps.log.child({ sandboxId: binding.sandboxId, sessionId: binding.sessionId });
+  const { idleMs } = deps.limits.tunnel;
+  const isAllowed = createHostPolicy(binding.network);
+  const tunnelOptions = { isAllowed, dialer: deps.dialer, log, idleMs, signal: closing.signal };
+  const sandbox: Sandbox = { deps, binding, log, calls: new Set(), tunnels: new Set(), tunnelOptions };
+  const server = createServer({ ...deps.limits.server, highWaterMark: 64 * 1024 }, (request, response) =>
+    onRequest(sandbox, request, response),
+  );
+  server.maxConnections = deps.limits.maxConnections;
+  server.on('connect', (request, socket, head) => onConnect(sandbox, request, socket, head));
+  await removeStale(socketPath);
+  await listen(server, socketPath);
+  return {
+    path: socketPath,
+    abortModelCalls: () => abortAll(sandbox),
+    async close() {
+      closing.abort();
+      abortAll(sandbox);
+      for (const tunnel of sandbox.tunnels) tunnel.destroy();
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      });
+      await rm(socketPath, { force: true });
+    },
+  };
+}
+
+function abortAll(sandbox: Sandbox): void {
+  for (const call of sandbox.calls) call.abort();
+}
+
+/** A server that was killed leaves its socket file behind; nothing else is removed. */
+async function removeStale(socketPath: string): Promise<void> {
+  await mkdir(path.dirname(socketPath), { recursive: true });
+  const found = await lstat(socketPath).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (found === undefined) return;
+  if (!found.isSocket())
+    throw new PlatformError('config_invalid', { detail: `${socketPath} is in the way of the gateway's socket; remove it.` });
+  await rm(socketPath);
+}
+
+async function listen(server: Server, socketPath: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    // Mode 0666: the sandbox runs under another user; who sees the directory decides who may connect.
+    server.listen({ path: socketPath, readableAll: true, writableAll: true }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function onRequest(sandbox: Sandbox, request: IncomingMessage, response: ServerResponse): void {
+  // A reset by the sandbox also closes the response, and that is where it is handled.
+  request.on('error', () => undefined);
+  response.on('error', () => undefined);
+  const { method = 'GET', url = '/' } = request;
+  if (/^https?:\/\//i.test(url)) return void onPlainForward(sandbox, request, response);
+  const match = matchRoute(method, url.split('?', 1)[0] ?? '/');
+  if (match.type === 'hello') return void response.writeHead(200, { 'content-length': 0 }).end();
+  if (match.type === 'route') return void onModelRoute(sandbox, match.route, request, response);
+  sandbox.log.info({ method, path: url.slice(0, 200) }, 'egress refused: no such route');
+  request.resume();
+  if (match.type === 'none') return void sendProblem(response, 'route_not_found', 'The gateway serves /{provider}/… and CONNECT only.');
+  const message = `The gateway does not pass ${method} ${(url.split('?', 1)[0] ?? '').slice(0, 200)} on to ${match.provider}.`;
+  sendWireError(response, match.wire, { code: 'route_not_found', status: 404, message });
+}
+
+function onModelRoute(sandbox: Sandbox, route: ModelRoute, request: IncomingMessage, response: ServerResponse): void {
+  const { deps, binding, log, calls } = sandbox;
+  const isFull = calls.size >= deps.limits.maxModelCalls;
+  const tracker = route.isGeneration && !isFull ? createCallTracker(binding.observer, route.provider, log) : untracked;
+  if (isFull) {
+    const message = `This sandbox already has ${calls.size} model requests under way.`;
+    request.resume();
+    return void sendWireError(response, route.wire, { code: 'capacity_exhausted', status: 429, message }, { 'retry-after': '1' });
+  }
+  if (route.provider === 'demo') return void onDemo(sandbox, { route, request, response, tracker });
+  const config = deps.providers.get(route.provider);
+  if (config === undefined) {
+    const message = `The provider ${route.provider} has no key on this installation: set ${SETTING_BY_PROVIDER[route.provider]} in the server's environment and restart it.`;
+    tracker.begin(route.model);
+    tracker.end(NO_USAGE, { code: 'provider_not_configured', message, status: 400, retryAfterMs: null }, route.model);
+    request.resume();
+    const error = { code: 'provider_not_configured', status: 400, message } as const;
+    return void sendWireError(response, route.wire, error, { 'x-should-retry': 'false' });
+  }
+  const { clock, modelIdleMs, agents, limits } = deps;
+  const { connectTimeoutMs, maxBodyBytes } = limits;
+  const onDone = () => calls.delete(call);
+  const options = { route, config, request, response, tracker, agents, clock, log, modelIdleMs, connectTimeoutMs, maxBodyBytes, onDone };
+  const call = new ModelCall(options);
+  calls.add(call);
+  call.start();
+}
+
+interface DemoRequest {
+  readonly route: ModelRoute;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly tracker: ReturnType<typeof createCallTracker>;
+}
+
+function onDemo(sandbox: Sandbox, { route, request, response, tracker }: DemoRequest): void {
+  const { deps, calls, log } = sandbox;
+  const abort = new AbortController();
+  const call = { abort: () => void response.destroy() };
+  calls.add(call);
+  response.once('close', () => {
+    calls.delete(call);
+    tracker.end(NO_USAGE, 'aborted', 'demo');
+    abort.abort();
+  });
+  answerDemo({ route, request, response, tracker, clock: deps.clock, maxBodyBytes: deps.limits.maxBodyBytes }, abort.signal).catch(
+    (error: unknown) => {
+      if (abort.signal.aborted || response.destroyed) return;
+      log.error({ err: error }, 'the demo model failed');
+      response.destroy();
+    },
+  );
+}
+
+function onPlainForward(sandbox: Sandbox, request: IncomingMessage, response: ServerResponse): void {
+  if (sandbox.tunnels.size >= sandbox.deps.limits.tunnel.max) return void sendProblem(response, 'capacity_exhausted', TOO_MANY);
+  sandbox.tunnels.add(response);
+  response.once('close', () => sandbox.tunnels.delete(response));
+  forwardPlain(sandbox.tunnelOptions, request, response).catch((error: unknown) => {
+    sandbox.log.error({ err: error }, 'a plain request through the gateway failed');
+    response.destroy();
+  });
+}
+
+function onConnect(sandbox: Sandbox, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  if (sandbox.tunnels.size >= sandbox.deps.limits.tunnel.max) return void refuseTunnel(socket, 'capacity_exhausted', TOO_MANY);
+  sandbox.tunnels.add(socket);
+  socket.once('close', () => sandbox.tunnels.delete(socket));
+  openTunnel(sandbox.tunnelOptions, request, socket, head).catch((error: unknown) => {
+    sandbox.log.error({ err: error }, 'a tunnel through the gateway failed');
+    socket.destroy();
+  });
+}
+
+const TOO_MANY = 'This sandbox has too many connections to other hosts open.';
