@@ -3,24 +3,26 @@
 import { cp, mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { type BuildOptions, build } from 'esbuild';
+import { build } from 'esbuild';
 import { buildRunner } from '../packages/agent-runner/build.ts';
+import { buildDashboard, DASHBOARD_DIST } from '../packages/dashboard/build.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
 const packages = path.join(root, 'packages');
 const serverDist = path.join(packages, 'server', 'dist');
-const dashboardDist = path.join(packages, 'dashboard', 'dist');
 const assets = path.join(serverDist, 'assets');
 
 /** CommonJS dependencies inside the bundle call `require`; a short name would clash with minified code. */
 const REQUIRE_BANNER =
   "import { createRequire as __nodeCreateRequire } from 'node:module'; const require = __nodeCreateRequire(import.meta.url);";
 
-const COMMON: BuildOptions = { bundle: true, format: 'esm', logLevel: 'warning', legalComments: 'none', sourcemap: 'linked' };
-
 async function buildServer(): Promise<void> {
   await build({
-    ...COMMON,
+    bundle: true,
+    format: 'esm',
+    logLevel: 'warning',
+    legalComments: 'none',
+    sourcemap: 'linked',
     entryPoints: [path.join(packages, 'server', 'src', 'cli', 'main.ts')],
     outfile: path.join(serverDist, 'cloister.mjs'),
     platform: 'node',
@@ -29,25 +31,12 @@ async function buildServer(): Promise<void> {
   });
 }
 
-async function buildDashboard(): Promise<void> {
-  const source = path.join(packages, 'dashboard', 'src');
-  await build({
-    ...COMMON,
-    entryPoints: { app: path.join(source, 'main.ts'), style: path.join(source, 'style.css') },
-    outdir: dashboardDist,
-    platform: 'browser',
-    target: 'es2023',
-    minify: true,
-  });
-  await cp(path.join(source, 'index.html'), path.join(dashboardDist, 'index.html'));
-}
-
 /** Puts beside the bundle the files that the server reads at run time; `assets.ts` knows both places. */
 async function collectAssets(): Promise<void> {
   const runner = path.join(packages, 'agent-runner');
   await Promise.all([
     cp(path.join(packages, 'server', 'vendor', 'rapidoc'), path.join(assets, 'docs'), { recursive: true }),
-    cp(dashboardDist, path.join(assets, 'dashboard'), { recursive: true }),
+    cp(DASHBOARD_DIST, path.join(assets, 'dashboard'), { recursive: true }),
     cp(path.join(runner, 'image'), path.join(assets, 'sandbox-image'), { recursive: true }),
     cp(path.join(runner, 'dist'), path.join(assets, 'sandbox-image', 'runner'), { recursive: true }),
   ]);

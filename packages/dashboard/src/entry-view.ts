@@ -2,7 +2,8 @@ import { el } from './dom.ts';
 import { renderMarkdown } from './markdown-view.ts';
 import type { Entry, Failure, ToolEntry } from './transcript.ts';
 
-export type Decide = (toolUseId: string, result: 'allow' | 'deny') => void;
+/** Sends the user's answer; rejects when it did not arrive, and then the buttons work again. */
+export type Decide = (toolUseId: string, result: 'allow' | 'deny') => Promise<void>;
 
 export function renderEntry(entry: Entry, decide: Decide): HTMLElement {
   switch (entry.type) {
@@ -71,8 +72,11 @@ function renderPermission(tool: ToolEntry, decide: Decide): HTMLElement {
   ];
   buttons.forEach((button, index) => {
     button.addEventListener('click', () => {
-      for (const one of buttons) one.disabled = true;
-      decide(tool.id, index === 0 ? 'allow' : 'deny');
+      const setDisabled = (isDisabled: boolean) => {
+        for (const one of buttons) one.disabled = isDisabled;
+      };
+      setDisabled(true);
+      decide(tool.id, index === 0 ? 'allow' : 'deny').catch(() => setDisabled(false));
     });
   });
   return el(
@@ -96,5 +100,11 @@ function fullInput(input: Readonly<Record<string, unknown>>): string {
   const entries = Object.entries(input);
   const [only] = entries;
   if (only !== undefined && entries.length === 1 && typeof only[1] === 'string') return only[1];
-  return JSON.stringify(input, null, 2);
+  return entries.map(([name, value]) => `${name}:${inputValue(value)}`).join('\n');
+}
+
+/** Text as it is, since a command or a file with its line breaks escaped is hard to judge. */
+function inputValue(value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value, null, 2);
+  return text.includes('\n') ? `\n${text}` : ` ${text}`;
 }

@@ -8,7 +8,8 @@ export interface TranscriptView {
   show(transcript: Transcript): void;
   /** Puts something above the conversation, such as a button for earlier events. */
   setTop(node: HTMLElement | undefined): void;
-  scrollToEnd(): void;
+  /** Goes to the end with the next drawing and stays there. */
+  follow(): void;
 }
 
 interface Drawn {
@@ -29,13 +30,16 @@ export function createTranscriptView(decide: Decide): TranscriptView {
   list.append(top, working);
   let drawn = new Map<string, Drawn>();
   let pending: Transcript | undefined;
+  let shown: Transcript | undefined;
   let isFirst = true;
+  let mustFollow = false;
 
   const draw = () => {
-    const transcript = pending;
+    const transcript = pending ?? shown;
     pending = undefined;
     if (transcript === undefined) return;
-    const isFollowing = element.scrollHeight - element.scrollTop - element.clientHeight < FOLLOW_PX;
+    shown = transcript;
+    const isFollowing = mustFollow || element.scrollHeight - element.scrollTop - element.clientHeight < FOLLOW_PX;
     const next = new Map<string, Drawn>();
     for (const entry of transcript.entries) next.set(entry.id, drawEntry(entry, drawn.get(entry.id), decide));
     for (const [id, old] of drawn) if (next.get(id)?.node !== old.node) old.node.remove();
@@ -48,6 +52,7 @@ export function createTranscriptView(decide: Decide): TranscriptView {
     drawn = next;
     isFirst = false;
     showWork(working, transcript);
+    mustFollow = false;
     if (isFollowing) element.scrollTop = element.scrollHeight;
   };
 
@@ -60,8 +65,9 @@ export function createTranscriptView(decide: Decide): TranscriptView {
     setTop(node) {
       top.replaceChildren(...(node === undefined ? [] : [node]));
     },
-    scrollToEnd() {
-      element.scrollTop = element.scrollHeight;
+    follow() {
+      mustFollow = true;
+      requestAnimationFrame(draw);
     },
   };
 }

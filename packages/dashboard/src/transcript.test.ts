@@ -36,7 +36,11 @@ describe('transcript', () => {
   });
 
   it('follows a tool call through permission to its result', () => {
-    const asked = replay(tool('ask'), { type: 'session.status_idle', id: 'i1', stop_reason: { type: 'requires_action', event_ids: ['t1'] } });
+    const asked = replay(tool('ask'), {
+      type: 'session.status_idle',
+      id: 'i1',
+      stop_reason: { type: 'requires_action', event_ids: ['t1'] },
+    });
     assert.equal(asked.status, 'waiting');
     assert.equal(asked.entries[0]?.type === 'tool' && asked.entries[0].state, 'asking');
     const allowed = applyEvent(asked, { type: 'user.tool_confirmation', id: 'c1', tool_use_id: 't1', result: 'allow' });

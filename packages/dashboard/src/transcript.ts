@@ -78,7 +78,10 @@ function applyStatus(transcript: Transcript, event: LogEvent, id: string): Trans
     case 'session.status_running':
       return { ...transcript, status: 'running' };
     case 'session.status_rescheduled':
-      return { ...put(dropPreviews(transcript), { type: 'note', id, text: 'Something went wrong on the way; trying again.' }), status: 'rescheduling' };
+      return {
+        ...put(dropPreviews(transcript), { type: 'note', id, text: 'Something went wrong on the way; trying again.' }),
+        status: 'rescheduling',
+      };
     case 'session.status_idle':
       return isRecord(event.stop_reason) && event.stop_reason.type === 'requires_action'
         ? { ...transcript, status: 'waiting', isThinking: false }
@@ -101,7 +104,8 @@ function endTurn(transcript: Transcript, event: LogEvent, id: string): Transcrip
   const closed = closeTurn(transcript);
   if (event.outcome === 'cancelled') return put(closed, { type: 'note', id, text: 'Stopped.' });
   if (event.outcome === 'completed') {
-    if (event.stop_reason === 'max_tokens') return put(closed, { type: 'note', id, text: 'The answer reached the length limit of the model.' });
+    if (event.stop_reason === 'max_tokens')
+      return put(closed, { type: 'note', id, text: 'The answer reached the length limit of the model.' });
     return event.stop_reason === 'refusal' ? put(closed, { type: 'note', id, text: 'The model declined to answer.' }) : closed;
   }
   const failure = toFailure(event.error);

@@ -1,0 +1,179 @@
+import type { Backend, ServerStatus, SessionInfo } from './backend.ts';
+import { type Conversation, createConversation } from './conversation.ts';
+import { el } from './dom.ts';
+import { renderFailure } from './entry-view.ts';
+import { explain, isKeyRefused } from './failure.ts';
+import { openNewSession } from './new-session.ts';
+import { renderSessionHead, showSessionStatus } from './session-head.ts';
+import { createSessionList } from './session-list.ts';
+import { renderDemoBanner, renderStatus } from './status-panel.ts';
+
+const LIST_PAGE = 50;
+const REFRESH_MS = 15_000;
+
+/** The page of someone signed in, until the signal ends it. The address names the session, so that reload and back work. */
+export async function openApp(root: HTMLElement, backend: Backend, signal: AbortSignal, signOut: (why?: unknown) => void): Promise<void> {
+  const app = createApp(backend, signOut);
+  root.replaceChildren(app.frame);
+  await app.refresh();
+  await app.openFromAddress();
+  window.addEventListener('hashchange', () => void app.openFromAddress(), { signal });
+  const timer = setInterval(() => {
+    if (!document.hidden) void app.refresh();
+  }, REFRESH_MS);
+  signal.addEventListener('abort', () => {
+    clearInterval(timer);
+    app.close();
+  });
+}
+
+function createApp(backend: Backend, signOut: (why?: unknown) => void) {
+  const parts = createFrame({ onPick: goTo, onNew: () => void startNew() });
+  let sessions: readonly SessionInfo[] = [];
+  let shown = LIST_PAGE;
+  let currentId: string | undefined;
+  let conversation: Conversation | undefined;
+
+  const fail = (error: unknown) => {
+    if (isKeyRefused(error)) signOut(error);
+    else parts.setProblem(error);
+  };
+
+  async function refresh(): Promise<void> {
+    try {
+      const [status, page] = await Promise.all([backend.status(), backend.listSessions({ limit: shown })]);
+      parts.setProblem(undefined);
+      parts.setStatus(status, () => signOut());
+      sessions = page.data;
+      parts.list.show(sessions, currentId, page.hasMore ? showMore : undefined);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  function showMore(): void {
+    shown += LIST_PAGE;
+    void refresh();
+  }
+
+  async function startNew(): Promise<void> {
+    try {
+      const session = await openNewSession(backend);
+      if (session !== undefined) goTo(session.id);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  async function openFromAddress(): Promise<void> {
+    const id = /^#\/sessions\/([\w-]+)$/.exec(location.hash)?.[1] ?? sessions[0]?.id;
+    parts.closeMenu();
+    if (id === currentId && id !== undefined) return;
+    conversation?.close();
+    conversation = undefined;
+    currentId = id;
+    if (id === undefined) return parts.showWelcome();
+    try {
+      const session = await backend.getSession(id);
+      if (currentId === id) open(session);
+    } catch (error) {
+      fail(error);
+    }
+    await refresh();
+  }
+
+  function open(session: SessionInfo): void {
+    const head = renderSessionHead(session);
+    const update = async () => {
+      const fresh = await backend.getSession(session.id);
+      if (currentId === session.id) head.update(fresh);
+      await refresh();
+    };
+    conversation = createConversation({
+      backend,
+      session,
+      onChange: () => void update().catch(fail),
+      onStatus: (status) => showSessionStatus(head.status, status),
+    });
+    parts.showSession(head.element, conversation.elements);
+    void conversation.start();
+  }
+
+  return { frame: parts.frame, refresh, openFromAddress, close: () => conversation?.close() };
+}
+
+function goTo(id: string): void {
+  location.hash = `#/sessions/${id}`;
+}
+
+interface Frame {
+  readonly frame: HTMLElement;
+  readonly list: ReturnType<typeof createSessionList>;
+  setStatus(status: ServerStatus, onSignOut: () => void): void;
+  setProblem(error: unknown): void;
+  showWelcome(): void;
+  showSession(head: HTMLElement, body: readonly HTMLElement[]): void;
+  closeMenu(): void;
+}
+
+function createFrame(handlers: { onPick(id: string): void; onNew(): void }): Frame {
+  const list = createSessionList(handlers.onPick);
+  const statusSlot = el('div', {});
+  const banners = el('div', { className: 'banners', attrs: { 'aria-live': 'polite' } });
+  const demo = el('div', {});
+  const problem = el('div', {});
+  banners.append(demo, problem);
+  const names = el('div', { className: 'names' });
+  const menu = el('button', { type: 'button', className: 'button small menu', attrs: { 'aria-expanded': 'false' } }, 'Sessions');
+  const newButton = (label: string) => el('button', { type: 'button', className: 'button primary', on: { click: handlers.onNew } }, label);
+  const main = el('main', { className: 'main' });
+  const side = el(
+    'aside',
+    { className: 'side' },
+    el(
+      'div',
+      { className: 'side-head' },
+      el('div', { className: 'brand' }, el('span', { className: 'mark', attrs: { 'aria-hidden': 'true' } }), 'Cloister'),
+      el('a', { href: '/docs', className: 'hint' }, 'API'),
+    ),
+    newButton('New session'),
+    list.element,
+    statusSlot,
+  );
+  const frame = el('div', { className: 'frame' }, side, main);
+  const setMenu = (isOpen: boolean) => {
+    frame.classList.toggle('menu-open', isOpen);
+    menu.setAttribute('aria-expanded', String(isOpen));
+  };
+  menu.addEventListener('click', () => setMenu(!frame.classList.contains('menu-open')));
+  main.addEventListener('click', (event) => {
+    if (event.target !== menu) setMenu(false);
+  });
+  const show = (head: HTMLElement, body: readonly HTMLElement[]) => {
+    names.replaceChildren(head);
+    main.replaceChildren(el('header', { className: 'main-head' }, menu, names), banners, ...body);
+  };
+  return {
+    frame,
+    list,
+    setStatus(status, onSignOut) {
+      statusSlot.replaceChildren(renderStatus(status, onSignOut));
+      demo.replaceChildren(...(status.isDemo ? [renderDemoBanner()] : []));
+    },
+    setProblem(error) {
+      problem.replaceChildren(...(error === undefined ? [] : [renderFailure(explain(error))]));
+    },
+    showWelcome() {
+      const welcome = el(
+        'div',
+        { className: 'empty' },
+        el('h2', {}, 'Start your first session'),
+        el('p', { className: 'muted' }, 'A session is a conversation with an agent that works in a container of its own.'),
+        newButton('New session'),
+      );
+      show(el('h1', {}, 'Cloister'), [welcome]);
+    },
+    showSession: show,
+    closeMenu: () => setMenu(false),
+  };
+}

@@ -1,0 +1,48 @@
+import type { SessionInfo } from './backend.ts';
+import { el, setText } from './dom.ts';
+import { titleOf } from './session-list.ts';
+import type { SessionStatus } from './transcript.ts';
+
+export interface SessionHead {
+  readonly element: HTMLElement;
+  readonly status: HTMLElement;
+  update(session: SessionInfo): void;
+}
+
+export function renderSessionHead(session: SessionInfo): SessionHead {
+  const title = el('h1', {});
+  const about = el('div', { className: 'muted' });
+  const status = el('span', { className: 'pill', attrs: { role: 'status' } });
+  const update = (fresh: SessionInfo) => {
+    setText(title, titleOf(fresh));
+    setText(about, [fresh.agent.name, fresh.agent.model.id, usageOf(fresh)].filter((part) => part !== '').join(' · '));
+    about.title = fresh.id;
+    document.title = `${titleOf(fresh)} · Cloister`;
+  };
+  update(session);
+  const element = el('div', { className: 'spread' }, el('div', { className: 'names' }, title, about), status);
+  return { element, status, update };
+}
+
+const LABELS: Readonly<Record<SessionStatus, readonly [label: string, pill: string]>> = {
+  idle: ['ready', 'pill good'],
+  running: ['working', 'pill busy'],
+  waiting: ['waits for you', 'pill warn'],
+  rescheduling: ['retrying', 'pill warn'],
+  terminated: ['ended', 'pill'],
+};
+
+export function showSessionStatus(element: HTMLElement, status: SessionStatus): void {
+  const [label, pill] = LABELS[status];
+  setText(element, label);
+  element.className = pill;
+}
+
+function usageOf({ usage }: SessionInfo): string {
+  const cached = usage.cache_read_input_tokens ?? 0;
+  const input = (usage.input_tokens ?? 0) + cached;
+  const output = usage.output_tokens ?? 0;
+  if (input + output === 0) return '';
+  const format = (count: number) => count.toLocaleString();
+  return `${format(input)} tokens in${cached > 0 ? ` (${format(cached)} cached)` : ''}, ${format(output)} out`;
+}

@@ -1,0 +1,11 @@
+import { Command } from 'commander';
+
+export function serveCommand(): Command {
+  return new Command('serve')
+    .description('start the server; its settings come from the environment (see docs/configuration.md)')
+    .action(async () => {
+      // Loaded here, so that the other commands start without the whole server.
+      const { runServer } = await import('../main.ts');
+      await runServer();
+    });
+}
