@@ -1,0 +1,95 @@
+import { type AgentContext, type ContentBlock, type PromptResponse, RequestError } from '@agentclientprotocol/sdk';
+import type { LanguageModel } from 'ai';
+import type { SessionConfig } from './config.ts';
+import { type Conversation, createConversation } from './conversation.ts';
+import { createModel, type ModelAccess } from './models.ts';
+import { toUserMessage } from './prompt.ts';
+import type { ProcessGroups } from './tools/process-groups.ts';
+import type { Tool } from './tools/tool.ts';
+import { openTranscript, type Transcript } from './transcript.ts';
+import { runTurn } from './turn.ts';
+
+export interface SessionDeps {
+  readonly transcriptDirectory: string;
+  readonly access: ModelAccess;
+  readonly tools: readonly Tool[];
+  readonly groups: ProcessGroups;
+}
+
+export interface Session {
+  readonly id: string;
+  readonly conversation: Conversation;
+  /** One turn at a time: rejects with invalid request while another runs. */
+  prompt(blocks: readonly ContentBlock[], client: AgentContext, signal: AbortSignal): Promise<PromptResponse>;
+  /** Stops the turn, if there is one; it answers `cancelled`. */
+  cancel(): void;
+  /** Stops the turn and waits until its last words are on disk. */
+  close(): Promise<void>;
+}
+
+interface SessionInput {
+  readonly id: string;
+  readonly cwd: string;
+  readonly config: SessionConfig;
+  readonly transcript: Transcript;
+  readonly conversation: Conversation;
+}
+
+export function createSession(deps: SessionDeps, { id, cwd, config, transcript, conversation }: SessionInput): Session {
+  let loading: Promise<LanguageModel> | undefined;
+  const model = () => {
+    loading ??= createModel(config, deps.access);
+    return loading;
+  };
+  // The libraries load while the host is still thinking about the first message; a failure shows when they are used.
+  setImmediate(() => void Promise.all([model(), import('ai')]).catch(() => undefined));
+
+  let abort: AbortController | undefined;
+  let running: Promise<unknown> = Promise.resolve();
+  return {
+    id,
+    conversation,
+    async prompt(blocks, client, signal) {
+      if (abort !== undefined) throw RequestError.invalidRequest(undefined, 'a turn is running in this session');
+      const message = toUserMessage(blocks);
+      const controller = new AbortController();
+      const onAbort = () => controller.abort();
+      signal.addEventListener('abort', onAbort, { once: true });
+      abort = controller;
+      const turn = runTurn(
+        { sessionId: id, cwd, config, client, conversation, model, tools: deps.tools, groups: deps.groups, abort: controller },
+        message,
+      );
+      running = turn.then(
+        () => undefined,
+        () => undefined,
+      );
+      try {
+        return await turn;
+      } finally {
+        signal.removeEventListener('abort', onAbort);
+        abort = undefined;
+      }
+    },
+    cancel: () => abort?.abort(),
+    async close() {
+      abort?.abort();
+      await running;
+      transcript.close();
+    },
+  };
+}
+
+/** A session of an earlier process, with all it remembers. Throws resource-not-found when there is none. */
+export function reopenSession(
+  deps: SessionDeps,
+  input: { readonly id: string; readonly cwd: string; readonly config: SessionConfig },
+): Session {
+  const opened = openTranscript(deps.transcriptDirectory, input.id);
+  if (opened === undefined) throw RequestError.resourceNotFound(input.id);
+  return createSession(deps, {
+    ...input,
+    transcript: opened.transcript,
+    conversation: createConversation(opened.transcript, opened.messages),
+  });
+}
