@@ -72,7 +72,10 @@ export class ModelCall {
     const { request, response, route, tracker, maxBodyBytes } = this.#options;
     response.once('close', () => this.#onClientClosed());
     if (route.model !== null) tracker.begin(route.model);
-    if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes) return void this.#tooLarge();
+    if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes) {
+      this.#tooLarge();
+      return;
+    }
     this.#openUpstream(true);
     const scan = route.isGeneration && route.model === null ? createModelNameScanner((name) => tracker.begin(name)) : () => undefined;
     request.on('data', (chunk: Buffer) => {
@@ -94,7 +97,10 @@ export class ModelCall {
   #sendBody(chunk: Buffer): void {
     if (this.#isOver || this.#isAnswered) return;
     this.#bodyBytes += chunk.length;
-    if (this.#bodyBytes > this.#options.maxBodyBytes) return void this.#tooLarge();
+    if (this.#bodyBytes > this.#options.maxBodyBytes) {
+      this.#tooLarge();
+      return;
+    }
     this.#idle.touch();
     if (this.#bodyBytes <= MAX_REPLAY_BYTES) this.#replay?.push(chunk);
     else this.#replay = undefined;
@@ -139,7 +145,10 @@ export class ModelCall {
   #onUpstreamError(upstream: ClientRequest, error: Error): void {
     if (this.#isOver || upstream !== this.#upstream) return;
     // A kept connection may have been closed just as it was taken: that request never arrived.
-    if (upstream.reusedSocket && !this.#isAnswered && this.#replay !== undefined) return void this.#sendAgain(this.#replay);
+    if (upstream.reusedSocket && !this.#isAnswered && this.#replay !== undefined) {
+      this.#sendAgain(this.#replay);
+      return;
+    }
     if (this.#isAnswered) this.#cut();
     else if (this.#isConnected)
       this.#fail('model_stream_cut', 502, `The provider closed the connection before it answered (${errorCode(error)}).`);
@@ -168,9 +177,13 @@ export class ModelCall {
     answer.once('error', () => this.#cut());
     if (status >= 300 && status < 400) {
       const message = `The provider answered with a redirect (${status}), which the gateway does not follow; correct its base URL.`;
-      return void this.#fail('model_api_failed', 502, message, { isFinal: true });
+      this.#fail('model_api_failed', 502, message, { isFinal: true });
+      return;
     }
-    if (status >= 400) return void this.#collectError(answer, status);
+    if (status >= 400) {
+      this.#collectError(answer, status);
+      return;
+    }
     const isStream = (answer.headers['content-type'] ?? '').startsWith('text/event-stream');
     if (route.isGeneration) this.#meter = createMeter(route.wire, isStream);
     response.writeHead(status, returnedHeaders(answer.headers));
@@ -201,7 +214,10 @@ export class ModelCall {
     if (this.#isOver) return;
     this.#meter?.end();
     const failure = this.#meter?.failure();
-    if (failure === undefined && (!answer.complete || this.#meter?.isComplete() === false)) return void this.#cut();
+    if (failure === undefined && (!answer.complete || this.#meter?.isComplete() === false)) {
+      this.#cut();
+      return;
+    }
     this.#finish(failure);
     this.#options.response.end();
   }
@@ -235,7 +251,10 @@ export class ModelCall {
 
   #onIdle(): void {
     if (this.#isOver) return;
-    if (this.#isClientStalled) return void this.abort();
+    if (this.#isClientStalled) {
+      this.abort();
+      return;
+    }
     const seconds = Math.round(this.#options.modelIdleMs / 1000);
     this.#fail('model_silent', 504, `The provider sent nothing for ${seconds} seconds.`, { isFinal: true });
   }
@@ -268,7 +287,10 @@ export class ModelCall {
     const { response, request, route } = this.#options;
     this.#finish({ code, message, status: null, retryAfterMs: null });
     const error = { code, status, message };
-    if (response.headersSent) return void this.#breakOff(error);
+    if (response.headersSent) {
+      this.#breakOff(error);
+      return;
+    }
     // Where the sandbox is still sending, the connection ends with the answer.
     if (!request.complete) response.setHeader('connection', 'close');
     request.resume();

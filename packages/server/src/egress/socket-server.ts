@@ -75,18 +75,24 @@ export async function openSocketServer(deps: SocketServerDeps, binding: GatewayB
   server.on('connect', (request, socket, head) => onConnect(sandbox, request, socket, head));
   await removeStale(socketPath);
   await listen(server, socketPath);
+  const shut = async () => {
+    closing.abort();
+    abortAll(sandbox);
+    for (const tunnel of sandbox.tunnels) tunnel.destroy();
+    await new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+    await rm(socketPath, { force: true });
+  };
+  let closed: Promise<void> | undefined;
   return {
     path: socketPath,
     abortModelCalls: () => abortAll(sandbox),
-    async close() {
-      closing.abort();
-      abortAll(sandbox);
-      for (const tunnel of sandbox.tunnels) tunnel.destroy();
-      await new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      });
-      await rm(socketPath, { force: true });
+    // Once only: by the second time the path may belong to the next connection.
+    close() {
+      closed ??= shut();
+      return closed;
     },
   };
 }
@@ -124,13 +130,22 @@ function onRequest(sandbox: Sandbox, request: IncomingMessage, response: ServerR
   request.on('error', () => undefined);
   response.on('error', () => undefined);
   const { method = 'GET', url = '/' } = request;
-  if (/^https?:\/\//i.test(url)) return void onPlainForward(sandbox, request, response);
+  if (/^https?:\/\//i.test(url)) {
+    onPlainForward(sandbox, request, response);
+    return;
+  }
   const match = matchRoute(method, url.split('?', 1)[0] ?? '/');
   if (match.type === 'hello') return void response.writeHead(200, { 'content-length': 0 }).end();
-  if (match.type === 'route') return void onModelRoute(sandbox, match.route, request, response);
+  if (match.type === 'route') {
+    onModelRoute(sandbox, match.route, request, response);
+    return;
+  }
   sandbox.log.info({ method, path: url.slice(0, 200) }, 'egress refused: no such route');
   request.resume();
-  if (match.type === 'none') return void sendProblem(response, 'route_not_found', 'The gateway serves /{provider}/… and CONNECT only.');
+  if (match.type === 'none') {
+    sendProblem(response, 'route_not_found', 'The gateway serves /{provider}/… and CONNECT only.');
+    return;
+  }
   const message = `The gateway does not pass ${method} ${(url.split('?', 1)[0] ?? '').slice(0, 200)} on to ${match.provider}.`;
   sendWireError(response, match.wire, { code: 'route_not_found', status: 404, message });
 }
@@ -142,9 +157,13 @@ function onModelRoute(sandbox: Sandbox, route: ModelRoute, request: IncomingMess
   if (isFull) {
     const message = `This sandbox already has ${calls.size} model requests under way.`;
     request.resume();
-    return void sendWireError(response, route.wire, { code: 'capacity_exhausted', status: 429, message }, { 'retry-after': '1' });
+    sendWireError(response, route.wire, { code: 'capacity_exhausted', status: 429, message }, { 'retry-after': '1' });
+    return;
   }
-  if (route.provider === 'demo') return void onDemo(sandbox, { route, request, response, tracker });
+  if (route.provider === 'demo') {
+    onDemo(sandbox, { route, request, response, tracker });
+    return;
+  }
   const config = deps.providers.get(route.provider);
   if (config === undefined) {
     const message = `The provider ${route.provider} has no key on this installation: set ${SETTING_BY_PROVIDER[route.provider]} in the server's environment and restart it.`;
@@ -152,7 +171,8 @@ function onModelRoute(sandbox: Sandbox, route: ModelRoute, request: IncomingMess
     tracker.end(NO_USAGE, { code: 'provider_not_configured', message, status: 400, retryAfterMs: null }, route.model);
     request.resume();
     const error = { code: 'provider_not_configured', status: 400, message } as const;
-    return void sendWireError(response, route.wire, error, { 'x-should-retry': 'false' });
+    sendWireError(response, route.wire, error, { 'x-should-retry': 'false' });
+    return;
   }
   const { clock, modelIdleMs, agents, limits } = deps;
   const { connectTimeoutMs, maxBodyBytes } = limits;
@@ -190,7 +210,10 @@ function onDemo(sandbox: Sandbox, { route, request, response, tracker }: DemoReq
 }
 
 function onPlainForward(sandbox: Sandbox, request: IncomingMessage, response: ServerResponse): void {
-  if (sandbox.tunnels.size >= sandbox.deps.limits.tunnel.max) return void sendProblem(response, 'capacity_exhausted', TOO_MANY);
+  if (sandbox.tunnels.size >= sandbox.deps.limits.tunnel.max) {
+    sendProblem(response, 'capacity_exhausted', TOO_MANY);
+    return;
+  }
   sandbox.tunnels.add(response);
   response.once('close', () => sandbox.tunnels.delete(response));
   forwardPlain(sandbox.tunnelOptions, request, response).catch((error: unknown) => {
@@ -200,7 +223,10 @@ function onPlainForward(sandbox: Sandbox, request: IncomingMessage, response: Se
 }
 
 function onConnect(sandbox: Sandbox, request: IncomingMessage, socket: Duplex, head: Buffer): void {
-  if (sandbox.tunnels.size >= sandbox.deps.limits.tunnel.max) return void refuseTunnel(socket, 'capacity_exhausted', TOO_MANY);
+  if (sandbox.tunnels.size >= sandbox.deps.limits.tunnel.max) {
+    refuseTunnel(socket, 'capacity_exhausted', TOO_MANY);
+    return;
+  }
   sandbox.tunnels.add(socket);
   socket.once('close', () => sandbox.tunnels.delete(socket));
   openTunnel(sandbox.tunnelOptions, request, socket, head).catch((error: unknown) => {

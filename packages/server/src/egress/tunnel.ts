@@ -86,13 +86,19 @@ function exchange(options: TunnelOptions, { url, remote, request, response }: Ex
   return new Promise((resolve, reject) => {
     const headers = { ...proxiedHeaders(request.headers), host: url.host, connection: 'close' };
     const path = url.pathname + url.search;
-    const outgoing = requestHttp({ createConnection: () => remote, method: request.method ?? 'GET', path, headers, agent: false });
+    // No agent at all, not even `false`: with one, node leaves `createConnection` aside and dials by itself.
+    const outgoing = requestHttp({ createConnection: () => remote, method: request.method ?? 'GET', path, headers });
     remote.setTimeout(options.idleMs, () => remote.destroy());
     response.once('close', () => {
       outgoing.destroy();
+      remote.destroy();
       resolve();
     });
-    outgoing.once('error', (error) => (response.headersSent ? response.destroy() : reject(error)));
+    outgoing.on('error', (error) => {
+      remote.destroy();
+      if (response.headersSent) response.destroy();
+      else reject(error);
+    });
     outgoing.once('response', (answer) => {
       response.writeHead(answer.statusCode ?? 502, proxiedHeaders(answer.headers));
       answer.once('error', () => response.destroy());
