@@ -170,6 +170,7 @@ export const PROBLEMS = {
     'The sandbox image could not be built.',
     'Read the build output above the message and repeat `npm run image`.',
   ),
+  sandbox_conflict: p('conflict', 'never', 'The sandbox exists already in another form.', 'Use a new incarnation.'),
   sandbox_start_failed: p('upstream', 'backoff', 'The sandbox could not be started.', "Look at the message and at the engine's log."),
   sandbox_start_timeout: p(
     'timeout',
@@ -257,6 +258,12 @@ export const PROBLEMS = {
     'change',
     'The database was written by a newer Cloister.',
     'Start the newer version, or restore a backup made before the upgrade.',
+  ),
+  store_schema_changed: p(
+    'unprocessable',
+    'change',
+    'The database was made by another build of Cloister than this one.',
+    'Start the build that made it, or restore a backup made by this one.',
   ),
   disk_full: p('storage_full', 'backoff', 'The disk is full; nothing was accepted.', 'Free space on the disk that holds DATA_DIR.'),
   draining: p('unavailable', 'backoff', 'The server is stopping and takes no new work.', 'Send it again after the time in Retry-After.'),

@@ -1,0 +1,112 @@
+import { systemClock } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { CallOptions, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../driver.ts';
+import type { DockerContext } from './context.ts';
+import { untilAborted } from './deadline.ts';
+import type { EndpointOptions } from './endpoint.ts';
+import { createEngine } from './engine.ts';
+import { execInContainer } from './exec.ts';
+import { imageDetails } from './image.ts';
+import { listContainers, observe } from './inspect.ts';
+import { createContainer, removeContainer, stopContainer } from './lifecycle.ts';
+import { readLogs } from './logs.ts';
+import { probeEngine } from './probe.ts';
+import { containerName } from './profile.ts';
+import { isSecondStart, startContainer } from './start.ts';
+import { watchContainers } from './watch.ts';
+
+export interface DockerDriverOptions extends EndpointOptions {
+  readonly log: Logger;
+  readonly clock?: Clock;
+  /** Limit for each call to the engine; 30 s when left out. */
+  readonly deadlineMs?: number;
+}
+
+/**
+ * Sandboxes as hardened containers of a Docker engine, over its socket. Mounts are bind mounts, so the engine must
+ * run on the server's own host. See `profile.ts` for what a sandbox may do.
+ */
+export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver {
+  const clock = options.clock ?? systemClock;
+  const closing = new AbortController();
+  const engine = createEngine({ ...options, clock });
+  const docker: DockerContext = { engine, clock, log: options.log, closing: closing.signal };
+  const cleanUps = createCleanUps(docker);
+
+  return {
+    name: 'docker',
+    capabilities: { isIsolated: true, supportsLimits: true, usesImages: true },
+    probe: (call) => probeEngine(docker, call?.signal),
+    hasImage: async (image, call) => (await imageDetails(engine, image, call?.signal)) !== undefined,
+    create: (spec, call) => create(docker, cleanUps, { spec, ...call }),
+    start: (ref, call) => start(docker, cleanUps, { ref, ...call }),
+    stop: (ref, stop) => stopContainer(docker, ref.handle, stop),
+    remove: (ref, call) => removeContainer(docker, ref.handle, call?.signal),
+    inspect: (ref, call) => observe(docker, ref.handle, call?.signal),
+    list: (owner, call) => listContainers(docker, owner.installation, call?.signal),
+    exec: (ref, command, call) => execInContainer(docker, ref, { command, signal: call?.signal }),
+    logs: (ref, logs) => readLogs(docker, ref.handle, logs ?? {}),
+    watch: (owner, onExit, { signal }) => watchContainers(docker, owner.installation, { onExit, signal }),
+    async close() {
+      await cleanUps.settled();
+      closing.abort();
+      engine.close();
+    },
+  };
+}
+
+interface CleanUps {
+  add(name: string, work: Promise<void>): void;
+  /** Resolves when no clean-up of this name is under way. */
+  of(name: string): Promise<void>;
+  settled(): Promise<void>;
+}
+
+/** Clean-ups that go on after their caller has been let go. What one cannot remove, the reconciler finds by its labels. */
+function createCleanUps(docker: DockerContext): CleanUps {
+  const pending = new Map<string, Promise<void>>();
+  return {
+    add(name, work) {
+      const done = work
+        .catch((error: unknown) => docker.log.warn({ err: error, container: name }, 'an aborted sandbox could not be removed at once'))
+        .finally(() => pending.get(name) === done && pending.delete(name));
+      pending.set(name, done);
+    },
+    of: async (name) => pending.get(name),
+    settled: async () => void (await Promise.all(pending.values())),
+  };
+}
+
+/**
+ * The call to the engine is never cut: the engine might make the container after we stopped looking. An
+ * abort lets the caller go at once, and what the call then made is removed.
+ */
+async function create(docker: DockerContext, cleanUps: CleanUps, call: { readonly spec: SandboxSpec } & CallOptions): Promise<SandboxRef> {
+  const { spec, signal } = call;
+  signal?.throwIfAborted();
+  const name = containerName(spec.labels);
+  await untilAborted(cleanUps.of(name), signal);
+  const making = createContainer(docker, spec);
+  try {
+    return (await untilAborted(making, signal)).ref;
+  } catch (error) {
+    if (signal?.aborted) cleanUps.add(name, making.then(({ ref, isNew }) => (isNew ? removeContainer(docker, ref.handle) : undefined)));
+    throw error;
+  }
+}
+
+async function start(docker: DockerContext, cleanUps: CleanUps, call: { readonly ref: SandboxRef } & CallOptions): Promise<SandboxIo> {
+  const { ref, signal } = call;
+  signal?.throwIfAborted();
+  try {
+    return await startContainer(docker, ref, signal);
+  } catch (error) {
+    if (isSecondStart(error)) throw error;
+    const removing = removeContainer(docker, ref.handle);
+    cleanUps.add(ref.handle, removing);
+    // A failed start leaves nothing; only an abort, which promises to be quick, does not wait for that.
+    if (!signal?.aborted) await cleanUps.of(ref.handle);
+    throw error;
+  }
+}

@@ -1,0 +1,23 @@
+import { StringDecoder } from 'node:string_decoder';
+import { parseJson } from './engine.ts';
+
+const MAX_LINE_CHARACTERS = 4 * 1024 * 1024;
+
+/** Yields each line of a stream parsed as JSON; lines that are none are passed over. */
+export async function* readJsonLines(stream: AsyncIterable<Buffer>): AsyncGenerator<unknown> {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  for await (const chunk of stream) {
+    rest += decoder.write(chunk);
+    if (rest.length > MAX_LINE_CHARACTERS) throw new Error('the engine sent a line without end');
+    let start = 0;
+    for (let end = rest.indexOf('\n'); end >= 0; end = rest.indexOf('\n', start)) {
+      const value = parseJson(rest.slice(start, end).trim());
+      start = end + 1;
+      if (value !== undefined) yield value;
+    }
+    rest = rest.slice(start);
+  }
+  const last = parseJson((rest + decoder.end()).trim());
+  if (last !== undefined) yield last;
+}
