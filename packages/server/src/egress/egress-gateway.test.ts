@@ -10,7 +10,7 @@ import { isPlatformError } from '../base/errors.ts';
 import { createLogger, silentLogger } from '../base/log.ts';
 import { createEgressGateway } from './egress-gateway.ts';
 import type { GatewayBinding } from './gateway.ts';
-import { ask, KEY, openBench, providersAt, rawConnection, WIRE_REQUESTS, waitFor } from './support/harness.ts';
+import { ask, KEY, openBench, providersAt, rawConnection, WIRE_REQUESTS, waitFor } from './support/bench.ts';
 
 const observer = { onStart: () => undefined, onEnd: () => undefined };
 const bindingAt = (directory: string): GatewayBinding => ({

@@ -7,7 +7,7 @@ import { isPlatformError } from '../base/errors.ts';
 import { isDeniedAddress } from './addresses.ts';
 import { type Dialer, dial } from './dial.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
-import { ask, type BenchOptions, openBench, rawConnection, waitFor } from './support/harness.ts';
+import { ask, type BenchOptions, openBench, rawConnection, waitFor } from './support/bench.ts';
 
 let echo: Server;
 let web: Server;

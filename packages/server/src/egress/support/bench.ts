@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type RequestListener, request } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type FakeModel, startFakeModel } from '@cloister/fake-model';
@@ -148,7 +148,7 @@ export type WireName = keyof typeof WIRE_REQUESTS;
 export const WIRE_NAMES: readonly WireName[] = ['anthropic', 'openai chat', 'openai responses', 'gemini'];
 
 /** Bytes as they are over the socket: for CONNECT, and for requests no library would send. */
-export function rawConnection(socketPath: string): { readonly socket: Socket; received(): string } {
+export function rawConnection(socketPath: string): { readonly socket: Socket; readonly received: () => string } {
   const socket = connect(socketPath);
   let received = '';
   socket.on('data', (chunk) => {
@@ -156,6 +156,22 @@ export function rawConnection(socketPath: string): { readonly socket: Socket; re
   });
   socket.on('error', () => undefined);
   return { socket, received: () => received };
+}
+
+/** A provider made for one test, on a port of its own. */
+export async function withUpstream(listener: RequestListener, run: (config: ProviderConfig) => Promise<void>): Promise<void> {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  // As: a server that listens on TCP has an address of this form.
+  const { port } = server.address() as AddressInfo;
+  try {
+    await run({ baseUrl: `http://127.0.0.1:${port}`, auth: { header: 'x-api-key', value: KEY } });
+  } finally {
+    await new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  }
 }
 
 export async function waitFor(what: string, condition: () => boolean, timeoutMs = 5_000): Promise<void> {
