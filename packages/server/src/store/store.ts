@@ -243,7 +243,8 @@ export interface TurnRow {
   readonly endedAt: number | null;
 }
 
-export type ApprovalState = 'pending' | 'granted' | 'denied' | 'expired' | 'cancelled';
+export const APPROVAL_STATES = ['pending', 'granted', 'denied', 'expired', 'cancelled'] as const;
+export type ApprovalState = (typeof APPROVAL_STATES)[number];
 
 export interface ApprovalRow {
   /** The id of the `agent.tool_use` event. */

@@ -1,0 +1,113 @@
+import { invariant, PlatformError } from '../../base/errors.ts';
+import type { AcceptedEventInput, AcceptInput, AcceptResult, StoredEvent, TurnRow } from '../store.ts';
+import { appendEvents, type SessionKey } from './event-log.ts';
+import { findReplay, rememberKey } from './idempotency.ts';
+import { integer, optionalInteger, text } from './rows.ts';
+import { findOldestQueued, findUnderWay, promoteNext, setSessionState, settleTurn, unparkTurn } from './turn-queue.ts';
+import type { Transaction } from './writer.ts';
+
+const FIND_SESSION = 'SELECT archived_at FROM sessions WHERE tenant_id = :tenantId AND id = :sessionId';
+const COUNT_QUEUED = `SELECT count(*) AS queued FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued'`;
+const INSERT_TURN = `INSERT INTO turns (tenant_id, session_id, id, event_id, state, created_at)
+  VALUES (:tenantId, :sessionId, :turnId, :eventId, 'queued', :now)`;
+const REQUEST_CANCEL = 'UPDATE turns SET cancel_requested = 1 WHERE id = :turnId';
+const CANCEL_TURN = `UPDATE turns SET state = 'cancelled', is_ready = 0, stop_reason = 'cancelled', ended_at = :now
+  WHERE id = :turnId AND lease_owner IS NULL AND state IN ('queued', 'waiting_approval')`;
+const FIND_APPROVAL = 'SELECT turn_id, state FROM approvals WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :approvalId';
+const DECIDE = `UPDATE approvals SET state = :decision, deny_message = :denyMessage, decided_at = :now
+  WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :approvalId AND state = 'pending'`;
+
+const RETRY_AFTER_MS = 5000;
+
+type Effect = AcceptedEventInput['effect'];
+type EffectOf<K extends Effect['kind']> = Extract<Effect, { readonly kind: K }>;
+/** An effect that has its event in the log, or does without one: returns the event. */
+type Append = (turnId: string | null) => StoredEvent;
+
+export function accept(tx: Transaction, input: AcceptInput): AcceptResult {
+  const { tenantId, sessionId, now } = input;
+  const session = tx.db.get(FIND_SESSION, { tenantId, sessionId });
+  if (session === undefined) throw new PlatformError('session_not_found');
+  const replay = findReplay(tx.db, input);
+  if (replay !== undefined) return replay;
+  if (optionalInteger(session, 'archived_at') !== null) throw new PlatformError('session_archived');
+  const events = input.events.map((event) => acceptOne(tx, input, event));
+  const turnIds = input.events.flatMap(({ effect }) => (effect.kind === 'message' ? [effect.turnId] : []));
+  if (turnIds.length > 0) promoteNext(tx.db, { tenantId, sessionId });
+  if (input.idempotency !== undefined) {
+    rememberKey(tx.db, { tenantId, sessionId }, { ...input.idempotency, eventIds: events.map((event) => event.id), turnIds, now });
+  }
+  return { events, turnIds, isReplay: false };
+}
+
+function acceptOne(tx: Transaction, input: AcceptInput, { effect, ...event }: AcceptedEventInput): StoredEvent {
+  const { tenantId, sessionId, now } = input;
+  const session = { tenantId, sessionId };
+  const append: Append = (turnId) => {
+    const [stored] = appendEvents(tx, session, { events: [event], turnId, now });
+    invariant(stored !== undefined, 'one event in, one event out');
+    return stored;
+  };
+  switch (effect.kind) {
+    case 'message':
+      return queueTurn(tx, input, effect, append);
+    case 'interrupt':
+      return interrupt(tx, { ...session, now }, effect, append);
+    case 'confirmation':
+      return decide(tx, { ...session, now }, effect, append);
+    case 'none':
+      return append(null);
+  }
+}
+
+function queueTurn(tx: Transaction, input: AcceptInput, { turnId }: EffectOf<'message'>, append: Append): StoredEvent {
+  const { tenantId, sessionId, maxQueuedPerSession, now } = input;
+  const row = tx.db.get(COUNT_QUEUED, { tenantId, sessionId });
+  if (row !== undefined && integer(row, 'queued') >= maxQueuedPerSession) {
+    throw new PlatformError('capacity_exhausted', {
+      detail: `${maxQueuedPerSession} messages of this session are waiting already.`,
+      retryAfterMs: RETRY_AFTER_MS,
+    });
+  }
+  const event = append(turnId);
+  tx.db.run(INSERT_TURN, { tenantId, sessionId, turnId, eventId: event.id, now });
+  return event;
+}
+
+type At = SessionKey & { readonly now: number };
+
+/** A run is asked to stop and writes its own end; what no run holds is ended here. */
+function interrupt(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, append: Append): StoredEvent {
+  const underWay = findUnderWay(tx.db, at);
+  const target = underWay ?? findOldestQueued(tx.db, at);
+  const event = append(target?.id ?? null);
+  if (target === undefined) return event;
+  if (target.leaseOwner === null) cancelTurn(tx, at, effect, target);
+  else tx.db.run(REQUEST_CANCEL, { turnId: target.id });
+  return event;
+}
+
+function cancelTurn(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, turn: TurnRow): void {
+  const changed = tx.db.run(CANCEL_TURN, { turnId: turn.id, now: at.now });
+  invariant(changed === 1, 'a turn without a lease can be cancelled');
+  settleTurn(tx.db, at, turn.id, at.now);
+  const isLast = findOldestQueued(tx.db, at) === undefined;
+  appendEvents(tx, at, { events: [...effect.ended(turn.id), ...(isLast ? [effect.idle] : [])], turnId: turn.id, now: at.now });
+  // With others queued the session is idle too, until one of them is leased: nobody waits for an answer any more.
+  setSessionState(tx.db, at, 'idle', at.now);
+  promoteNext(tx.db, at);
+}
+
+function decide(tx: Transaction, at: At, effect: EffectOf<'confirmation'>, append: Append): StoredEvent {
+  const { tenantId, sessionId, now } = at;
+  const { approvalId, decision, denyMessage } = effect;
+  const approval = tx.db.get(FIND_APPROVAL, { tenantId, sessionId, approvalId });
+  if (approval === undefined)
+    throw new PlatformError('event_not_found', { detail: `No tool call ${approvalId} of this session asks for an answer.` });
+  if (text(approval, 'state') !== 'pending') throw new PlatformError('approval_not_pending');
+  const turnId = text(approval, 'turn_id');
+  const event = append(turnId);
+  tx.db.run(DECIDE, { tenantId, sessionId, approvalId, decision, denyMessage, now });
+  unparkTurn(tx.db, turnId);
+  return event;
+}

@@ -1,0 +1,104 @@
+import { invariant, PlatformError } from '../../base/errors.ts';
+import type { AgentRow, AgentStore } from '../store.ts';
+import type { Connection } from './connection.ts';
+import type { Engine } from './engine.ts';
+import { filtersOf, listPage } from './listing.ts';
+import { parseAgent } from './rows.ts';
+
+const SELECT_VERSION = `SELECT a.id, a.tenant_id, v.version, v.definition, a.created_at, v.created_at AS updated_at, a.archived_at
+  FROM agents a JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent_id = a.id`;
+const FIND_NEWEST = `${SELECT_VERSION} AND v.version = a.version WHERE a.tenant_id = :tenantId AND a.id = :id`;
+const FIND_VERSION = `${SELECT_VERSION} AND v.version = :version WHERE a.tenant_id = :tenantId AND a.id = :id`;
+const INSERT_AGENT = 'INSERT INTO agents (tenant_id, id, version, created_at) VALUES (:tenantId, :id, 1, :now)';
+const INSERT_VERSION = `INSERT INTO agent_versions (tenant_id, agent_id, version, definition, created_at)
+  VALUES (:tenantId, :id, :version, :definition, :now)`;
+const SET_VERSION = 'UPDATE agents SET version = :version WHERE tenant_id = :tenantId AND id = :id';
+const ARCHIVE = 'UPDATE agents SET archived_at = :now WHERE tenant_id = :tenantId AND id = :id AND archived_at IS NULL';
+
+interface AgentKey {
+  readonly tenantId: string;
+  readonly id: string;
+}
+
+export function createAgentStore(engine: Engine): AgentStore {
+  return {
+    create({ definition, now, ...key }) {
+      return engine.write(({ db }) => {
+        const { tenantId, id } = key;
+        db.run(INSERT_AGENT, { tenantId, id, now });
+        db.run(INSERT_VERSION, { tenantId, id, version: 1, definition: JSON.stringify(definition), now });
+        return getNewest(db, key);
+      });
+    },
+    find: ({ tenantId, id, version }) =>
+      engine.read((db) => {
+        const row = version === undefined ? db.get(FIND_NEWEST, { tenantId, id }) : db.get(FIND_VERSION, { tenantId, id, version });
+        return row && parseAgent(row);
+      }),
+    list: ({ tenantId, includeArchived, ...input }) =>
+      engine.read((db) => {
+        const conditions = ['a.tenant_id = :tenantId', 'v.version = a.version', includeArchived ? undefined : 'a.archived_at IS NULL'];
+        return listPage(
+          db,
+          {
+            scope: ['agents', tenantId],
+            select: SELECT_VERSION,
+            filters: filtersOf({ tenantId }, conditions, { ...input, column: 'a.created_at' }),
+            keys: [
+              { column: 'a.created_at', as: 'created_at' },
+              { column: 'a.id', as: 'id' },
+            ],
+            parse: parseAgent,
+          },
+          input,
+        );
+      }),
+    listVersions: ({ tenantId, id, ...input }) =>
+      engine.read((db) =>
+        listPage(
+          db,
+          {
+            scope: ['agent-versions', tenantId, id],
+            select: SELECT_VERSION,
+            filters: filtersOf({ tenantId, id }, ['a.tenant_id = :tenantId', 'a.id = :id']),
+            keys: [{ column: 'v.version', as: 'version' }],
+            parse: parseAgent,
+          },
+          input,
+        ),
+      ),
+    addVersion({ definition, expectedVersion, now, ...key }) {
+      return engine.write(({ db }) => {
+        const newest = requireAgent(db, key);
+        if (newest.archivedAt !== null) throw new PlatformError('agent_archived');
+        if (expectedVersion !== undefined && expectedVersion !== newest.version) {
+          throw new PlatformError('agent_version_conflict', { detail: `The newest version is ${newest.version}, not ${expectedVersion}.` });
+        }
+        const { tenantId, id } = key;
+        const version = newest.version + 1;
+        db.run(INSERT_VERSION, { tenantId, id, version, definition: JSON.stringify(definition), now });
+        db.run(SET_VERSION, { tenantId, id, version });
+        return getNewest(db, key);
+      });
+    },
+    archive({ now, ...key }) {
+      return engine.write(({ db }) => {
+        requireAgent(db, key);
+        db.run(ARCHIVE, { tenantId: key.tenantId, id: key.id, now });
+        return getNewest(db, key);
+      });
+    },
+  };
+}
+
+function requireAgent(db: Connection, key: AgentKey): AgentRow {
+  const row = db.get(FIND_NEWEST, { tenantId: key.tenantId, id: key.id });
+  if (row === undefined) throw new PlatformError('agent_not_found');
+  return parseAgent(row);
+}
+
+function getNewest(db: Connection, key: AgentKey): AgentRow {
+  const row = db.get(FIND_NEWEST, { tenantId: key.tenantId, id: key.id });
+  invariant(row !== undefined, 'an agent that was just written exists');
+  return parseAgent(row);
+}

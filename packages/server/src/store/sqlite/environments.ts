@@ -1,0 +1,69 @@
+import { PlatformError } from '../../base/errors.ts';
+import type { EnvironmentRow, EnvironmentStore } from '../store.ts';
+import type { Connection } from './connection.ts';
+import type { Engine } from './engine.ts';
+import { filtersOf, listPage } from './listing.ts';
+import { parseEnvironment } from './rows.ts';
+
+const SELECT = 'SELECT * FROM environments';
+const FIND = `${SELECT} WHERE tenant_id = :tenantId AND id = :id`;
+const INSERT = `INSERT INTO environments (tenant_id, id, definition, created_at, updated_at)
+  VALUES (:tenantId, :id, :definition, :now, :now)`;
+const UPDATE = 'UPDATE environments SET definition = :definition, updated_at = :now WHERE tenant_id = :tenantId AND id = :id';
+const ARCHIVE = `UPDATE environments SET archived_at = :now, updated_at = :now
+  WHERE tenant_id = :tenantId AND id = :id AND archived_at IS NULL`;
+const REMOVE = 'DELETE FROM environments WHERE tenant_id = :tenantId AND id = :id';
+
+export function createEnvironmentStore(engine: Engine): EnvironmentStore {
+  return {
+    create({ tenantId, id, definition, now }) {
+      return engine.write(({ db }) => {
+        db.run(INSERT, { tenantId, id, definition: JSON.stringify(definition), now });
+        return requireEnvironment(db, tenantId, id);
+      });
+    },
+    find: ({ tenantId, id }) => engine.read((db) => findEnvironment(db, tenantId, id)),
+    list: ({ tenantId, includeArchived, ...input }) =>
+      engine.read((db) =>
+        listPage(
+          db,
+          {
+            scope: ['environments', tenantId],
+            select: SELECT,
+            filters: filtersOf({ tenantId }, ['tenant_id = :tenantId', includeArchived ? undefined : 'archived_at IS NULL']),
+            keys: [
+              { column: 'created_at', as: 'created_at' },
+              { column: 'id', as: 'id' },
+            ],
+            parse: parseEnvironment,
+          },
+          input,
+        ),
+      ),
+    update({ tenantId, id, definition, now }) {
+      return engine.write(({ db }) => {
+        if (requireEnvironment(db, tenantId, id).archivedAt !== null) throw new PlatformError('environment_archived');
+        db.run(UPDATE, { tenantId, id, definition: JSON.stringify(definition), now });
+        return requireEnvironment(db, tenantId, id);
+      });
+    },
+    archive({ tenantId, id, now }) {
+      return engine.write(({ db }) => {
+        db.run(ARCHIVE, { tenantId, id, now });
+        return requireEnvironment(db, tenantId, id);
+      });
+    },
+    remove: ({ tenantId, id }) => engine.write(({ db }) => db.run(REMOVE, { tenantId, id }) > 0),
+  };
+}
+
+function findEnvironment(db: Connection, tenantId: string, id: string): EnvironmentRow | undefined {
+  const row = db.get(FIND, { tenantId, id });
+  return row && parseEnvironment(row);
+}
+
+function requireEnvironment(db: Connection, tenantId: string, id: string): EnvironmentRow {
+  const environment = findEnvironment(db, tenantId, id);
+  if (environment === undefined) throw new PlatformError('environment_not_found');
+  return environment;
+}

@@ -1,0 +1,5 @@
+import type { Migration } from '../migrate.ts';
+import { initial } from './0001-initial.ts';
+
+/** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
+export const MIGRATIONS: readonly Migration[] = [initial];

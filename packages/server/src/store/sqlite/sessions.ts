@@ -1,0 +1,123 @@
+import { PlatformError } from '../../base/errors.ts';
+import type { SessionRow, SessionStore } from '../store.ts';
+import type { Connection } from './connection.ts';
+import type { Engine } from './engine.ts';
+import { appendEvents, toStored } from './event-log.ts';
+import { filtersOf, listPage } from './listing.ts';
+import { parseSession, text } from './rows.ts';
+import type { Transaction } from './writer.ts';
+
+// CROSS JOIN fixes the order: the definitions are looked up for the rows of the page only.
+const SELECT = `SELECT s.*, d.agent, d.environment
+  FROM sessions s CROSS JOIN session_definitions d ON d.tenant_id = s.tenant_id AND d.session_id = s.id`;
+const FIND = `${SELECT} WHERE s.tenant_id = :tenantId AND s.id = :id`;
+const INSERT = `INSERT INTO sessions (tenant_id, id, agent_id, agent_version, environment_id, title, metadata, state, created_at, updated_at)
+  VALUES (:tenantId, :id, :agentId, :agentVersion, :environmentId, :title, :metadata, 'idle', :now, :now)`;
+const INSERT_DEFINITIONS = `INSERT INTO session_definitions (tenant_id, session_id, agent, environment)
+  VALUES (:tenantId, :id, :agent, :environment)`;
+const UPDATE = `UPDATE sessions SET title = :title, metadata = :metadata, updated_at = :now WHERE tenant_id = :tenantId AND id = :id`;
+const UPDATE_AGENT = 'UPDATE session_definitions SET agent = :agent WHERE tenant_id = :tenantId AND session_id = :id';
+const ARCHIVE = 'UPDATE sessions SET archived_at = :now, updated_at = :now WHERE tenant_id = :tenantId AND id = :id';
+const HAS_OPEN_TURN = `SELECT 1 FROM turns
+  WHERE tenant_id = :tenantId AND session_id = :id AND state IN ('queued', 'running', 'waiting_approval') LIMIT 1`;
+const HAS_RUN = `SELECT 1 FROM turns
+  WHERE tenant_id = :tenantId AND session_id = :id AND state IN ('running', 'waiting_approval') AND lease_owner IS NOT NULL LIMIT 1`;
+const EXISTING = 'SELECT id FROM sessions WHERE id IN (SELECT value FROM json_each(:ids))';
+/** Children first, as the foreign keys want it. */
+const REMOVE = [
+  ...['idempotency_keys', 'approvals', 'turns', 'events', 'session_definitions'].map(
+    (table) => `DELETE FROM ${table} WHERE tenant_id = :tenantId AND session_id = :id`,
+  ),
+  'DELETE FROM sessions WHERE tenant_id = :tenantId AND id = :id',
+];
+
+type CreateInput = Parameters<SessionStore['create']>[0];
+type ListInput = Parameters<SessionStore['list']>[0];
+type UpdateInput = Parameters<SessionStore['update']>[0];
+
+export function createSessionStore(engine: Engine): SessionStore {
+  return {
+    create: (input) => engine.write(({ db }) => create(db, input)),
+    find: ({ tenantId, id }) => engine.read((db) => findSession(db, tenantId, id)),
+    list: (input) => engine.read((db) => list(db, input)),
+    update: (input) => engine.write((tx) => update(tx, input)),
+    archive({ tenantId, id, now }) {
+      return engine.write(({ db }) => {
+        const session = requireSession(db, tenantId, id);
+        if (session.archivedAt !== null) return session;
+        if (db.get(HAS_OPEN_TURN, { tenantId, id }) !== undefined) throw new PlatformError('session_busy');
+        db.run(ARCHIVE, { tenantId, id, now });
+        return requireSession(db, tenantId, id);
+      });
+    },
+    remove({ tenantId, id, event, now }) {
+      return engine.write((tx) => {
+        const session = findSession(tx.db, tenantId, id);
+        if (session === undefined) return false;
+        if (tx.db.get(HAS_RUN, { tenantId, id }) !== undefined) throw new PlatformError('session_busy');
+        for (const sql of REMOVE) tx.db.run(sql, { tenantId, id });
+        tx.publish([toStored(event, { tenantId, sessionId: id, seq: session.lastSeq + 1, turnId: null, createdAt: now })]);
+        return true;
+      });
+    },
+    existing: ({ ids }) => engine.read((db) => new Set(db.all(EXISTING, { ids: JSON.stringify(ids) }).map((row) => text(row, 'id')))),
+  };
+}
+
+export function findSession(db: Connection, tenantId: string, id: string): SessionRow | undefined {
+  const row = db.get(FIND, { tenantId, id });
+  return row && parseSession(row);
+}
+
+export function requireSession(db: Connection, tenantId: string, id: string): SessionRow {
+  const session = findSession(db, tenantId, id);
+  if (session === undefined) throw new PlatformError('session_not_found');
+  return session;
+}
+
+function create(db: Connection, { tenantId, id, agent, environment, metadata, now, ...input }: CreateInput): SessionRow {
+  const { agentId, agentVersion, environmentId, title } = input;
+  db.run(INSERT, { tenantId, id, agentId, agentVersion, environmentId, title, metadata: JSON.stringify(metadata), now });
+  db.run(INSERT_DEFINITIONS, { tenantId, id, agent: JSON.stringify(agent), environment: JSON.stringify(environment) });
+  return requireSession(db, tenantId, id);
+}
+
+function list(db: Connection, { tenantId, includeArchived, agentId, agentVersion, states, ...input }: ListInput) {
+  const params = {
+    tenantId,
+    ...(agentId !== undefined && { agentId }),
+    ...(agentVersion !== undefined && { agentVersion }),
+    ...(states !== undefined && { states: JSON.stringify(states) }),
+  };
+  const conditions = [
+    's.tenant_id = :tenantId',
+    includeArchived ? undefined : 's.archived_at IS NULL',
+    agentId === undefined ? undefined : 's.agent_id = :agentId',
+    agentVersion === undefined ? undefined : 's.agent_version = :agentVersion',
+    states === undefined ? undefined : 's.state IN (SELECT value FROM json_each(:states))',
+  ];
+  return listPage(
+    db,
+    {
+      scope: ['sessions', tenantId],
+      select: SELECT,
+      filters: filtersOf(params, conditions, { ...input, column: 's.created_at' }),
+      keys: [
+        { column: 's.created_at', as: 'created_at' },
+        { column: 's.id', as: 'id' },
+      ],
+      parse: parseSession,
+    },
+    input,
+  );
+}
+
+function update(tx: Transaction, { tenantId, id, event, now, ...input }: UpdateInput): SessionRow {
+  const session = requireSession(tx.db, tenantId, id);
+  if (session.archivedAt !== null) throw new PlatformError('session_archived');
+  const title = input.title === undefined ? session.title : input.title;
+  tx.db.run(UPDATE, { tenantId, id, title, metadata: JSON.stringify(input.metadata ?? session.metadata), now });
+  if (input.agent !== undefined) tx.db.run(UPDATE_AGENT, { tenantId, id, agent: JSON.stringify(input.agent) });
+  if (event !== undefined) appendEvents(tx, { tenantId, sessionId: id }, { events: [event], turnId: null, now });
+  return requireSession(tx.db, tenantId, id);
+}

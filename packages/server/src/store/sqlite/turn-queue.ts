@@ -1,0 +1,71 @@
+import type { ApprovalRow, SessionState, TurnRow, Usage } from '../store.ts';
+import type { Connection } from './connection.ts';
+import type { SessionKey } from './event-log.ts';
+import { parseApproval, parseTurn } from './rows.ts';
+
+// Steps that several of the turn statements are made of. All run inside the caller's transaction.
+
+const PROMOTE = `UPDATE turns SET is_ready = 1
+  WHERE position = (SELECT min(position) FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued')
+    AND is_ready = 0
+    AND NOT EXISTS (SELECT 1 FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state IN ('running', 'waiting_approval'))`;
+const OLDEST_QUEUED = `SELECT * FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued' ORDER BY position LIMIT 1`;
+const UNDER_WAY = `SELECT * FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state IN ('running', 'waiting_approval')`;
+const SET_STATE =
+  'UPDATE sessions SET state = :state, updated_at = :now WHERE tenant_id = :tenantId AND id = :sessionId AND state <> :state';
+const SET_PROCESSED = `UPDATE events SET processed_at = :now
+  WHERE tenant_id = :tenantId AND session_id = :sessionId AND turn_id = :turnId AND processed_at IS NULL`;
+const EXPIRE_APPROVALS = `UPDATE approvals SET state = 'expired', decided_at = :now WHERE turn_id = :turnId AND state = 'pending'`;
+const APPROVALS_OF_TURN = 'SELECT * FROM approvals WHERE turn_id = :turnId ORDER BY created_at, rowid';
+const ADD_USAGE = `UPDATE sessions SET input_tokens = input_tokens + :inputTokens, output_tokens = output_tokens + :outputTokens,
+    cache_read_tokens = cache_read_tokens + :cacheReadTokens, cache_creation_tokens = cache_creation_tokens + :cacheCreationTokens
+  WHERE tenant_id = :tenantId AND id = :sessionId`;
+const ADD_ACTIVE = 'UPDATE sessions SET active_ms = active_ms + :activeMs WHERE tenant_id = :tenantId AND id = :sessionId';
+/** A parked turn goes on when nothing is left to decide, and also when it shall stop: whoever runs it ends it. */
+const UNPARK = `UPDATE turns SET state = 'queued', is_ready = 1, is_continuation = 1
+  WHERE id = :turnId AND state = 'waiting_approval' AND lease_owner IS NULL
+    AND (cancel_requested = 1 OR NOT EXISTS (SELECT 1 FROM approvals WHERE turn_id = :turnId AND state = 'pending'))`;
+
+/** Makes the oldest queued turn of the session ready, unless another turn of it is under way. */
+export function promoteNext(db: Connection, { tenantId, sessionId }: SessionKey): void {
+  db.run(PROMOTE, { tenantId, sessionId });
+}
+
+export function findOldestQueued(db: Connection, { tenantId, sessionId }: SessionKey): TurnRow | undefined {
+  const row = db.get(OLDEST_QUEUED, { tenantId, sessionId });
+  return row && parseTurn(row);
+}
+
+/** The one turn of the session that runs or waits, with or without a lease. */
+export function findUnderWay(db: Connection, { tenantId, sessionId }: SessionKey): TurnRow | undefined {
+  const row = db.get(UNDER_WAY, { tenantId, sessionId });
+  return row && parseTurn(row);
+}
+
+export function setSessionState(db: Connection, { tenantId, sessionId }: SessionKey, state: SessionState, now: number): void {
+  db.run(SET_STATE, { tenantId, sessionId, state, now });
+}
+
+/** What the end of a turn means for its events and for the questions it has asked. */
+export function settleTurn(db: Connection, { tenantId, sessionId }: SessionKey, turnId: string, now: number): void {
+  db.run(SET_PROCESSED, { tenantId, sessionId, turnId, now });
+  db.run(EXPIRE_APPROVALS, { turnId, now });
+}
+
+export function unparkTurn(db: Connection, turnId: string): void {
+  db.run(UNPARK, { turnId });
+}
+
+export function approvalsOfTurn(db: Connection, turnId: string): readonly ApprovalRow[] {
+  return db.all(APPROVALS_OF_TURN, { turnId }).map(parseApproval);
+}
+
+export function addUsage(db: Connection, { tenantId, sessionId }: SessionKey, usage: Usage): void {
+  const { inputTokens, outputTokens, cacheReadTokens, cacheCreationTokens } = usage;
+  db.run(ADD_USAGE, { tenantId, sessionId, inputTokens, outputTokens, cacheReadTokens, cacheCreationTokens });
+}
+
+/** Adds the time from `since` to `until`; a clock that was set back adds nothing. */
+export function addActiveTime(db: Connection, { tenantId, sessionId }: SessionKey, since: number | null, until: number): void {
+  if (since !== null && until > since) db.run(ADD_ACTIVE, { tenantId, sessionId, activeMs: until - since });
+}
