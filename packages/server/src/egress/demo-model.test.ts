@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ask, openBench, waitFor } from '../../test/support/egress-bench.ts';
 import { demoAnswer } from './demo-model.ts';
-import { ask, openBench, waitFor } from './support/bench.ts';
 
 const TOOLS = ['bash', 'write', 'read'].map((name) => ({ type: 'function', function: { name } }));
 const user = (content: string) => ({ role: 'user', content });

@@ -5,12 +5,12 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { ask, KEY, openBench, providersAt, rawConnection, WIRE_REQUESTS, waitFor } from '../../test/support/egress-bench.ts';
 import { systemClock } from '../base/clock.ts';
 import { isPlatformError } from '../base/errors.ts';
 import { createLogger, silentLogger } from '../base/log.ts';
 import { createEgressGateway } from './egress-gateway.ts';
 import type { GatewayBinding } from './gateway.ts';
-import { ask, KEY, openBench, providersAt, rawConnection, WIRE_REQUESTS, waitFor } from './support/bench.ts';
 
 const observer = { onStart: () => undefined, onEnd: () => undefined };
 const bindingAt = (directory: string): GatewayBinding => ({

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type Ask, ask, KEY, openBench, rawConnection, WIRE_REQUESTS, waitFor, withUpstream } from '../../test/support/egress-bench.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
-import { type Ask, ask, KEY, openBench, rawConnection, WIRE_REQUESTS, waitFor, withUpstream } from './support/bench.ts';
 
 test('strips what a sandbox may not say, and the answer of what it may not hear', async () => {
   await withUpstream(

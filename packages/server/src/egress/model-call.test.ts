@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { describe, test } from 'node:test';
-import { ask, KEY, openBench, WIRE_NAMES, WIRE_REQUESTS, type WireName, waitFor, withUpstream } from './support/bench.ts';
+import { ask, KEY, openBench, WIRE_NAMES, WIRE_REQUESTS, type WireName, waitFor, withUpstream } from '../../test/support/egress-bench.ts';
 
 for (const wire of WIRE_NAMES) {
   describe(wire, () => {

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { ask, type BenchOptions, openBench, rawConnection, waitFor } from '../../test/support/egress-bench.ts';
 import { systemClock } from '../base/clock.ts';
 import { isPlatformError } from '../base/errors.ts';
 import { isDeniedAddress } from './addresses.ts';
 import { type Dialer, dial } from './dial.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
-import { ask, type BenchOptions, openBench, rawConnection, waitFor } from './support/bench.ts';
 
 let echo: Server;
 let web: Server;

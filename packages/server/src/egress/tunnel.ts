@@ -6,6 +6,7 @@ import type { Logger } from '../base/log.ts';
 import { type Dialer, dial } from './dial.ts';
 import { proxiedHeaders } from './headers.ts';
 import { parseTarget, type Target } from './host-policy.ts';
+import { createIdleTimer } from './idle-timer.ts';
 import { refuseTunnel, sendProblem } from './problem-response.ts';
 
 export interface TunnelOptions {
@@ -35,21 +36,22 @@ export async function openTunnel(options: TunnelOptions, request: IncomingMessag
     if (client.destroyed) return void remote.destroy();
     client.write('HTTP/1.1 200 Connection Established\r\n\r\n');
     if (head.length > 0) remote.write(head);
-    join(client, remote, options.idleMs);
+    join(options, client, remote);
   } catch (error) {
     if (!client.destroyed) refuse(refusalOf(options, target, error));
   }
 }
 
 /** Both ends live and die together; each may close its own direction first. */
-function join(client: Duplex, remote: Duplex & { setTimeout(ms: number, run: () => void): unknown }, idleMs: number): void {
+function join(options: TunnelOptions, client: Duplex, remote: Duplex): void {
   const end = () => {
+    idle.stop();
     client.destroy();
     remote.destroy();
   };
-  remote.setTimeout(idleMs, end);
-  remote.once('close', end).on('error', end);
-  client.once('close', end);
+  const idle = createIdleTimer(options.dialer.clock, options.idleMs, end);
+  for (const side of [client, remote]) side.once('close', end).on('data', () => idle.touch());
+  remote.on('error', end);
   client.pipe(remote);
   remote.pipe(client);
 }
@@ -88,8 +90,10 @@ function exchange(options: TunnelOptions, { url, remote, request, response }: Ex
     const path = url.pathname + url.search;
     // No agent at all, not even `false`: with one, node leaves `createConnection` aside and dials by itself.
     const outgoing = requestHttp({ createConnection: () => remote, method: request.method ?? 'GET', path, headers });
-    remote.setTimeout(options.idleMs, () => remote.destroy());
+    const idle = createIdleTimer(options.dialer.clock, options.idleMs, () => remote.destroy());
+    for (const side of [request, remote]) side.on('data', () => idle.touch());
     response.once('close', () => {
+      idle.stop();
       outgoing.destroy();
       remote.destroy();
       resolve();

@@ -5,12 +5,12 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type FakeModel, startFakeModel } from '@cloister/fake-model';
-import { systemClock } from '../../base/clock.ts';
-import { silentLogger } from '../../base/log.ts';
-import type { ProviderConfig } from '../../config.ts';
-import type { Provider } from '../../core/model.ts';
-import { createEgressGateway, type EgressGatewayOptions } from '../egress-gateway.ts';
-import type { EgressGateway, GatewayConnection, ModelCallEnd, ModelCallObserver, NetworkPolicy } from '../gateway.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/log.ts';
+import type { ProviderConfig } from '../../src/config.ts';
+import type { Provider } from '../../src/core/model.ts';
+import { createEgressGateway, type EgressGatewayOptions } from '../../src/egress/egress-gateway.ts';
+import type { EgressGateway, GatewayConnection, ModelCallEnd, ModelCallObserver, NetworkPolicy } from '../../src/egress/gateway.ts';
 
 export const KEY = 'sk-real-key-0123456789';
 
