@@ -20,20 +20,20 @@ export interface Conversation {
   readonly isSideRequest: boolean;
 }
 
-export interface Usage {
+interface Usage {
   readonly input: number;
   readonly output: number;
   readonly cacheRead: number;
   readonly cacheWrite: number;
 }
 
-export interface ToolCall {
+interface ToolCall {
   readonly name: string;
   readonly input: Json;
 }
 
 /** How the stream goes wrong; `whole` does not. */
-export type Ending = 'whole' | 'cut' | 'badjson' | 'nofinish';
+type Ending = 'whole' | 'cut' | 'badjson' | 'nofinish';
 
 export interface Answer {
   readonly type: 'answer';
