@@ -1,0 +1,138 @@
+import { type Readable, Writable } from 'node:stream';
+import * as acp from '@agentclientprotocol/sdk';
+import type { JsonObject } from '../../store/store.ts';
+import { PlatformError } from '../../base/errors.ts';
+
+/** A frame longer than this ends the connection: the agent is hostile and memory is ours. */
+const MAX_FRAME_BYTES = 32 * 1024 * 1024;
+
+export interface PromptHandlers {
+  /** Called in the order of arrival; must not throw. */
+  onUpdate(update: acp.SessionUpdate): void;
+  /** Decides on a tool call; the agent waits for it. */
+  onPermission(request: acp.RequestPermissionRequest): Promise<PermissionAnswer>;
+}
+
+export type PermissionAnswer = { readonly type: 'allow' } | { readonly type: 'deny'; readonly message: string | null } | { readonly type: 'cancelled' };
+
+export interface PromptResult {
+  readonly stopReason: acp.StopReason;
+}
+
+/** One agent program on the other end of a pair of streams. */
+export interface AgentConnection {
+  /** Opens the conversation anew, or goes on with an earlier one by the best way the agent has. */
+  openSession(input: { cwd: string; meta: JsonObject; harnessSessionId: string | null }): Promise<{ readonly sessionId: string; readonly isResumed: boolean }>;
+  /** One turn. Rejects with `AgentFailure` when the agent answers an error, with `sandbox_exited` when the connection is gone. */
+  prompt(input: { sessionId: string; content: readonly acp.ContentBlock[] } & PromptHandlers): Promise<PromptResult>;
+  /** Asks the agent to stop the turn; its prompt then ends as cancelled. */
+  cancel(sessionId: string): Promise<void>;
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
+/** The agent answered a request with a JSON-RPC error. */
+export class AgentFailure extends Error {
+  readonly data: unknown;
+  readonly rpcCode: number;
+
+  constructor(message: string, rpcCode: number, data: unknown) {
+    super(message);
+    this.name = 'AgentFailure';
+    this.rpcCode = rpcCode;
+    this.data = data;
+  }
+}
+
+/** Connects and shakes hands. Rejects when the agent speaks another version of the protocol. */
+export async function connectAgent(stdin: Writable, stdout: Readable): Promise<AgentConnection> {
+  let handlers: PromptHandlers | undefined;
+  const app = acp
+    .client()
+    .onNotification('session/update', ({ params }) => handlers?.onUpdate(params.update))
+    .onRequest('session/request_permission', async ({ params }) => toOutcome(params, handlers === undefined ? { type: 'cancelled' } : await handlers.onPermission(params)));
+  const connection = app.connect(acp.ndJsonStream(Writable.toWeb(stdin), toWebReadable(stdout), { maxMessageBytes: MAX_FRAME_BYTES }));
+  const { agent } = connection;
+  const call = <T>(request: Promise<T>): Promise<T> => request.catch((error: unknown) => Promise.reject(toFailure(error)));
+  const hello = await call(agent.request('initialize', { protocolVersion: acp.PROTOCOL_VERSION, clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false } }));
+  if (hello.protocolVersion !== acp.PROTOCOL_VERSION) throw new PlatformError('harness_failed', { detail: `The agent speaks ACP version ${hello.protocolVersion}, not ${acp.PROTOCOL_VERSION}.` });
+  const capabilities = hello.agentCapabilities;
+  return {
+    async openSession({ cwd, meta, harnessSessionId }) {
+      const common: acp.NewSessionRequest = { cwd, mcpServers: [], _meta: { ...meta } };
+      if (harnessSessionId !== null && (await reopen(agent, capabilities, harnessSessionId, common))) return { sessionId: harnessSessionId, isResumed: true };
+      const opened = await call(agent.request('session/new', common));
+      return { sessionId: opened.sessionId, isResumed: false };
+    },
+    async prompt({ sessionId, content, onUpdate, onPermission }) {
+      handlers = { onUpdate, onPermission };
+      try {
+        const result = await call(agent.request('session/prompt', { sessionId, prompt: [...content] }));
+        return { stopReason: result.stopReason };
+      } finally {
+        handlers = undefined;
+      }
+    },
+    cancel: (sessionId) => agent.notify('session/cancel', { sessionId }),
+    closed: connection.closed,
+    close: () => connection.close(),
+  };
+}
+
+/** Resumes without replay where the agent can, else loads (its replay is not new and has no handler). False when it has lost the session. */
+async function reopen(
+  agent: acp.ClientContext,
+  capabilities: acp.AgentCapabilities | undefined,
+  sessionId: string,
+  common: acp.NewSessionRequest,
+): Promise<boolean> {
+  try {
+    if (capabilities?.sessionCapabilities?.resume) await agent.request('session/resume', { sessionId, ...common });
+    else if (capabilities?.loadSession) await agent.request('session/load', { sessionId, ...common });
+    else return false;
+    return true;
+  } catch (error) {
+    if (error instanceof acp.RequestError) return false;
+    throw toFailure(error);
+  }
+}
+
+function toOutcome(request: acp.RequestPermissionRequest, answer: PermissionAnswer): acp.RequestPermissionResponse {
+  if (answer.type === 'cancelled') return { outcome: { outcome: 'cancelled' } };
+  const kind = answer.type === 'allow' ? 'allow_once' : 'reject_once';
+  const option = request.options.find((one) => one.kind === kind);
+  if (option === undefined) return { outcome: { outcome: 'cancelled' } };
+  const meta = answer.type === 'deny' && answer.message !== null ? { _meta: { cloister: { denyMessage: answer.message } } } : {};
+  return { outcome: { outcome: 'selected', optionId: option.optionId }, ...meta };
+}
+
+function toFailure(error: unknown): Error {
+  if (error instanceof acp.RequestError) return new AgentFailure(error.message, error.code, error.data);
+  return new PlatformError('sandbox_exited', { detail: 'The connection to the agent ended.', cause: error });
+}
+
+/** The pipe as a web stream that ends, instead of failing, when the sandbox goes away. */
+function toWebReadable(stdout: Readable): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      let isOpen = true;
+      const end = () => {
+        if (!isOpen) return;
+        isOpen = false;
+        controller.close();
+      };
+      stdout.on('data', (chunk: Buffer) => {
+        if (!isOpen) return;
+        controller.enqueue(chunk);
+        if ((controller.desiredSize ?? 1) <= 0) stdout.pause();
+      });
+      stdout.on('end', end).on('close', end).on('error', end);
+    },
+    pull: () => {
+      stdout.resume();
+    },
+    cancel: () => {
+      stdout.destroy();
+    },
+  });
+}

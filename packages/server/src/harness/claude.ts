@@ -1,0 +1,62 @@
+import { type AgentOptions, type Harness, SANDBOX_GATEWAY_URL, SANDBOX_RUNNER } from './harness.ts';
+import { toolRule } from '../core/tools.ts';
+
+/** Claude Code's names of the published tools. */
+const TOOL_NAMES: Readonly<Record<string, string>> = {
+  Bash: 'bash',
+  Read: 'read',
+  Write: 'write',
+  Edit: 'edit',
+  Glob: 'glob',
+  Grep: 'grep',
+  WebFetch: 'web_fetch',
+  WebSearch: 'web_search',
+};
+
+/** Tools that act and that we name so that the program asks before each of them; what is not named is its own bookkeeping. */
+const ASKED_TOOLS = [...Object.keys(TOOL_NAMES), 'NotebookEdit', 'Skill'];
+
+/** The provider's web tools need hosts that the gateway does not serve. */
+const REMOTE_TOOLS = ['WebSearch'];
+
+const ADAPTER = '/opt/claude/node_modules/@agentclientprotocol/claude-agent-acp/dist/index.js';
+
+/** The real Claude agent behind its ACP adapter, in the `claude` variant of the image. */
+export const claudeHarness: Harness = {
+  id: 'claude',
+  imageVariant: 'claude',
+  requiredProvider: 'anthropic',
+  asksBeforeTools: true,
+  launch: (options) => ({
+    argv: ['node', '--import', `${SANDBOX_RUNNER}/forwarder.mjs`, ADAPTER],
+    env: {
+      ANTHROPIC_BASE_URL: `${SANDBOX_GATEWAY_URL}/anthropic`,
+      ANTHROPIC_API_KEY: 'placeholder',
+      ANTHROPIC_MODEL: options.model,
+      ANTHROPIC_SMALL_FAST_MODEL: options.model,
+      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+      CLAUDE_CODE_MAX_RETRIES: '2',
+      DISABLE_AUTOUPDATER: '1',
+      DISABLE_TELEMETRY: '1',
+      DISABLE_ERROR_REPORTING: '1',
+    },
+  }),
+  sessionMeta: (options) => ({
+    ...(options.system === null ? {} : { systemPrompt: { append: options.system } }),
+    claudeCode: {
+      options: {
+        settingSources: [],
+        permissionMode: 'default',
+        settings: { permissions: { ask: ASKED_TOOLS } },
+        disallowedTools: disallowedTools(options),
+        ...(options.effort === null ? {} : { effort: options.effort }),
+      },
+    },
+  }),
+  toolName: (name) => TOOL_NAMES[name] ?? name,
+};
+
+function disallowedTools(options: AgentOptions): string[] {
+  const disabled = Object.entries(TOOL_NAMES).filter(([, name]) => !toolRule(options.tools, name).enabled);
+  return [...new Set([...REMOTE_TOOLS, ...disabled.map(([name]) => name)])];
+}

@@ -1,0 +1,60 @@
+import { createHash } from 'node:crypto';
+import { chown, mkdir, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { GATEWAY_SOCKET_NAME } from '../egress/gateway.ts';
+
+/** The user inside a sandbox: never root, and the server's own user when that is not root, so that both can read the files. */
+export function sandboxUser(): { readonly uid: number; readonly gid: number } {
+  const uid = process.getuid?.() ?? 1000;
+  const gid = process.getgid?.() ?? 1000;
+  return uid === 0 ? { uid: 1000, gid: 1000 } : { uid, gid };
+}
+
+export interface SessionDirectories {
+  readonly home: string;
+  readonly workspace: string;
+}
+
+/** The session's durable files. Only their names are ever used on this side: what is in them belongs to the sandbox. */
+export function sessionDirectories(dataDir: string, sessionId: string): SessionDirectories & { readonly root: string } {
+  const root = path.join(dataDir, 'sessions', sessionId);
+  return { root, home: path.join(root, 'home'), workspace: path.join(root, 'workspace') };
+}
+
+/** Makes the session's directories, for the sandbox's user alone. Keeps what is there. */
+export async function ensureSessionDirectories(dataDir: string, sessionId: string): Promise<SessionDirectories> {
+  const { root, home, workspace } = sessionDirectories(dataDir, sessionId);
+  await mkdir(root, { recursive: true, mode: 0o700 });
+  const { uid, gid } = sandboxUser();
+  for (const directory of [home, workspace]) {
+    const created = await mkdir(directory, { recursive: true, mode: 0o700 });
+    if (created !== undefined && process.getuid?.() === 0) await chown(directory, uid, gid);
+  }
+  return { home, workspace };
+}
+
+export async function removeSessionDirectories(dataDir: string, sessionId: string): Promise<void> {
+  await rm(sessionDirectories(dataDir, sessionId).root, { recursive: true, force: true });
+}
+
+/** Longest path of a unix socket on Linux, without the closing NUL. */
+const MAX_SOCKET_PATH = 107;
+
+/**
+ * Where a sandbox's gateway socket lies: in the data directory, or in the system's temporary one when the
+ * path would be too long for a unix socket. The parent is closed to others; the sandbox sees only its own.
+ */
+export function socketDirectory(dataDir: string, sandboxId: string): string {
+  const local = path.join(dataDir, 'run', sandboxId);
+  if (Buffer.byteLength(path.join(local, GATEWAY_SOCKET_NAME)) <= MAX_SOCKET_PATH) return local;
+  const installation = createHash('sha256').update(dataDir).digest('hex').slice(0, 12);
+  return path.join(os.tmpdir(), `cloister-${installation}`, sandboxId);
+}
+
+export async function ensureSocketDirectory(dataDir: string, sandboxId: string): Promise<string> {
+  const directory = socketDirectory(dataDir, sandboxId);
+  await mkdir(path.dirname(directory), { recursive: true, mode: 0o700 });
+  await mkdir(directory, { recursive: true, mode: 0o755 });
+  return directory;
+}

@@ -1,0 +1,134 @@
+import type { Clock } from '../base/clock.ts';
+import { PlatformError } from '../base/errors.ts';
+import { newId } from '../base/ids.ts';
+import type { Logger } from '../base/log.ts';
+import type { AgentOptions, Harness } from '../harness/harness.ts';
+import type { SandboxRef } from '../runtime/driver.ts';
+import type { SessionRow } from '../store/store.ts';
+import type { OpenSandbox, OpenSandboxInput } from './open-sandbox.ts';
+
+export interface LiveSandboxesDeps {
+  readonly open: (input: OpenSandboxInput) => Promise<OpenSandbox>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly maxSandboxes: number;
+  readonly idleMs: number;
+  /** Asked for room when every sandbox is in use: makes one waiting turn give its sandbox up. False when none can. */
+  readonly makeRoom: () => Promise<boolean>;
+}
+
+export interface LiveSandboxInfo {
+  readonly sandboxId: string;
+  readonly sessionId: string;
+  readonly state: 'starting' | 'busy' | 'idle' | 'stopping';
+  readonly stages: Readonly<Record<string, number>>;
+}
+
+interface Entry {
+  readonly sandboxId: string;
+  readonly sessionId: string;
+  readonly definition: string;
+  state: LiveSandboxInfo['state'];
+  sandbox: OpenSandbox | undefined;
+  idleSince: number;
+  cancelIdle: () => void;
+  closing: Promise<void> | undefined;
+}
+
+/**
+ * The sandboxes of this process, at most one per session. A sandbox is busy while a turn has it, idle
+ * after; the idle are stopped after a while, or at once when another session needs the room.
+ */
+export interface LiveSandboxes {
+  /** The session's live sandbox, or a new one. The caller has it until `release` or `discard`. */
+  acquire(input: { session: SessionRow; harness: Harness; options: AgentOptions; signal: AbortSignal }): Promise<OpenSandbox>;
+  /** The turn is over; the sandbox waits for the next one. */
+  release(sessionId: string): void;
+  /** Stops the session's sandbox now, if there is one. */
+  discard(sessionId: string): Promise<void>;
+  /** True for a sandbox this process made or is making: the reconciler leaves it alone. */
+  isOwned(ref: Pick<SandboxRef, 'sandbox'>): boolean;
+  list(): readonly LiveSandboxInfo[];
+  close(): Promise<void>;
+}
+
+export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
+  const entries = new Map<string, Entry>();
+
+  function discardEntry(entry: Entry): Promise<void> {
+    entry.closing ??= closeEntry(entry);
+    return entry.closing;
+  }
+
+  async function closeEntry(entry: Entry): Promise<void> {
+    entry.state = 'stopping';
+    entry.cancelIdle();
+    try {
+      await entry.sandbox?.close();
+    } catch (error) {
+      // The reconciler removes what could not be removed here.
+      deps.log.warn({ err: error, sandbox: entry.sandboxId }, 'stopping a sandbox failed');
+    } finally {
+      if (entries.get(entry.sessionId) === entry) entries.delete(entry.sessionId);
+    }
+  }
+
+  async function ensureRoom(): Promise<void> {
+    while (entries.size >= deps.maxSandboxes) {
+      const stopping = [...entries.values()].find((entry) => entry.closing !== undefined);
+      const idle = [...entries.values()].filter((entry) => entry.state === 'idle').sort((a, b) => a.idleSince - b.idleSince)[0];
+      if (stopping !== undefined) await stopping.closing;
+      else if (idle !== undefined) await discardEntry(idle);
+      else if (!(await deps.makeRoom())) throw new PlatformError('capacity_exhausted', { detail: `All ${deps.maxSandboxes} sandboxes are in use.` });
+    }
+  }
+
+  async function open(input: Parameters<LiveSandboxes['acquire']>[0], definition: string): Promise<OpenSandbox> {
+    await ensureRoom();
+    const entry: Entry = {
+      sandboxId: newId('sandbox'), sessionId: input.session.id, definition, state: 'starting',
+      sandbox: undefined, idleSince: 0, cancelIdle: () => undefined, closing: undefined,
+    };
+    entries.set(entry.sessionId, entry);
+    try {
+      const sandbox = await deps.open({ ...input, sandboxId: entry.sandboxId });
+      entry.sandbox = sandbox;
+      entry.state = 'busy';
+      void sandbox.exited.then(() => discardEntry(entry));
+      return sandbox;
+    } catch (error) {
+      entries.delete(entry.sessionId);
+      throw error;
+    }
+  }
+
+  return {
+    async acquire(input) {
+      const definition = JSON.stringify([input.session.agent, input.session.environment]);
+      const entry = entries.get(input.session.id);
+      if (entry?.sandbox !== undefined && entry.closing === undefined && entry.definition === definition) {
+        entry.cancelIdle();
+        entry.state = 'busy';
+        return entry.sandbox;
+      }
+      if (entry !== undefined) await discardEntry(entry);
+      return open(input, definition);
+    },
+    release(sessionId) {
+      const entry = entries.get(sessionId);
+      if (entry === undefined || entry.closing !== undefined) return;
+      entry.state = 'idle';
+      entry.idleSince = deps.clock.monotonic();
+      entry.cancelIdle = deps.clock.after(deps.idleMs, () => void discardEntry(entry));
+    },
+    async discard(sessionId) {
+      const entry = entries.get(sessionId);
+      if (entry !== undefined) await discardEntry(entry);
+    },
+    isOwned: (ref) => [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),
+    list: () => [...entries.values()].map((entry) => ({ sandboxId: entry.sandboxId, sessionId: entry.sessionId, state: entry.state, stages: entry.sandbox?.stages ?? {} })),
+    async close() {
+      await Promise.all([...entries.values()].map(discardEntry));
+    },
+  };
+}

@@ -1,0 +1,229 @@
+import { rm } from 'node:fs/promises';
+import type { Clock } from '../base/clock.ts';
+import { isPlatformError, PlatformError } from '../base/errors.ts';
+import { newId } from '../base/ids.ts';
+import type { Logger } from '../base/log.ts';
+import type { EgressGateway, GatewayConnection, ModelCallObserver } from '../egress/gateway.ts';
+import { type AgentConnection, AgentFailure, connectAgent } from '../harness/acp/connection.ts';
+import { type AgentOptions, type Harness, SANDBOX_GATEWAY_DIRECTORY, SANDBOX_GATEWAY_PORT, SANDBOX_HOME, SANDBOX_WORKSPACE } from '../harness/harness.ts';
+import type { ExitReport, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../runtime/driver.ts';
+import type { SessionRow } from '../store/store.ts';
+import { ensureSessionDirectories, ensureSocketDirectory, sandboxUser } from './directories.ts';
+import { createObserverRelay } from './observer-relay.ts';
+import { createTail } from './tail.ts';
+import { parseTemplate } from './template.ts';
+
+export interface SandboxDeps {
+  readonly driver: RuntimeDriver;
+  readonly gateway: EgressGateway;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly installation: string;
+  readonly dataDir: string;
+  readonly startTimeoutMs: number;
+  readonly imageFor: (variant: Harness['imageVariant']) => string;
+}
+
+export interface OpenSandboxInput {
+  readonly sandboxId: string;
+  readonly session: SessionRow;
+  readonly harness: Harness;
+  readonly options: AgentOptions;
+  readonly signal: AbortSignal;
+}
+
+/** A running sandbox with its agent ready for a prompt. */
+export interface OpenSandbox {
+  readonly sandboxId: string;
+  readonly ref: SandboxRef;
+  readonly agent: AgentConnection;
+  readonly harnessSessionId: string;
+  /** False when the agent began a new conversation although the session has history. */
+  readonly isResumed: boolean;
+  readonly exited: Promise<ExitReport>;
+  /** Milliseconds each stage of the start took. */
+  readonly stages: Readonly<Record<string, number>>;
+  /** Who is told of model calls from now on; undefined tells nobody. */
+  observe(observer: ModelCallObserver | undefined): void;
+  abortModelCalls(): void;
+  /** The last of what the agent wrote to stderr. */
+  diagnostics(): string;
+  /** Ends the agent gently, then removes the sandbox. Repeated calls wait for the first. */
+  close(): Promise<void>;
+}
+
+/**
+ * Makes a sandbox for a session and opens the conversation in it. On any failure nothing is left behind.
+ * Throws `sandbox_start_timeout` naming the stage, `image_missing`, `runtime_unreachable`, `sandbox_out_of_memory`, `harness_failed`.
+ */
+export async function openSandbox(deps: SandboxDeps, input: OpenSandboxInput): Promise<OpenSandbox> {
+  const stages: Record<string, number> = {};
+  const undo: (() => Promise<unknown> | undefined)[] = [];
+  const timeout = new AbortController();
+  let stage = 'prepare';
+  const cancelTimer = deps.clock.after(deps.startTimeoutMs, () =>
+    timeout.abort(new PlatformError('sandbox_start_timeout', { detail: `The sandbox was not ready after ${deps.startTimeoutMs / 1000} s; it was in the stage "${stage}".` })),
+  );
+  const signal = AbortSignal.any([input.signal, timeout.signal]);
+  const timed = async <T>(name: string, work: Promise<T>): Promise<T> => {
+    stage = name;
+    const began = deps.clock.monotonic();
+    const result = await abortable(work, signal);
+    stages[name] = Math.round(deps.clock.monotonic() - began);
+    return result;
+  };
+  try {
+    return await assemble(deps, input, { stages, undo, timed, signal });
+  } catch (error) {
+    for (const step of undo.reverse()) await step()?.catch((cause: unknown) => deps.log.warn({ err: cause }, 'cleaning up after a failed start'));
+    throw error;
+  } finally {
+    cancelTimer();
+  }
+}
+
+interface Assembly {
+  readonly stages: Record<string, number>;
+  readonly undo: (() => Promise<unknown> | undefined)[];
+  readonly timed: <T>(name: string, work: Promise<T>) => Promise<T>;
+  readonly signal: AbortSignal;
+}
+
+async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { stages, undo, timed, signal }: Assembly): Promise<OpenSandbox> {
+  const { session, sandboxId } = input;
+  const observer = createObserverRelay();
+  const socketDirectory = await ensureSocketDirectory(deps.dataDir, sandboxId);
+  undo.push(() => rm(socketDirectory, { recursive: true, force: true }));
+  const gateway = await deps.gateway.open({ sandboxId, tenantId: session.tenantId, sessionId: session.id, directory: socketDirectory, network: parseTemplate(session.environment).network, observer });
+  undo.push(() => gateway.close());
+  const spec = await sandboxSpec(deps, input, socketDirectory);
+  const ref = await timed('create', deps.driver.create(spec, { signal }));
+  undo.push(() => deps.driver.remove(ref));
+  const io = await timed('start', deps.driver.start(ref, { signal }));
+  const diagnostics = createTail(io.stderr);
+  const ready = await timed('agent', untilExit(io, diagnostics.text, openConversation(io, input)));
+  deps.log.debug({ sandbox: sandboxId, session: session.id, stages }, 'sandbox ready');
+  return {
+    sandboxId,
+    ref,
+    agent: ready.agent,
+    harnessSessionId: ready.sessionId,
+    isResumed: ready.isResumed,
+    exited: io.exited,
+    stages,
+    observe: observer.use,
+    abortModelCalls: gateway.abortModelCalls,
+    diagnostics: diagnostics.text,
+    close: once(() => closeSandbox(deps, { ref, io, agent: ready.agent, gateway, socketDirectory })),
+  };
+}
+
+async function openConversation(io: SandboxIo, { harness, options, session }: OpenSandboxInput): Promise<{ agent: AgentConnection; sessionId: string; isResumed: boolean }> {
+  const agent = await connectAgent(io.stdin, io.stdout);
+  const opened = await agent.openSession({ cwd: SANDBOX_WORKSPACE, meta: harness.sessionMeta(options), harnessSessionId: session.harnessSessionId });
+  return { agent, ...opened };
+}
+
+async function sandboxSpec(deps: SandboxDeps, input: OpenSandboxInput, socketDirectory: string): Promise<SandboxSpec> {
+  const { session, harness } = input;
+  const template = parseTemplate(session.environment);
+  const directories = await ensureSessionDirectories(deps.dataDir, session.id);
+  const launch = harness.launch(input.options);
+  return {
+    labels: { installation: deps.installation, tenant: session.tenantId, agent: session.agentId, session: session.id, sandbox: input.sandboxId, incarnation: newId('incarnation') },
+    image: template.image ?? deps.imageFor(harness.imageVariant),
+    argv: launch.argv,
+    env: {
+      ...template.env,
+      ...launch.env,
+      HOME: SANDBOX_HOME,
+      CLOISTER_GATEWAY_PORT: String(SANDBOX_GATEWAY_PORT),
+      CLOISTER_GATEWAY_SOCKET: `${SANDBOX_GATEWAY_DIRECTORY}/gateway.sock`,
+      ...(template.network.allowedHosts.length === 0 ? {} : proxyVariables()),
+      // V8 takes its limit from the host's memory and would be killed long before it collects.
+      NODE_OPTIONS: `--max-old-space-size=${Math.floor((template.memoryBytes / 1024 ** 2) * 0.75)}`,
+    },
+    cwd: SANDBOX_WORKSPACE,
+    ...sandboxUser(),
+    memoryBytes: template.memoryBytes,
+    cpus: template.cpus,
+    pids: template.pids,
+    mounts: [
+      { hostPath: directories.workspace, path: SANDBOX_WORKSPACE, isReadOnly: false },
+      { hostPath: directories.home, path: SANDBOX_HOME, isReadOnly: false },
+      { hostPath: socketDirectory, path: SANDBOX_GATEWAY_DIRECTORY, isReadOnly: true },
+    ],
+    tmpBytes: Math.min(256 * 1024 ** 2, Math.floor(template.memoryBytes / 4)),
+  };
+}
+
+/** Tells programs that honour a proxy where the allowed hosts can be reached. */
+function proxyVariables(): Record<string, string> {
+  const proxy = `http://127.0.0.1:${SANDBOX_GATEWAY_PORT}`;
+  const local = '127.0.0.1,localhost';
+  return { HTTP_PROXY: proxy, HTTPS_PROXY: proxy, http_proxy: proxy, https_proxy: proxy, NO_PROXY: local, no_proxy: local, NODE_USE_ENV_PROXY: '1' };
+}
+
+interface Parts {
+  readonly ref: SandboxRef;
+  readonly io: SandboxIo;
+  readonly agent: AgentConnection;
+  readonly gateway: GatewayConnection;
+  readonly socketDirectory: string;
+}
+
+const STOP_GRACE_MS = 2000;
+
+async function closeSandbox(deps: SandboxDeps, parts: Parts): Promise<void> {
+  parts.io.stdin.end();
+  parts.agent.close();
+  parts.gateway.abortModelCalls();
+  const hasLeft = await Promise.race([parts.io.exited.then(() => true), new Promise<boolean>((resolve) => deps.clock.after(STOP_GRACE_MS, () => resolve(false)))]);
+  if (!hasLeft) deps.log.debug({ sandbox: parts.ref.sandbox }, 'agent did not leave by itself');
+  try {
+    await deps.driver.remove(parts.ref);
+  } finally {
+    await parts.gateway.close();
+    await rm(parts.socketDirectory, { recursive: true, force: true });
+  }
+}
+
+/** Turns the end of the sandbox during its start into the reason for it. */
+async function untilExit<T>(io: SandboxIo, diagnostics: () => string, work: Promise<T>): Promise<T> {
+  const exit = io.exited.then((report) => Promise.reject(exitProblem(report, diagnostics())));
+  try {
+    return await Promise.race([work, exit]);
+  } catch (error) {
+    if (error instanceof AgentFailure) throw new PlatformError('harness_failed', { detail: `The agent refused to start: ${error.message}`, cause: error });
+    // The pipe breaks a moment before the engine reports the exit, and only the report has the reason.
+    if (isPlatformError(error, 'sandbox_exited')) await exit;
+    throw error;
+  } finally {
+    exit.catch(() => undefined);
+    work.catch(() => undefined);
+  }
+}
+
+export function exitProblem(report: ExitReport, diagnostics: string): PlatformError {
+  if (report.isOutOfMemory) return new PlatformError('sandbox_out_of_memory');
+  const how = report.signal === null ? `exit code ${report.exitCode}` : `signal ${report.signal}`;
+  const lastLine = diagnostics.trim().split('\n').at(-1) ?? '';
+  return new PlatformError('sandbox_exited', { detail: `The sandbox ended with ${how}${lastLine === '' ? '' : `: ${lastLine.slice(0, 300)}`}.` });
+}
+
+function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
+function once<T>(run: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= run();
+    return result;
+  };
+}

@@ -1,0 +1,30 @@
+import { PlatformError } from '../base/errors.ts';
+import { type Provider, resolveModel } from '../core/model.ts';
+import { parseToolRules } from '../core/tools.ts';
+import type { HarnessCatalog } from '../harness/catalog.ts';
+import type { AgentOptions, Harness } from '../harness/harness.ts';
+import type { JsonObject, JsonValue } from '../store/store.ts';
+
+/** What a session's copy of its agent means on this installation today. Throws when a harness or provider has gone since. */
+export function resolveAgent(agent: JsonObject, catalog: HarnessCatalog, providers: ReadonlySet<Provider>): { readonly harness: Harness; readonly options: AgentOptions } {
+  const harness = catalog.require(typeof agent.harness === 'string' ? agent.harness : catalog.defaultId);
+  const model = asObject(agent.model);
+  const id = typeof model.id === 'string' ? model.id : '';
+  const choice = resolveModel(id, providers);
+  if (choice === undefined) throw new PlatformError('model_unknown', { detail: `No provider here serves the model "${id}".` });
+  const effort = typeof model.effort === 'string' ? model.effort : asObject(model.effort).type;
+  return {
+    harness,
+    options: {
+      provider: choice.provider,
+      model: choice.model,
+      system: typeof agent.system === 'string' && agent.system !== '' ? agent.system : null,
+      tools: parseToolRules(agent.tools),
+      effort: typeof effort === 'string' ? effort : null,
+    },
+  };
+}
+
+function asObject(value: JsonValue | undefined): JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : {};
+}

@@ -1,0 +1,69 @@
+import type { JsonObject } from '../store/store.ts';
+
+/** What the agent says of a tool call, in pieces: ACP's tool_call, tool_call_update and the call in a permission request. */
+export interface ToolCallFields {
+  readonly toolCallId: string;
+  readonly name?: string | null;
+  readonly title?: string | null;
+  readonly rawInput?: unknown;
+  readonly rawOutput?: unknown;
+  readonly content?: readonly unknown[] | null;
+  readonly _meta?: { readonly [key: string]: unknown } | null;
+}
+
+export interface ToolEntry {
+  name: string;
+  input: JsonObject;
+  eventId: string | undefined;
+  isOver: boolean;
+}
+
+export interface ToolLog {
+  /** Adds what is new and answers the whole of it. */
+  merge(call: ToolCallFields): ToolEntry;
+  resultText(call: ToolCallFields): string;
+  /** True while no call has been logged: no tool can have run. */
+  isEmpty(): boolean;
+}
+
+/** Longest tool result that goes into the log; the agent itself saw all of it. */
+const MAX_RESULT_CHARACTERS = 100_000;
+
+export function createToolLog(toolName: (name: string) => string): ToolLog {
+  const entries = new Map<string, ToolEntry>();
+  return {
+    merge(call) {
+      const entry = entries.get(call.toolCallId) ?? { name: 'tool', input: {}, eventId: undefined, isOver: false };
+      entries.set(call.toolCallId, entry);
+      const name = call.name ?? metaToolName(call) ?? (entry.name === 'tool' ? call.title : undefined);
+      if (name !== undefined && name !== null && name !== '') entry.name = toolName(name);
+      if (isRecord(call.rawInput) && Object.keys(call.rawInput).length > 0) entry.input = toJson(call.rawInput);
+      return entry;
+    },
+    resultText(call) {
+      const text = typeof call.rawOutput === 'string' ? call.rawOutput : contentText(call.content ?? []);
+      return text.length > MAX_RESULT_CHARACTERS ? `${text.slice(0, MAX_RESULT_CHARACTERS)}\n[cut: ${text.length - MAX_RESULT_CHARACTERS} more characters]` : text;
+    },
+    isEmpty: () => [...entries.values()].every((entry) => entry.eventId === undefined),
+  };
+}
+
+/** Agents that predate the `name` field say it in their `_meta`. */
+function metaToolName(call: ToolCallFields): string | undefined {
+  for (const value of Object.values(call._meta ?? {})) if (isRecord(value) && typeof value.toolName === 'string') return value.toolName;
+  return undefined;
+}
+
+function contentText(content: readonly unknown[]): string {
+  const texts = content.map((item) => (isRecord(item) && isRecord(item.content) && typeof item.content.text === 'string' ? item.content.text : ''));
+  return texts.filter((text) => text !== '').join('\n');
+}
+
+/** The agent's JSON, parsed off the wire already, as our own plain data. */
+function toJson(value: Record<string, unknown>): JsonObject {
+  return JSON.parse(JSON.stringify(value)) as JsonObject;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
