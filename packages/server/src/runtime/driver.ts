@@ -17,12 +17,15 @@ export interface RuntimeDriver {
   hasImage(image: string, options?: CallOptions): Promise<boolean>;
   /**
    * Makes the sandbox, not yet running. Idempotent by (sandbox id, spec): the same again answers the
-   * same ref, another spec under the same incarnation throws. Throws `image_missing`; a failure leaves nothing.
+   * same ref, another spec under the same incarnation throws `sandbox_conflict`. Throws `image_missing`, or
+   * `sandbox_start_failed` when the engine refuses the spec; a failure or an abort leaves nothing.
    */
   create(spec: SandboxSpec, options?: CallOptions): Promise<SandboxRef>;
   /**
-   * Attaches, then starts, so that not one byte is missed. Throws `sandbox_start_failed` (nothing of the
-   * sandbox is then left). Ending `stdin` is the sandboxed program's sign to leave.
+   * Attaches, then starts, so that not one byte is missed. Throws `sandbox_start_failed`; after that, and after
+   * an abort, nothing of the sandbox is left. An incarnation runs once: a second start throws `sandbox_conflict`
+   * and changes nothing. Ending `stdin` is the sandboxed program's sign to leave. Both outputs must be read:
+   * an unread one holds up the other.
    */
   start(ref: SandboxRef, options?: CallOptions): Promise<SandboxIo>;
   /** Asks it to end, kills it after `graceMs`. Stopping the stopped or the missing succeeds. */
@@ -110,14 +113,18 @@ export interface SandboxIo {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
-  /** Resolves when the main process has ended; never rejects. */
+  /** Resolves when the main process has ended; never rejects. Stays open when the driver is closed before. */
   readonly exited: Promise<ExitReport>;
 }
 
+/** Either a code or a signal. A program that itself exits with 128 + n counts as ended by signal n: engines cannot tell. */
 export interface ExitReport {
   readonly exitCode: number | null;
   readonly signal: string | null;
-  /** The kernel killed something inside for memory: the engine's event, its flag, or 137 under a limit. */
+  /**
+   * The kernel killed something inside for memory, by the engine's flag or its event. May be true although the
+   * main process ended well, when only a child of it was killed.
+   */
   readonly isOutOfMemory: boolean;
 }
 

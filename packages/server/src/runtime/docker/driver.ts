@@ -1,5 +1,5 @@
-import { systemClock } from '../../base/clock.ts';
 import type { Clock } from '../../base/clock.ts';
+import { systemClock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { CallOptions, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../driver.ts';
 import type { DockerContext } from './context.ts';
@@ -91,7 +91,11 @@ async function create(docker: DockerContext, cleanUps: CleanUps, call: { readonl
   try {
     return (await untilAborted(making, signal)).ref;
   } catch (error) {
-    if (signal?.aborted) cleanUps.add(name, making.then(({ ref, isNew }) => (isNew ? removeContainer(docker, ref.handle) : undefined)));
+    if (signal?.aborted)
+      cleanUps.add(
+        name,
+        making.then(({ ref, isNew }) => (isNew ? removeContainer(docker, ref.handle) : undefined)),
+      );
     throw error;
   }
 }

@@ -3,8 +3,8 @@ import { PlatformError } from '../../base/errors.ts';
 import type { ExecCommand, SandboxProcess, SandboxRef } from '../driver.ts';
 import type { DockerContext } from './context.ts';
 import type { EngineAnswer } from './engine.ts';
-import { unexpectedAnswer } from './failures.ts';
 import { SIGKILL_CODE } from './exit-report.ts';
+import { unexpectedAnswer } from './failures.ts';
 import { splitHijacked } from './streams.ts';
 import { createdExec, inspectedExec } from './wire.ts';
 

@@ -10,4 +10,3 @@ export function exitReport(code: number, isOutOfMemory: boolean): ExitReport {
   const signal = code > SIGNAL_BASE ? SIGNAL_NAMES.get(code - SIGNAL_BASE) : undefined;
   return signal === undefined ? { exitCode: code, signal: null, isOutOfMemory } : { exitCode: null, signal, isOutOfMemory };
 }
-

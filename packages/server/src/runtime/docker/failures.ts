@@ -80,9 +80,12 @@ const START_FAILURES: readonly (readonly [RegExp, string])[] = [
     /bind source path does not exist|invalid mount config|mounts denied|error mounting/i,
     'The container engine does not see a directory that the sandbox mounts. The engine must run on the same host as the server and may have to be told to share DATA_DIR.',
   ],
-  [/no space left on device/i, "The disk of the container engine is full. Free space where the engine keeps its data."],
+  [/no space left on device/i, 'The disk of the container engine is full. Free space where the engine keeps its data.'],
   [/executable file not found|no such file or directory.*exec|exec format error/i, "The sandbox's program cannot be run in this image."],
-  [/cannot allocate memory|minimum memory limit/i, 'The host has too little memory for the sandbox, or the limit is below what the engine allows.'],
+  [
+    /cannot allocate memory|minimum memory limit/i,
+    'The host has too little memory for the sandbox, or the limit is below what the engine allows.',
+  ],
   [/range of cpus|cpus available/i, 'The sandbox asks for more CPUs than the host of the engine has.'],
 ];
 

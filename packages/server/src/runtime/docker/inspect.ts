@@ -5,7 +5,11 @@ import { unexpectedAnswer } from './failures.ts';
 import { containerRef, INSTALLATION_LABEL, parseLabels } from './profile.ts';
 import { type InspectedContainer, inspectedContainer, listedContainers } from './wire.ts';
 
-export async function inspectContainer(docker: DockerContext, nameOrId: string, signal?: AbortSignal): Promise<InspectedContainer | undefined> {
+export async function inspectContainer(
+  docker: DockerContext,
+  nameOrId: string,
+  signal?: AbortSignal,
+): Promise<InspectedContainer | undefined> {
   const answer = await docker.engine.call({ method: 'GET', path: `/containers/${nameOrId}/json`, signal });
   if (answer.status === 404) return undefined;
   if (answer.status !== 200) throw unexpectedAnswer('inspect a sandbox', answer);

@@ -51,7 +51,11 @@ function createFailure(spec: SandboxSpec, answer: EngineAnswer): PlatformError {
   });
 }
 
-export async function stopContainer(docker: DockerContext, id: string, options: { readonly graceMs: number; readonly signal?: AbortSignal | undefined }): Promise<void> {
+export async function stopContainer(
+  docker: DockerContext,
+  id: string,
+  options: { readonly graceMs: number; readonly signal?: AbortSignal | undefined },
+): Promise<void> {
   // The engine counts in seconds; a fraction is rounded up, so that the program has at least what it was given.
   const seconds = Math.ceil(options.graceMs / 1000);
   const answer = await docker.engine.call({

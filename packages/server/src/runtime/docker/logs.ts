@@ -1,4 +1,4 @@
-import { type DockerContext } from './context.ts';
+import type { DockerContext } from './context.ts';
 import { createFrameReader } from './demux.ts';
 import { unexpectedAnswer } from './failures.ts';
 
@@ -6,7 +6,11 @@ const DEFAULT_TAIL = 100;
 const MAX_LOG_BYTES = 1024 * 1024;
 
 /** The tail of what the engine kept, in order. A single line may be long, so the bytes are bounded too. */
-export async function readLogs(docker: DockerContext, id: string, options: { readonly tailLines?: number; readonly signal?: AbortSignal | undefined }): Promise<string> {
+export async function readLogs(
+  docker: DockerContext,
+  id: string,
+  options: { readonly tailLines?: number; readonly signal?: AbortSignal | undefined },
+): Promise<string> {
   const query = { stdout: 1, stderr: 1, tail: options.tailLines ?? DEFAULT_TAIL };
   const { status, body } = await docker.engine.open({ method: 'GET', path: `/containers/${id}/logs`, query, signal: options.signal });
   if (status !== 200) {

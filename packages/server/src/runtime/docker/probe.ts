@@ -1,5 +1,5 @@
-import { isPlatformError, PlatformError } from '../../base/errors.ts';
 import { PROBLEMS } from '@cloister/api';
+import { isPlatformError, PlatformError } from '../../base/errors.ts';
 import type { RuntimeProbe } from '../driver.ts';
 import type { DockerContext } from './context.ts';
 import { describeEndpoint, isRemote } from './endpoint.ts';
@@ -24,11 +24,17 @@ export async function probeEngine(docker: DockerContext, signal: AbortSignal | u
     const weak = missing.length === 0 ? '' : `; it cannot enforce ${missing.join(', ')}`;
     const far = isRemote(address.endpoint) ? '; workspaces are bind mounts, so it must run on this host' : '';
     const name = Platform?.Name || 'Container engine';
-    return { ok: true, version: Version, detail: `${name} ${Version}, API ${address.apiVersion}, ${describeEndpoint(address.endpoint)}${weak}${far}` };
+    return {
+      ok: true,
+      version: Version,
+      detail: `${name} ${Version}, API ${address.apiVersion}, ${describeEndpoint(address.endpoint)}${weak}${far}`,
+    };
   } catch (error) {
     if (signal?.aborted) return { ok: false, detail: 'The question to the engine was given up.', fix: 'Ask again.' };
     if (!isPlatformError(error)) docker.log.warn({ err: error }, "the engine's answer was not understood");
-    const known = isPlatformError(error) ? error : new PlatformError('runtime_unreachable', { detail: "The engine's answer was not understood." });
+    const known = isPlatformError(error)
+      ? error
+      : new PlatformError('runtime_unreachable', { detail: "The engine's answer was not understood." });
     return { ok: false, detail: known.detail, fix: PROBLEMS[known.code].fix };
   }
 }

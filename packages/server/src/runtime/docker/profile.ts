@@ -127,7 +127,9 @@ export function containerName({ installation, incarnation }: SandboxLabels): str
 }
 
 function specHash(spec: SandboxSpec): string {
-  return sha256(JSON.stringify(spec, (_key, value: unknown) => (isRecord(value) ? Object.fromEntries(Object.entries(value).sort(byKey)) : value)));
+  return sha256(
+    JSON.stringify(spec, (_key, value: unknown) => (isRecord(value) ? Object.fromEntries(Object.entries(value).sort(byKey)) : value)),
+  );
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

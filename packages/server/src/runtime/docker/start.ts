@@ -54,4 +54,3 @@ async function requireFresh(docker: DockerContext, ref: SandboxRef, signal: Abor
 export function isSecondStart(error: unknown): boolean {
   return error instanceof PlatformError && error.code === 'sandbox_conflict';
 }
-

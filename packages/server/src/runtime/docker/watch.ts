@@ -19,7 +19,11 @@ const NANOS_PER_SECOND = 1_000_000_000;
  * repeats, so one is told apart by its time and container. An engine remembers few events and none
  * across its own restart: the reconciler's listing repairs what is missed here.
  */
-export async function watchContainers(docker: DockerContext, installation: string, options: { readonly onExit: OnExit; readonly signal: AbortSignal }): Promise<void> {
+export async function watchContainers(
+  docker: DockerContext,
+  installation: string,
+  options: { readonly onExit: OnExit; readonly signal: AbortSignal },
+): Promise<void> {
   const stop = AbortSignal.any([options.signal, docker.closing]);
   const seen = { sinceNano: docker.clock.now() * 1e6, ids: new Set<string>() };
   let retryMs = FIRST_RETRY_MS;
@@ -44,7 +48,11 @@ export async function watchContainers(docker: DockerContext, installation: strin
   }
 }
 
-async function* readEvents(docker: DockerContext, installation: string, options: { readonly sinceNano: number; readonly signal: AbortSignal }): AsyncGenerator<EngineEvent> {
+async function* readEvents(
+  docker: DockerContext,
+  installation: string,
+  options: { readonly sinceNano: number; readonly signal: AbortSignal },
+): AsyncGenerator<EngineEvent> {
   const filters = JSON.stringify({ type: ['container'], event: ['die'], label: [`${INSTALLATION_LABEL}=${installation}`] });
   const query = { since: (options.sinceNano / NANOS_PER_SECOND).toFixed(6), filters };
   const { status, body } = await docker.engine.open({ method: 'GET', path: '/events', query, signal: options.signal });
