@@ -1,0 +1,186 @@
+import { createSseParser } from './sse.ts';
+import type { Agent, AgentCreate } from './wire/agents.ts';
+import type { Environment, EnvironmentCreate } from './wire/environments.ts';
+import type { ErrorEnvelope } from './wire/errors.ts';
+import type { EventParam, EventSendResponse, Preview, SessionEvent } from './wire/events.ts';
+import type { Health, Status } from './wire/health.ts';
+import type { Session } from './wire/sessions.ts';
+
+export interface ClientOptions {
+  /** Such as `http://127.0.0.1:3000`; empty for the page's own origin. */
+  readonly url: string;
+  readonly key: string | undefined;
+  readonly fetch?: typeof fetch;
+}
+
+export interface PageOf<T> {
+  readonly data: readonly T[];
+  readonly next_page: string | null;
+}
+
+export type StreamItem = { readonly type: 'event'; readonly event: SessionEvent } | { readonly type: 'preview'; readonly preview: Preview };
+
+/** The server answered an error, with its code and fix; or something else answered in its place. */
+export class ClientError extends Error {
+  readonly status: number;
+  readonly code: string | undefined;
+  readonly fix: string | undefined;
+  readonly requestId: string | undefined;
+
+  constructor(status: number, envelope: ErrorEnvelope | undefined) {
+    super(envelope?.error.message ?? `The server answered ${status} without a reason.`);
+    this.name = 'ClientError';
+    this.status = status;
+    this.code = envelope?.error.code;
+    this.fix = envelope?.error.fix;
+    this.requestId = envelope?.request_id;
+  }
+}
+
+type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
+
+/** How long a stream waits before it connects again. */
+const RECONNECT_MS = 500;
+
+export type Client = ReturnType<typeof createClient>;
+
+/** A small typed client; needs nothing but `fetch`. Failed calls throw `ClientError`, or fetch's own error when nothing answers. */
+export function createClient(options: ClientOptions) {
+  const send = options.fetch ?? fetch;
+
+  async function request(
+    method: string,
+    path: string,
+    input: { query?: Query; body?: unknown; signal?: AbortSignal | undefined; headers?: Record<string, string> } = {},
+  ): Promise<Response> {
+    const response = await send(`${options.url}${path}${queryString(input.query ?? {})}`, {
+      method,
+      headers: {
+        ...(options.key === undefined ? {} : { 'x-api-key': options.key }),
+        ...(input.body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...input.headers,
+      },
+      ...(input.body === undefined ? {} : { body: JSON.stringify(input.body) }),
+      ...(input.signal === undefined ? {} : { signal: input.signal }),
+    });
+    if (!response.ok) throw new ClientError(response.status, parseEnvelope(await response.text()));
+    return response;
+  }
+
+  /** The server's answers are its own schemas', checked by its tests; a client does not parse them twice. */
+  async function json<T>(...args: Parameters<typeof request>): Promise<T> {
+    return (await (await request(...args)).json()) as T;
+  }
+
+  async function* connect(
+    sessionId: string,
+    after: number,
+    deltas: readonly string[],
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<StreamItem> {
+    const response = await request('GET', `/v1/sessions/${encodeURIComponent(sessionId)}/events/stream`, {
+      query: { after, 'event_deltas[]': deltas },
+      signal,
+    });
+    const parser = createSseParser();
+    const decoder = new TextDecoder();
+    const reader = response.body?.getReader();
+    if (reader === undefined) return;
+    try {
+      for (let next = await reader.read(); !next.done; next = await reader.read()) {
+        for (const { id, data } of parser.push(decoder.decode(next.value, { stream: true }))) {
+          const value: unknown = JSON.parse(data);
+          yield id === undefined ? { type: 'preview', preview: value as Preview } : { type: 'event', event: value as SessionEvent };
+        }
+      }
+    } finally {
+      await reader.cancel().catch(() => undefined);
+    }
+  }
+
+  /** The session's events after `after`, then live, across lost connections; ends when the session is deleted or the signal is aborted. */
+  async function* stream(
+    sessionId: string,
+    input: { after: number; deltas?: readonly ('agent.message' | 'agent.thinking')[]; signal?: AbortSignal },
+  ): AsyncGenerator<StreamItem> {
+    let after = input.after;
+    while (!input.signal?.aborted) {
+      try {
+        for await (const item of connect(sessionId, after, input.deltas ?? [], input.signal)) {
+          if (item.type === 'event') after = item.event.seq;
+          yield item;
+          if (item.type === 'event' && item.event.type === 'session.deleted') return;
+        }
+      } catch (error) {
+        if (input.signal?.aborted) return;
+        if (error instanceof ClientError && error.status < 500 && error.status !== 429) throw error;
+      }
+      await pause(RECONNECT_MS, input.signal);
+    }
+  }
+
+  return {
+    health: () => json<Health>('GET', '/health'),
+    status: () => json<Status>('GET', '/v1/status'),
+    agents: {
+      list: (query: Query = {}) => json<PageOf<Agent>>('GET', '/v1/agents', { query }),
+      get: (id: string) => json<Agent>('GET', `/v1/agents/${encodeURIComponent(id)}`),
+      create: (body: AgentCreate) => json<Agent>('POST', '/v1/agents', { body }),
+    },
+    environments: {
+      list: (query: Query = {}) => json<PageOf<Environment>>('GET', '/v1/environments', { query }),
+      create: (body: EnvironmentCreate) => json<Environment>('POST', '/v1/environments', { body }),
+    },
+    sessions: {
+      list: (query: Query = {}) => json<PageOf<Session>>('GET', '/v1/sessions', { query }),
+      get: (id: string) => json<Session>('GET', `/v1/sessions/${encodeURIComponent(id)}`),
+      create: (body: { agent: string; environment_id: string; title?: string | null }) => json<Session>('POST', '/v1/sessions', { body }),
+      archive: (id: string) => json<Session>('POST', `/v1/sessions/${encodeURIComponent(id)}/archive`),
+    },
+    events: {
+      list: (id: string, query: Query = {}) =>
+        json<PageOf<SessionEvent>>('GET', `/v1/sessions/${encodeURIComponent(id)}/events`, { query }),
+      send: (id: string, events: readonly EventParam[], input: { wait?: number; idempotencyKey?: string } = {}) =>
+        json<EventSendResponse>('POST', `/v1/sessions/${encodeURIComponent(id)}/events`, {
+          body: { events },
+          query: { wait: input.wait },
+          headers: input.idempotencyKey === undefined ? {} : { 'idempotency-key': input.idempotencyKey },
+        }),
+      stream,
+    },
+  };
+}
+
+function queryString(query: Query): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value === undefined) continue;
+    for (const one of Array.isArray(value) ? value : [value]) parameters.append(name, String(one));
+  }
+  const text = parameters.toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+/** Undefined when what answered was not Cloister, such as a proxy with its own error page. */
+function parseEnvelope(text: string): ErrorEnvelope | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && 'error' in value ? (value as ErrorEnvelope) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener(
+      'abort',
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}

@@ -1,0 +1,133 @@
+import { z } from 'zod';
+import {
+  createdRangeShape,
+  emptyListSchema,
+  metadataPatchSchema,
+  metadataSchema,
+  nameSchema,
+  pageQuerySchema,
+  queryFlagSchema,
+  timestampSchema,
+} from './common.ts';
+
+export const TOOL_NAMES = ['bash', 'edit', 'read', 'write', 'glob', 'grep', 'web_fetch', 'web_search'] as const;
+const EFFORTS = ['low', 'medium', 'high', 'xhigh', 'max'] as const;
+
+const effortSchema = z.enum(EFFORTS);
+const policySchema = z.strictObject({ type: z.enum(['always_allow', 'always_ask', 'auto']) });
+
+export const modelParamSchema = z.union([
+  z.string().min(1).max(256),
+  z.strictObject({
+    id: z.string().min(1).max(256),
+    effort: z.union([effortSchema, z.strictObject({ type: effortSchema })]).nullish(),
+    speed: z.enum(['standard', 'fast']).nullish(),
+    inference_geo: z.string().nullish(),
+  }),
+]);
+
+const toolConfigParamSchema = z.strictObject({
+  name: z.enum(TOOL_NAMES),
+  type: z.enum(TOOL_NAMES).optional(),
+  enabled: z.boolean().nullish(),
+  permission_policy: policySchema.nullish(),
+});
+
+export const toolsetParamSchema = z.strictObject({
+  type: z.literal('agent_toolset_20260401'),
+  default_config: z.strictObject({ enabled: z.boolean().nullish(), permission_policy: policySchema.nullish() }).nullish(),
+  configs: z.array(toolConfigParamSchema).max(256).optional(),
+});
+
+/** The published kinds of tools; which of them this installation runs is decided by the use case. */
+export const toolParamSchema = z.discriminatedUnion('type', [
+  toolsetParamSchema,
+  z.looseObject({ type: z.literal('mcp_toolset') }),
+  z.looseObject({ type: z.literal('custom') }),
+]);
+
+const agentFields = {
+  model: modelParamSchema.describe('Model name, such as `claude-sonnet-4-5`, `openai/gpt-5` or `demo`'),
+  name: nameSchema,
+  description: z.string().max(2048).nullish(),
+  system: z.string().max(100_000).nullish().describe('System prompt'),
+  tools: z.array(toolParamSchema).max(256).nullish().describe('Left out: every built-in tool, always allowed'),
+  harness: z.string().min(1).max(64).optional().describe('Which agent program runs it; extension'),
+  mcp_servers: emptyListSchema,
+  skills: emptyListSchema,
+  multiagent: z.unknown().nullish(),
+  execution_identity: z.strictObject({ type: z.literal('service_account') }).nullish(),
+};
+
+export const agentCreateSchema = z.strictObject({ ...agentFields, metadata: metadataSchema.optional() });
+
+export const agentUpdateSchema = z.strictObject({
+  ...agentFields,
+  model: agentFields.model.optional(),
+  name: nameSchema.optional(),
+  metadata: metadataPatchSchema.nullish(),
+  version: z.int().min(1).optional().describe('The newest version you know of; another one answers 409'),
+});
+
+const resolvedPolicySchema = z.object({ type: z.enum(['always_allow', 'always_ask']) });
+
+export const toolsetSchema = z.object({
+  type: z.literal('agent_toolset_20260401'),
+  default_config: z.object({ enabled: z.boolean(), permission_policy: resolvedPolicySchema }),
+  configs: z.array(
+    z.object({ type: z.enum(TOOL_NAMES), name: z.enum(TOOL_NAMES), enabled: z.boolean(), permission_policy: resolvedPolicySchema }),
+  ),
+});
+
+export const modelSchema = z.object({
+  id: z.string(),
+  effort: z.object({ type: effortSchema }).optional(),
+  speed: z.enum(['standard', 'fast']).optional(),
+});
+
+/** What a version of an agent fixes. */
+export const agentDefinitionSchema = z.object({
+  name: z.string(),
+  description: z.string().nullable(),
+  model: modelSchema,
+  system: z.string().nullable(),
+  tools: z.array(toolsetSchema),
+  harness: z.string(),
+  metadata: z.record(z.string(), z.string()),
+});
+
+const publishedEmptyShape = {
+  mcp_servers: z.array(z.never()),
+  skills: z.array(z.never()),
+  multiagent: z.null(),
+  execution_identity: z.object({ type: z.literal('service_account') }),
+};
+
+export const agentSchema = agentDefinitionSchema.extend({
+  ...publishedEmptyShape,
+  id: z.string(),
+  type: z.literal('agent'),
+  version: z.int(),
+  created_at: timestampSchema,
+  updated_at: timestampSchema,
+  archived_at: timestampSchema.nullable(),
+});
+
+/** An agent as a session keeps it. */
+export const sessionAgentSchema = agentDefinitionSchema
+  .omit({ metadata: true })
+  .extend({ ...publishedEmptyShape, id: z.string(), type: z.literal('agent'), version: z.int() });
+
+export const agentListQuerySchema = pageQuerySchema.extend({
+  include_archived: queryFlagSchema.optional(),
+  order: z.enum(['asc', 'desc']).default('desc'),
+  ...createdRangeShape,
+});
+
+export const agentGetQuerySchema = z.strictObject({ version: z.coerce.number().int().min(1).optional(), beta: z.string().optional() });
+
+export type AgentCreate = z.infer<typeof agentCreateSchema>;
+export type AgentUpdate = z.infer<typeof agentUpdateSchema>;
+export type AgentDefinition = z.infer<typeof agentDefinitionSchema>;
+export type Agent = z.infer<typeof agentSchema>;
+export type Toolset = z.infer<typeof toolsetSchema>;

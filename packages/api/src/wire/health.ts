@@ -1,0 +1,31 @@
+import { z } from 'zod';
+
+export const HEALTH_STATUSES = ['healthy', 'degraded', 'unhealthy'] as const;
+export const healthCheckSchema = z.object({ status: z.enum(HEALTH_STATUSES), detail: z.string(), fix: z.string().optional() });
+export const healthSchema = z.object({
+  status: z.enum(HEALTH_STATUSES),
+  version: z.string(),
+  checks: z.record(z.string(), healthCheckSchema),
+});
+
+export const statusSchema = z.object({
+  health: z.enum(HEALTH_STATUSES),
+  version: z.string(),
+  runtime: z.string().describe('The driver, and what is weaker about it, if anything'),
+  harness: z.string().describe('The default harness'),
+  model: z.string().describe('The default model'),
+  is_demo: z.boolean().describe('True when no provider key is set and the answers are a demo'),
+  turns: z.object({ queued: z.int(), running: z.int(), waiting_approval: z.int() }),
+});
+
+export const sandboxSchema = z.object({
+  id: z.string(),
+  type: z.literal('sandbox'),
+  session_id: z.string(),
+  state: z.enum(['starting', 'busy', 'idle', 'stopping']),
+  stages: z.record(z.string(), z.number()).describe('Milliseconds each stage of the start took'),
+});
+
+export type Health = z.infer<typeof healthSchema>;
+export type HealthCheck = z.infer<typeof healthCheckSchema>;
+export type Status = z.infer<typeof statusSchema>;
