@@ -1,6 +1,6 @@
 // Builds what runs without the repository: one file for the server and its command line, the programs
 // of the sandbox, the dashboard. Development needs none of it; Node runs the sources.
-import { cp, mkdir, stat } from 'node:fs/promises';
+import { cp, mkdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
@@ -34,6 +34,8 @@ async function buildServer(): Promise<void> {
 /** Puts beside the bundle the files that the server reads at run time; `assets.ts` knows both places. */
 async function collectAssets(): Promise<void> {
   const runner = path.join(packages, 'agent-runner');
+  // A file that is no longer made would change the image.
+  await rm(path.join(assets, 'sandbox-image'), { recursive: true, force: true });
   await Promise.all([
     cp(path.join(packages, 'server', 'vendor', 'rapidoc'), path.join(assets, 'docs'), { recursive: true }),
     cp(DASHBOARD_DIST, path.join(assets, 'dashboard'), { recursive: true }),
@@ -44,7 +46,7 @@ async function collectAssets(): Promise<void> {
 
 const { values: options } = parseArgs({ options: { quiet: { type: 'boolean', default: false } } });
 const started = performance.now();
-// Nothing is removed first: a server that runs from these files keeps finding its assets.
+// Not removed first: a server that runs from these files keeps finding its page.
 await mkdir(assets, { recursive: true });
 await Promise.all([buildServer(), buildDashboard(), buildRunner()]);
 await collectAssets();

@@ -51,7 +51,7 @@ export function createClient(options: ClientOptions) {
   async function request(
     method: string,
     path: string,
-    input: { query?: Query; body?: unknown; signal?: AbortSignal | undefined; headers?: Record<string, string> } = {},
+    input: { query?: Query; body?: unknown; signal?: AbortSignal | undefined; headers?: Record<string, string>; accepts?: number } = {},
   ): Promise<Response> {
     const response = await send(`${options.url}${path}${queryString(input.query ?? {})}`, {
       method,
@@ -63,7 +63,7 @@ export function createClient(options: ClientOptions) {
       ...(input.body === undefined ? {} : { body: JSON.stringify(input.body) }),
       ...(input.signal === undefined ? {} : { signal: input.signal }),
     });
-    if (!response.ok) throw new ClientError(response.status, parseEnvelope(await response.text()));
+    if (!response.ok && response.status !== input.accepts) throw new ClientError(response.status, parseEnvelope(await response.text()));
     return response;
   }
 
@@ -120,7 +120,8 @@ export function createClient(options: ClientOptions) {
   }
 
   return {
-    health: () => json<Health>('GET', '/health'),
+    /** Also answers when the server says that it cannot serve, with the reasons in `checks`. */
+    health: () => json<Health>('GET', '/health', { accepts: 503 }),
     status: () => json<Status>('GET', '/v1/status'),
     agents: {
       list: (query: Query = {}) => json<PageOf<Agent>>('GET', '/v1/agents', { query }),

@@ -1,4 +1,4 @@
-import type { Backend, ServerStatus, SessionInfo } from './backend.ts';
+import type { Client, Session, Status } from '@cloister/api';
 import { type Conversation, createConversation } from './conversation.ts';
 import { el } from './dom.ts';
 import { renderFailure } from './entry-view.ts';
@@ -9,11 +9,13 @@ import { createSessionList } from './session-list.ts';
 import { renderDemoBanner, renderStatus } from './status-panel.ts';
 
 const LIST_PAGE = 50;
+/** The most that one page of the API holds. */
+const LIST_LIMIT = 100;
 const REFRESH_MS = 15_000;
 
 /** The page of someone signed in, until the signal ends it. The address names the session, so that reload and back work. */
-export async function openApp(root: HTMLElement, backend: Backend, signal: AbortSignal, signOut: (why?: unknown) => void): Promise<void> {
-  const app = createApp(backend, signOut);
+export async function openApp(root: HTMLElement, client: Client, signal: AbortSignal, signOut: (why?: unknown) => void): Promise<void> {
+  const app = createApp(client, signOut);
   root.replaceChildren(app.frame);
   await app.refresh();
   await app.openFromAddress();
@@ -27,9 +29,9 @@ export async function openApp(root: HTMLElement, backend: Backend, signal: Abort
   });
 }
 
-function createApp(backend: Backend, signOut: (why?: unknown) => void) {
+function createApp(client: Client, signOut: (why?: unknown) => void) {
   const parts = createFrame({ onPick: goTo, onNew: () => void startNew() });
-  let sessions: readonly SessionInfo[] = [];
+  let sessions: readonly Session[] = [];
   let shown = LIST_PAGE;
   let currentId: string | undefined;
   let conversation: Conversation | undefined;
@@ -41,11 +43,11 @@ function createApp(backend: Backend, signOut: (why?: unknown) => void) {
 
   async function refresh(): Promise<void> {
     try {
-      const [status, page] = await Promise.all([backend.status(), backend.listSessions({ limit: shown })]);
+      const [status, page] = await Promise.all([client.status(), client.sessions.list({ limit: shown })]);
       parts.setProblem(undefined);
       parts.setStatus(status, () => signOut());
       sessions = page.data;
-      parts.list.show(sessions, currentId, page.hasMore ? showMore : undefined);
+      parts.list.show(sessions, currentId, page.next_page !== null && shown < LIST_LIMIT ? showMore : undefined);
     } catch (error) {
       fail(error);
     }
@@ -58,7 +60,7 @@ function createApp(backend: Backend, signOut: (why?: unknown) => void) {
 
   async function startNew(): Promise<void> {
     try {
-      const session = await openNewSession(backend);
+      const session = await openNewSession(client);
       if (session !== undefined) goTo(session.id);
     } catch (error) {
       fail(error);
@@ -74,7 +76,7 @@ function createApp(backend: Backend, signOut: (why?: unknown) => void) {
     currentId = id;
     if (id === undefined) return parts.showWelcome();
     try {
-      const session = await backend.getSession(id);
+      const session = await client.sessions.get(id);
       if (currentId === id) open(session);
     } catch (error) {
       fail(error);
@@ -82,15 +84,15 @@ function createApp(backend: Backend, signOut: (why?: unknown) => void) {
     await refresh();
   }
 
-  function open(session: SessionInfo): void {
+  function open(session: Session): void {
     const head = renderSessionHead(session);
     const update = async () => {
-      const fresh = await backend.getSession(session.id);
+      const fresh = await client.sessions.get(session.id);
       if (currentId === session.id) head.update(fresh);
       await refresh();
     };
     conversation = createConversation({
-      backend,
+      client,
       session,
       onChange: () => void update().catch(fail),
       onStatus: (status) => showSessionStatus(head.status, status),
@@ -109,14 +111,14 @@ function goTo(id: string): void {
 interface Frame {
   readonly frame: HTMLElement;
   readonly list: ReturnType<typeof createSessionList>;
-  setStatus(status: ServerStatus, onSignOut: () => void): void;
+  setStatus(status: Status, onSignOut: () => void): void;
   setProblem(error: unknown): void;
   showWelcome(): void;
   showSession(head: HTMLElement, body: readonly HTMLElement[]): void;
   closeMenu(): void;
 }
 
-function createFrame(handlers: { onPick(id: string): void; onNew(): void }): Frame {
+function createFrame(handlers: { readonly onPick: (id: string) => void; readonly onNew: () => void }): Frame {
   const list = createSessionList(handlers.onPick);
   const statusSlot = el('div', {});
   const banners = el('div', { className: 'banners', attrs: { 'aria-live': 'polite' } });
@@ -158,7 +160,7 @@ function createFrame(handlers: { onPick(id: string): void; onNew(): void }): Fra
     list,
     setStatus(status, onSignOut) {
       statusSlot.replaceChildren(renderStatus(status, onSignOut));
-      demo.replaceChildren(...(status.isDemo ? [renderDemoBanner()] : []));
+      demo.replaceChildren(...(status.is_demo ? [renderDemoBanner()] : []));
     },
     setProblem(error) {
       problem.replaceChildren(...(error === undefined ? [] : [renderFailure(explain(error))]));

@@ -1,9 +1,9 @@
-import type { Backend, SessionInfo } from './backend.ts';
+import type { Client, EventParam, Session, SessionEvent } from '@cloister/api';
 import { createComposer } from './composer.ts';
 import { el } from './dom.ts';
 import { renderFailure } from './entry-view.ts';
 import { explain } from './failure.ts';
-import { applyEvent, EMPTY_TRANSCRIPT, type LogEvent, type Transcript } from './transcript.ts';
+import { applyEvent, EMPTY_TRANSCRIPT, type Transcript } from './transcript.ts';
 import { createTranscriptView } from './transcript-view.ts';
 
 export interface Conversation {
@@ -14,8 +14,8 @@ export interface Conversation {
 }
 
 export interface ConversationDeps {
-  readonly backend: Backend;
-  readonly session: SessionInfo;
+  readonly client: Client;
+  readonly session: Session;
   /** The session's row may have changed: its title, status or usage. */
   onChange(): void;
   onStatus(status: Transcript['status']): void;
@@ -24,28 +24,28 @@ export interface ConversationDeps {
 const PAGE = 300;
 
 export function createConversation(deps: ConversationDeps): Conversation {
-  const { backend, session } = deps;
+  const { client, session } = deps;
   const closing = new AbortController();
   const problem = el('div', { className: 'composer' });
   /** What is in the log, in order; the transcript is made from it and from previews. */
-  let log: LogEvent[] = [];
+  let log: SessionEvent[] = [];
   let transcript = EMPTY_TRANSCRIPT;
   /**
    * Accepted, and perhaps not yet seen on the stream. Only the stream, which has the log's order, changes the
    * transcript; what was sent stands at its end until it comes by there.
    */
-  let sent: readonly LogEvent[] = [];
+  let sent: readonly SessionEvent[] = [];
 
   const fail = (error: unknown) => {
     if (!closing.signal.aborted) problem.replaceChildren(renderFailure(explain(error)));
   };
-  const send = async (event: LogEvent) => {
+  const send = async (event: EventParam) => {
     problem.replaceChildren();
-    sent = [...sent, ...(await backend.send(session.id, event))];
+    sent = [...sent, ...(await client.events.send(session.id, [event])).data];
     show(transcript);
     view.follow();
   };
-  const sendOrSay = (event: LogEvent) =>
+  const sendOrSay = (event: EventParam) =>
     send(event).catch((error: unknown) => {
       fail(error);
       throw error;
@@ -56,8 +56,9 @@ export function createConversation(deps: ConversationDeps): Conversation {
     stop: () => sendOrSay({ type: 'user.interrupt' }),
   });
 
-  function take(event: LogEvent): void {
-    if (event.id !== undefined && !log.some((one) => one.id === event.id)) log.push(event);
+  function take(event: SessionEvent): void {
+    log.push(event);
+    if (event.type === 'user.message') view.setTop(undefined);
     show(applyEvent(transcript, event));
     if (event.type === 'turn.ended' || event.type === 'session.updated') deps.onChange();
   }
@@ -72,11 +73,11 @@ export function createConversation(deps: ConversationDeps): Conversation {
   }
 
   async function loadEarlier(page?: string): Promise<void> {
-    const { data, next } = await backend.listEvents(session.id, { limit: PAGE, page });
+    const { data, next_page: next } = await client.events.list(session.id, { order: 'desc', limit: PAGE, page });
     if (closing.signal.aborted) return;
     log = [...data.toReversed(), ...log];
     show(log.reduce(applyEvent, EMPTY_TRANSCRIPT));
-    view.setTop(next === undefined ? undefined : earlierButton(() => loadEarlier(next).catch(fail)));
+    view.setTop(next === null ? undefined : earlierButton(() => void loadEarlier(next).catch(fail)));
     if (page === undefined && log.length === 0) view.setTop(ideas((text) => composer.setText(text)));
   }
 
@@ -87,10 +88,10 @@ export function createConversation(deps: ConversationDeps): Conversation {
         await loadEarlier();
         view.follow();
         composer.focus();
-        const after = log.at(-1)?.seq;
-        for await (const event of backend.stream(session.id, { after: typeof after === 'number' ? after : 0, signal: closing.signal })) {
-          if (event.type === 'user.message') view.setTop(undefined);
-          take(event);
+        const input = { after: log.at(-1)?.seq ?? 0, deltas: ['agent.message', 'agent.thinking'], signal: closing.signal } as const;
+        for await (const item of client.events.stream(session.id, input)) {
+          if (item.type === 'event') take(item.event);
+          else show(applyEvent(transcript, item.preview));
         }
       } catch (error) {
         fail(error);

@@ -1,6 +1,7 @@
 import { el } from './dom.ts';
+import type { Failure } from './failure.ts';
 import { renderMarkdown } from './markdown-view.ts';
-import type { Entry, Failure, ToolEntry } from './transcript.ts';
+import type { Entry, ToolEntry } from './transcript.ts';
 
 /** Sends the user's answer; rejects when it did not arrive, and then the buttons work again. */
 export type Decide = (toolUseId: string, result: 'allow' | 'deny') => Promise<void>;
@@ -22,7 +23,7 @@ export function renderEntry(entry: Entry, decide: Decide): HTMLElement {
   }
 }
 
-export function renderFailure(failure: Failure & { readonly requestId?: string | undefined }): HTMLElement {
+export function renderFailure(failure: Failure): HTMLElement {
   const fine = failure.requestId === undefined ? failure.code : `${failure.code} · request ${failure.requestId}`;
   return el(
     'div',

@@ -1,5 +1,5 @@
+import { createClient } from '@cloister/api';
 import { openApp } from './app.ts';
-import { createBackend } from './backend.ts';
 import { isKeyRefused } from './failure.ts';
 import { showSignIn } from './sign-in.ts';
 
@@ -8,11 +8,11 @@ const KEY_NAME = 'cloister.key';
 
 async function main(root: HTMLElement): Promise<void> {
   const open = async (key: string) => {
-    const backend = createBackend(key);
-    await backend.status();
+    const client = createClient({ url: '', key, fetch: (...args) => fetch(...args) });
+    await client.status();
     sessionStorage.setItem(KEY_NAME, key);
     const session = new AbortController();
-    await openApp(root, backend, session.signal, (why) => {
+    await openApp(root, client, session.signal, (why) => {
       session.abort();
       sessionStorage.removeItem(KEY_NAME);
       showSignIn(root, open, why);

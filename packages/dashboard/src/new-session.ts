@@ -1,4 +1,4 @@
-import type { Backend, SessionInfo } from './backend.ts';
+import { type Client, ensureAgent, ensureEnvironment, type Session } from '@cloister/api';
 import { el } from './dom.ts';
 import { renderFailure } from './entry-view.ts';
 import { explain } from './failure.ts';
@@ -9,10 +9,12 @@ interface Choice {
 }
 
 /** Opens the dialog; resolves to the new session, or to undefined when it was closed. */
-export async function openNewSession(backend: Backend): Promise<SessionInfo | undefined> {
-  const [agents, environments] = await Promise.all([backend.listAgents(), backend.listEnvironments()]);
-  const agent = picker('agent', agents, 'Assistant, with the defaults of this installation');
-  const environment = picker('environment', environments, 'Standard sandbox, without network');
+export async function openNewSession(client: Client): Promise<Session | undefined> {
+  // The standard ones first, so that there is always something to pick.
+  await Promise.all([ensureAgent(client), ensureEnvironment(client)]);
+  const [agents, environments] = await Promise.all([client.agents.list({ limit: 100 }), client.environments.list({ limit: 100 })]);
+  const agent = picker('agent', agents.data);
+  const environment = picker('environment', environments.data);
   const title = el('input', { name: 'title', maxLength: 200, placeholder: 'Optional' });
   const problem = el('div', {});
   const create = el('button', { type: 'submit', className: 'button primary' }, 'Start');
@@ -31,11 +33,11 @@ export async function openNewSession(backend: Backend): Promise<SessionInfo | un
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {
-    let made: SessionInfo | undefined;
+    let made: Session | undefined;
     const submit = async () => {
       create.disabled = true;
       try {
-        made = await backend.createSession({ agent: agent.value, environment: environment.value, title: title.value.trim() });
+        made = await client.sessions.create({ agent: agent.value, environment_id: environment.value, title: title.value.trim() || null });
         dialog.close();
       } catch (error) {
         problem.replaceChildren(renderFailure(explain(error)));
@@ -54,9 +56,6 @@ export async function openNewSession(backend: Backend): Promise<SessionInfo | un
   });
 }
 
-/** With nothing to pick from, the first entry makes the standard one. */
-function picker(name: string, choices: readonly Choice[], fallback: string): HTMLSelectElement {
-  const options = choices.map((choice) => el('option', { value: choice.id }, choice.name));
-  if (options.length === 0) options.push(el('option', { value: '' }, fallback));
-  return el('select', { name }, ...options);
+function picker(name: string, choices: readonly Choice[]): HTMLSelectElement {
+  return el('select', { name }, ...choices.map((choice) => el('option', { value: choice.id }, choice.name)));
 }

@@ -1,4 +1,4 @@
-import type { SessionInfo } from './backend.ts';
+import type { Session } from '@cloister/api';
 import { el, setText } from './dom.ts';
 import { titleOf } from './session-list.ts';
 import type { SessionStatus } from './transcript.ts';
@@ -6,14 +6,14 @@ import type { SessionStatus } from './transcript.ts';
 export interface SessionHead {
   readonly element: HTMLElement;
   readonly status: HTMLElement;
-  update(session: SessionInfo): void;
+  update(session: Session): void;
 }
 
-export function renderSessionHead(session: SessionInfo): SessionHead {
+export function renderSessionHead(session: Session): SessionHead {
   const title = el('h1', {});
   const about = el('div', { className: 'muted' });
   const status = el('span', { className: 'pill', attrs: { role: 'status' } });
-  const update = (fresh: SessionInfo) => {
+  const update = (fresh: Session) => {
     setText(title, titleOf(fresh));
     setText(about, [fresh.agent.name, fresh.agent.model.id, usageOf(fresh)].filter((part) => part !== '').join(' · '));
     about.title = fresh.id;
@@ -38,10 +38,10 @@ export function showSessionStatus(element: HTMLElement, status: SessionStatus): 
   element.className = pill;
 }
 
-function usageOf({ usage }: SessionInfo): string {
-  const cached = usage.cache_read_input_tokens ?? 0;
-  const input = (usage.input_tokens ?? 0) + cached;
-  const output = usage.output_tokens ?? 0;
+function usageOf({ usage }: Session): string {
+  const cached = usage.cache_read_input_tokens;
+  const input = usage.input_tokens + cached;
+  const output = usage.output_tokens;
   if (input + output === 0) return '';
   const format = (count: number) => count.toLocaleString();
   return `${format(input)} tokens in${cached > 0 ? ` (${format(cached)} cached)` : ''}, ${format(output)} out`;

@@ -1,9 +1,9 @@
-import type { SessionInfo } from './backend.ts';
+import type { Session } from '@cloister/api';
 import { el } from './dom.ts';
 
 export interface SessionList {
   readonly element: HTMLElement;
-  show(sessions: readonly SessionInfo[], currentId: string | undefined, more?: () => void): void;
+  show(sessions: readonly Session[], currentId: string | undefined, more?: () => void): void;
 }
 
 export function createSessionList(onPick: (id: string) => void): SessionList {
@@ -23,11 +23,11 @@ export function createSessionList(onPick: (id: string) => void): SessionList {
   };
 }
 
-export function titleOf(session: SessionInfo): string {
+export function titleOf(session: Session): string {
   return session.title === null || session.title === '' ? 'Untitled session' : session.title;
 }
 
-function sessionLink(session: SessionInfo, isCurrent: boolean, onPick: (id: string) => void): HTMLElement {
+function sessionLink(session: Session, isCurrent: boolean, onPick: (id: string) => void): HTMLElement {
   const link = el(
     'button',
     {
@@ -44,7 +44,7 @@ function sessionLink(session: SessionInfo, isCurrent: boolean, onPick: (id: stri
   return link;
 }
 
-function statusPill(session: SessionInfo): HTMLElement | undefined {
+function statusPill(session: Session): HTMLElement | undefined {
   if (session.status === 'running') return el('span', { className: 'pill busy' }, 'running');
   if (session.status === 'rescheduling') return el('span', { className: 'pill warn' }, 'retrying');
   if (session.status === 'terminated') return el('span', { className: 'pill' }, 'ended');

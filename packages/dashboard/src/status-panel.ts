@@ -1,8 +1,8 @@
-import type { ServerStatus } from './backend.ts';
+import type { Status } from '@cloister/api';
 import { el } from './dom.ts';
 
 /** What this installation runs on, for the foot of the side column. */
-export function renderStatus(status: ServerStatus, onSignOut: () => void): HTMLElement {
+export function renderStatus(status: Status, onSignOut: () => void): HTMLElement {
   const row = (name: string, value: string) => [el('dt', {}, name), el('dd', { title: value }, value)];
   return el(
     'section',
@@ -24,7 +24,7 @@ export function renderStatus(status: ServerStatus, onSignOut: () => void): HTMLE
   );
 }
 
-function pillOf(health: ServerStatus['health']): string {
+function pillOf(health: Status['health']): string {
   if (health === 'healthy') return 'pill good';
   return health === 'degraded' ? 'pill warn' : 'pill bad';
 }

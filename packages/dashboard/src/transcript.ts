@@ -1,19 +1,25 @@
+import type { Preview, SessionEvent } from '@cloister/api';
+import type { Failure } from './failure.ts';
+
 /**
  * The conversation as the page shows it, made from the session's events alone. `applyEvent` is pure and
  * tolerates what it does not know, so the same log always gives the same page. Entries are replaced, never
  * changed in place: the view draws only those that are new objects.
  */
-export interface LogEvent {
-  readonly id?: string;
-  readonly type: string;
-  readonly [field: string]: unknown;
+export interface Transcript {
+  readonly entries: readonly Entry[];
+  readonly status: SessionStatus;
+  readonly isThinking: boolean;
 }
 
-export interface Failure {
-  readonly code: string;
-  readonly message: string;
-  readonly fix: string | undefined;
-}
+export type SessionStatus = 'idle' | 'running' | 'waiting' | 'rescheduling' | 'terminated';
+
+export type Entry =
+  | { readonly type: 'user'; readonly id: string; readonly text: string }
+  | { readonly type: 'agent'; readonly id: string; readonly text: string; readonly isStreaming: boolean }
+  | ToolEntry
+  | { readonly type: 'failure'; readonly id: string; readonly failure: Failure }
+  | { readonly type: 'note'; readonly id: string; readonly text: string };
 
 export interface ToolEntry {
   readonly type: 'tool';
@@ -25,99 +31,84 @@ export interface ToolEntry {
   readonly result: string | undefined;
 }
 
-export type Entry =
-  | { readonly type: 'user'; readonly id: string; readonly text: string }
-  | { readonly type: 'agent'; readonly id: string; readonly text: string; readonly isStreaming: boolean }
-  | ToolEntry
-  | { readonly type: 'failure'; readonly id: string; readonly failure: Failure }
-  | { readonly type: 'note'; readonly id: string; readonly text: string };
-
-export type SessionStatus = 'idle' | 'running' | 'waiting' | 'rescheduling' | 'terminated';
-
-export interface Transcript {
-  readonly entries: readonly Entry[];
-  readonly status: SessionStatus;
-  readonly isThinking: boolean;
-}
-
 export const EMPTY_TRANSCRIPT: Transcript = { entries: [], status: 'idle', isThinking: false };
 
-export function applyEvent(transcript: Transcript, event: LogEvent): Transcript {
-  const id = event.id ?? '';
+const PERMISSION_STATES = { allow: 'running', ask: 'asking', deny: 'denied' } as const;
+
+export function applyEvent(transcript: Transcript, event: SessionEvent | Preview): Transcript {
   switch (event.type) {
     case 'user.message':
-      return put(transcript, { type: 'user', id, text: textOf(event.content) });
+      return put(transcript, { type: 'user', id: event.id, text: textOf(event.content) });
     case 'event_start':
       return startPreview(transcript, event);
     case 'event_delta':
       return growPreview(transcript, event);
     case 'agent.message':
-      return put({ ...transcript, isThinking: false }, { type: 'agent', id, text: textOf(event.content), isStreaming: false });
-    case 'agent.tool_use':
-    case 'agent.mcp_tool_use':
-    case 'agent.custom_tool_use':
-      return put({ ...transcript, isThinking: false }, toolEntry(event, id));
+      return put({ ...transcript, isThinking: false }, { type: 'agent', id: event.id, text: textOf(event.content), isStreaming: false });
+    case 'agent.thinking':
+      return { ...transcript, isThinking: false };
+    case 'agent.tool_use': {
+      const { id, name, input, evaluated_permission: permission } = event;
+      return put(
+        { ...transcript, isThinking: false },
+        { type: 'tool', id, name, input, state: PERMISSION_STATES[permission], result: undefined },
+      );
+    }
     case 'agent.tool_result':
-    case 'agent.mcp_tool_result':
-      return changeTool(transcript, event.tool_use_id ?? event.mcp_tool_use_id, (tool) => ({
+      return changeTool(transcript, event.tool_use_id, (tool) => ({
         ...tool,
-        state: tool.state === 'denied' ? 'denied' : event.is_error === true ? 'failed' : 'done',
+        state: tool.state === 'denied' ? 'denied' : event.is_error ? 'failed' : 'done',
         result: textOf(event.content),
       }));
     case 'user.tool_confirmation':
       return changeTool(transcript, event.tool_use_id, (tool) => ({ ...tool, state: event.result === 'deny' ? 'denied' : 'running' }));
     case 'span.model_request_end':
-      return event.is_error === true ? dropPreviews(transcript) : transcript;
+      return event.is_error ? dropPreviews(transcript) : transcript;
     default:
-      return applyStatus(transcript, event, id);
+      return applyStatus(transcript, event);
   }
 }
 
-function applyStatus(transcript: Transcript, event: LogEvent, id: string): Transcript {
+function applyStatus(transcript: Transcript, event: SessionEvent): Transcript {
+  const note = (base: Transcript, text: string) => put(base, { type: 'note', id: event.id, text });
   switch (event.type) {
     case 'session.status_running':
       return { ...transcript, status: 'running' };
     case 'session.status_rescheduled':
-      return {
-        ...put(dropPreviews(transcript), { type: 'note', id, text: 'Something went wrong on the way; trying again.' }),
-        status: 'rescheduling',
-      };
+      return { ...note(dropPreviews(transcript), 'Something went wrong on the way; trying again.'), status: 'rescheduling' };
     case 'session.status_idle':
-      return isRecord(event.stop_reason) && event.stop_reason.type === 'requires_action'
-        ? { ...transcript, status: 'waiting', isThinking: false }
-        : { ...transcript, status: 'idle', isThinking: false };
+      return { ...transcript, status: event.stop_reason.type === 'requires_action' ? 'waiting' : 'idle', isThinking: false };
     case 'session.status_terminated':
-      return { ...put(closeTurn(transcript), { type: 'note', id, text: 'This session has ended.' }), status: 'terminated' };
+      return { ...note(closeTurn(transcript), 'This session has ended.'), status: 'terminated' };
     case 'session.deleted':
-      return { ...put(closeTurn(transcript), { type: 'note', id, text: 'This session has been deleted.' }), status: 'terminated' };
+      return { ...note(closeTurn(transcript), 'This session has been deleted.'), status: 'terminated' };
     case 'session.error':
-      return put(transcript, { type: 'failure', id, failure: toFailure(event.error) });
+      return put(transcript, { type: 'failure', id: event.id, failure: event.error });
     case 'turn.ended':
-      return endTurn(transcript, event, id);
+      return endTurn(transcript, event);
     default:
       return transcript;
   }
 }
 
 /** Says how a turn ended when the conversation does not show it already. */
-function endTurn(transcript: Transcript, event: LogEvent, id: string): Transcript {
+function endTurn(transcript: Transcript, event: Extract<SessionEvent, { type: 'turn.ended' }>): Transcript {
   const closed = closeTurn(transcript);
-  if (event.outcome === 'cancelled') return put(closed, { type: 'note', id, text: 'Stopped.' });
+  const note = (text: string) => put(closed, { type: 'note', id: event.id, text });
+  if (event.outcome === 'cancelled') return note('Stopped.');
   if (event.outcome === 'completed') {
-    if (event.stop_reason === 'max_tokens')
-      return put(closed, { type: 'note', id, text: 'The answer reached the length limit of the model.' });
-    return event.stop_reason === 'refusal' ? put(closed, { type: 'note', id, text: 'The model declined to answer.' }) : closed;
+    if (event.stop_reason === 'max_tokens') return note('The answer reached the length limit of the model.');
+    return event.stop_reason === 'refusal' ? note('The model declined to answer.') : closed;
   }
-  const failure = toFailure(event.error);
+  const failure: Failure = event.error ?? { code: event.outcome, message: 'The turn did not complete.' };
   const ofTurn = closed.entries.slice(closed.entries.findLastIndex((entry) => entry.type === 'user') + 1);
   const isShown = ofTurn.some((entry) => entry.type === 'failure' && entry.failure.code === failure.code);
-  return isShown ? closed : put(closed, { type: 'failure', id, failure });
+  return isShown ? closed : put(closed, { type: 'failure', id: event.id, failure });
 }
 
 function closeTurn(transcript: Transcript): Transcript {
   const { entries } = dropPreviews(transcript);
   const isOpen = (entry: Entry) => entry.type === 'tool' && (entry.state === 'running' || entry.state === 'asking');
-  if (!entries.some(isOpen)) return { ...transcript, entries, isThinking: false };
   return {
     ...transcript,
     isThinking: false,
@@ -125,25 +116,21 @@ function closeTurn(transcript: Transcript): Transcript {
   };
 }
 
-function startPreview(transcript: Transcript, event: LogEvent): Transcript {
-  const preview = isRecord(event.event) ? event.event : {};
-  if (preview.type === 'agent.thinking') return { ...transcript, isThinking: true };
-  if (preview.type !== 'agent.message' || typeof preview.id !== 'string') return transcript;
-  return put({ ...transcript, isThinking: false }, { type: 'agent', id: preview.id, text: '', isStreaming: true });
+function startPreview(transcript: Transcript, { event }: Extract<Preview, { type: 'event_start' }>): Transcript {
+  if (event.type === 'agent.thinking') return { ...transcript, isThinking: true };
+  return put({ ...transcript, isThinking: false }, { type: 'agent', id: event.id, text: '', isStreaming: true });
 }
 
-function growPreview(transcript: Transcript, event: LogEvent): Transcript {
-  const content = isRecord(event.delta) && isRecord(event.delta.content) ? event.delta.content : {};
-  const entry = transcript.entries.findLast((one) => one.id === event.event_id);
-  if (entry?.type !== 'agent' || !entry.isStreaming || typeof content.text !== 'string') return transcript;
-  return put(transcript, { ...entry, text: entry.text + content.text });
+/** A piece whose start was missed is left out: the whole text comes with the event. */
+function growPreview(transcript: Transcript, { event_id, delta }: Extract<Preview, { type: 'event_delta' }>): Transcript {
+  const entry = transcript.entries.findLast((one) => one.id === event_id);
+  if (entry?.type !== 'agent' || !entry.isStreaming) return transcript;
+  return put(transcript, { ...entry, text: entry.text + delta.content.text });
 }
 
 /** Previews whose event never came: the model's answer broke off. */
 function dropPreviews(transcript: Transcript): Transcript {
-  const isPreview = (entry: Entry) => entry.type === 'agent' && entry.isStreaming;
-  if (!transcript.entries.some(isPreview)) return transcript;
-  return { ...transcript, entries: transcript.entries.filter((entry) => !isPreview(entry)) };
+  return { ...transcript, entries: transcript.entries.filter((entry) => entry.type !== 'agent' || !entry.isStreaming) };
 }
 
 /** Puts an entry at the end, or in the place of the one with its id. */
@@ -152,41 +139,11 @@ function put(transcript: Transcript, entry: Entry): Transcript {
   return { ...transcript, entries: at === -1 ? [...transcript.entries, entry] : transcript.entries.with(at, entry) };
 }
 
-function changeTool(transcript: Transcript, id: unknown, change: (tool: ToolEntry) => ToolEntry): Transcript {
+function changeTool(transcript: Transcript, id: string, change: (tool: ToolEntry) => ToolEntry): Transcript {
   const tool = transcript.entries.findLast((entry) => entry.id === id);
   return tool?.type === 'tool' ? put(transcript, change(tool)) : transcript;
 }
 
-function toolEntry(event: LogEvent, id: string): ToolEntry {
-  const permission = event.evaluated_permission;
-  return {
-    type: 'tool',
-    id,
-    name: typeof event.name === 'string' ? event.name : 'tool',
-    input: isRecord(event.input) ? event.input : {},
-    state: permission === 'ask' ? 'asking' : permission === 'deny' ? 'denied' : 'running',
-    result: undefined,
-  };
-}
-
-function toFailure(error: unknown): Failure {
-  const fields = isRecord(error) ? error : {};
-  return {
-    code: typeof fields.code === 'string' ? fields.code : typeof fields.type === 'string' ? fields.type : 'unknown_error',
-    message: typeof fields.message === 'string' ? fields.message : 'The turn failed.',
-    fix: typeof fields.fix === 'string' ? fields.fix : undefined,
-  };
-}
-
-function textOf(content: unknown): string {
-  if (!Array.isArray(content)) return '';
-  const parts = content.map((block: unknown) => {
-    if (!isRecord(block)) return '';
-    return typeof block.text === 'string' ? block.text : `[${String(block.type)}]`;
-  });
-  return parts.join('\n');
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function textOf(content: readonly { readonly type: string; readonly text?: string }[]): string {
+  return content.map((block) => block.text ?? `[${block.type}]`).join('\n');
 }

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { KEY, type Say, type ScriptedServer, startScriptedServer } from '../../../test/support/scripted-server.ts';
 import { buildDashboard } from '../build.ts';
-import { KEY, type Say, type ScriptedServer, startScriptedServer } from './scripted-server.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
 const FLAGS = [

@@ -39,8 +39,7 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
 
 /** Text of others may hold control characters, which would steer the terminal. */
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are exactly the characters to take out
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
+  return text.replace(/[^\P{Cc}\t\n]/gu, '');
 }
 
 function oneLine(text = ''): string {

@@ -1,0 +1,39 @@
+import type { Health, Status } from '@cloister/api';
+import { Command } from 'commander';
+import { connect, connectWithoutKey } from './connection.ts';
+import { EXIT } from './exit-codes.ts';
+import { emphasize, printLine } from './output.ts';
+
+const COLORS = { healthy: 'green', degraded: 'yellow', unhealthy: 'red' } as const;
+
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('say how the running server is: exit 0 when it serves (even degraded), 3 when it cannot, 4 when none answers')
+    .option('--json', 'print JSON', false)
+    .action(async ({ json }: { json: boolean }) => {
+      const { url, client } = connectWithoutKey();
+      const health = await client.health();
+      if (health.status === 'unhealthy') process.exitCode = EXIT.unavailable;
+      const status = await connect().status();
+      if (json) printLine(JSON.stringify({ url, ...health, ...status }, null, 2));
+      else printStatus(url, health, status);
+    });
+}
+
+function printStatus(url: string, health: Health, status: Status): void {
+  printLine(`${emphasize('bold', 'Cloister')} ${health.version} at ${url} is ${emphasize(COLORS[health.status], health.status)}.`);
+  printLine();
+  const { queued, running, waiting_approval: waiting } = status.turns;
+  const rows = [
+    ['runtime', status.runtime],
+    ['harness', status.harness],
+    ['model', status.is_demo ? `${status.model}: no provider key is set, see docs/configuration.md` : status.model],
+    ['turns', `${running} running, ${queued} queued, ${waiting} waiting for permission`],
+  ] as const;
+  for (const [name, value] of rows) printLine(`  ${name.padEnd(10)} ${value}`);
+  printLine();
+  for (const [name, check] of Object.entries(health.checks)) {
+    printLine(`  ${name.padEnd(10)} ${emphasize(COLORS[check.status], check.status)}: ${check.detail}`);
+    if (check.fix !== undefined) printLine(`  ${' '.repeat(10)} Fix: ${check.fix}`);
+  }
+}

@@ -1,0 +1,103 @@
+import { confirm, isCancel } from '@clack/prompts';
+import { type Client, isProblemCode, PROBLEMS, type SessionEvent, type StreamItem } from '@cloister/api';
+import { CommandError } from './errors.ts';
+import { EXIT } from './exit-codes.ts';
+import { note, printable, printLine } from './output.ts';
+import { createTurnPrinter, type TurnPrinter } from './turn-printer.ts';
+
+/** What to answer when a tool needs permission. `ask` asks the person, and denies where there is none. */
+export type Approve = 'ask' | 'all' | 'none';
+
+export interface TurnOptions {
+  readonly client: Client;
+  readonly sessionId: string;
+  readonly message: string;
+  readonly approve: Approve;
+  /** Print every event as a JSON line instead of the text. */
+  readonly json: boolean;
+}
+
+/**
+ * Sends one message and shows its turn to the end. The first Ctrl-C interrupts the turn, a second leaves it
+ * running on the server. Throws a CommandError when the turn did not complete.
+ */
+export async function runTurn(options: TurnOptions): Promise<void> {
+  const { client, sessionId, json } = options;
+  const printer = createTurnPrinter();
+  const leaving = new AbortController();
+  const release = onInterrupt(options, leaving);
+  try {
+    const { last_seq: after } = await client.sessions.get(sessionId);
+    const items = client.events.stream(sessionId, { after, deltas: json ? [] : ['agent.message'], signal: leaving.signal });
+    // The first step opens the stream: what is said before it is open comes only whole, not as it is produced.
+    let step = items.next();
+    const sentId = await sendMessage(options);
+    for (let item = await step; !item.done; item = await step) {
+      step = items.next();
+      if (await take(item.value, { ...options, printer, sentId })) return;
+    }
+    throw new CommandError(EXIT.interrupted, { title: 'Left; the turn goes on at the server.' });
+  } finally {
+    release();
+    leaving.abort();
+  }
+}
+
+async function sendMessage({ client, sessionId, message }: TurnOptions): Promise<string | undefined> {
+  const sent = await client.events.send(sessionId, [{ type: 'user.message', content: [{ type: 'text', text: message }] }]);
+  return sent.data[0]?.id;
+}
+
+/** True when this was the end of the turn that `sentId` asked for. */
+async function take(item: StreamItem, options: TurnOptions & { printer: TurnPrinter; sentId: string | undefined }): Promise<boolean> {
+  const event = item.type === 'event' ? item.event : item.preview;
+  if (options.json) printLine(JSON.stringify(event));
+  else options.printer.take(event);
+  if (event.type === 'agent.tool_use' && event.evaluated_permission === 'ask') await decide(options, event);
+  if (event.type === 'session.deleted' || event.type === 'session.status_terminated')
+    throw new CommandError(EXIT.failed, { title: 'The session ended before the turn did.' });
+  if (event.type !== 'turn.ended' || event.event_id !== options.sentId) return false;
+  finish(event);
+  return true;
+}
+
+function finish(event: Extract<SessionEvent, { type: 'turn.ended' }>): void {
+  if (event.outcome === 'completed') return;
+  if (event.outcome === 'cancelled') throw new CommandError(EXIT.interrupted, { title: 'The turn was interrupted.' });
+  const { error } = event;
+  if (error === null) throw new CommandError(EXIT.failed, { title: `The turn ended: ${event.outcome}.` });
+  const title = isProblemCode(error.code) ? PROBLEMS[error.code].title : error.message;
+  throw new CommandError(EXIT.failed, { title, detail: error.message, fix: error.fix });
+}
+
+type ToolUse = Extract<SessionEvent, { type: 'agent.tool_use' }>;
+
+async function decide({ client, sessionId, approve }: TurnOptions, event: ToolUse): Promise<void> {
+  const result = approve === 'all' || (approve === 'ask' && (await askPerson(event))) ? 'allow' : 'deny';
+  await client.events.send(sessionId, [{ type: 'user.tool_confirmation', tool_use_id: event.id, result }]);
+}
+
+async function askPerson(event: ToolUse): Promise<boolean> {
+  const name = printable(event.name);
+  if (!process.stdin.isTTY) {
+    note(`Denied ${name}: nobody is here to ask. Use --approve all to allow such calls.`, 'yellow');
+    return false;
+  }
+  const answer = await confirm({ message: `Allow ${name} ${printable(JSON.stringify(event.input))}?`, output: process.stderr });
+  return !isCancel(answer) && answer;
+}
+
+function onInterrupt({ client, sessionId }: TurnOptions, leaving: AbortController): () => void {
+  let isInterrupted = false;
+  const handler = () => {
+    if (isInterrupted) return leaving.abort();
+    isInterrupted = true;
+    note('Interrupting … (Ctrl-C again to leave)', 'yellow');
+    client.events.send(sessionId, [{ type: 'user.interrupt' }]).catch((error: unknown) => {
+      note(error instanceof Error ? error.message : String(error), 'red');
+      leaving.abort();
+    });
+  };
+  process.on('SIGINT', handler);
+  return () => process.off('SIGINT', handler);
+}
