@@ -44,15 +44,24 @@ async function collectAssets(): Promise<void> {
   ]);
 }
 
-const { values: options } = parseArgs({ options: { quiet: { type: 'boolean', default: false } } });
-const started = performance.now();
-// Not removed first: a server that runs from these files keeps finding its page.
-await mkdir(assets, { recursive: true });
-await Promise.all([buildServer(), buildDashboard(), buildRunner()]);
-await collectAssets();
-if (!options.quiet) {
-  const bytes = (await stat(path.join(serverDist, 'cloister.mjs'))).size;
+async function main(): Promise<void> {
+  const { values: options } = parseArgs({ options: { quiet: { type: 'boolean', default: false } } });
+  const started = performance.now();
+  // Not removed first: a server that runs from these files keeps finding its page.
+  await mkdir(assets, { recursive: true });
+  await Promise.all([buildServer(), buildDashboard(), buildRunner()]);
+  await collectAssets();
+  if (options.quiet) return;
+  const { size } = await stat(path.join(serverDist, 'cloister.mjs'));
   console.log(
-    `Built in ${Math.round(performance.now() - started)} ms: ${path.relative(root, serverDist)} (server ${Math.round(bytes / 1024)} KiB)`,
+    `Built ${path.relative(root, serverDist)} (${Math.round(size / 1024)} KiB) in ${Math.round(performance.now() - started)} ms.`,
   );
+}
+
+try {
+  await main();
+} catch (error) {
+  // esbuild has printed what is wrong and where.
+  if (!(error instanceof Error && 'errors' in error)) throw error;
+  process.exitCode = 1;
 }

@@ -10,7 +10,7 @@ export const APPROVE_OPTION = new Option('--approve <who>', 'when a tool needs p
 
 interface AgentOptions extends SessionOptions {
   readonly message: string;
-  readonly json: boolean;
+  readonly json?: true;
   readonly approve: Approve;
 }
 
@@ -18,13 +18,13 @@ export function agentCommand(): Command {
   const command = new Command('agent')
     .description('send one message and print the answer; the session id goes to stderr')
     .requiredOption('-m, --message <text>', 'what to say')
-    .option('--json', 'print the events as JSON lines', false)
+    .option('--json', 'print the events as JSON lines')
     .addOption(APPROVE_OPTION);
   for (const option of SESSION_OPTIONS) command.addOption(option);
   return command.action(async (options: AgentOptions) => {
     const client = connect();
     const sessionId = await chooseSession(client, options);
     if (options.session === undefined) note(`session ${sessionId}`);
-    await runTurn({ client, sessionId, message: options.message, approve: options.approve, json: options.json });
+    await runTurn({ client, sessionId, message: options.message, approve: options.approve, json: options.json === true });
   });
 }

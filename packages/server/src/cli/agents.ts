@@ -6,8 +6,8 @@ import { MOST } from './session-choice.ts';
 export function agentsCommand(): Command {
   const list = new Command('list')
     .description('the agents that can be talked with')
-    .option('--json', 'print JSON', false)
-    .action(async ({ json }: { json: boolean }) => {
+    .option('--json', 'print JSON')
+    .action(async ({ json }: { json?: true }) => {
       const { data: agents } = await connect().agents.list({ limit: MOST });
       if (json) return printLine(JSON.stringify(agents, null, 2));
       printTable(

@@ -7,8 +7,8 @@ export function sessionsCommand(): Command {
   const list = new Command('list')
     .description('the newest sessions')
     .option('-n, --limit <count>', 'how many, at most 100', parseCount, 20)
-    .option('--json', 'print JSON', false)
-    .action(async ({ limit, json }: { limit: number; json: boolean }) => {
+    .option('--json', 'print JSON')
+    .action(async ({ limit, json }: { limit: number; json?: true }) => {
       const { data } = await connect().sessions.list({ limit });
       if (json) return printLine(JSON.stringify(data, null, 2));
       printTable(

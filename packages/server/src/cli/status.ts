@@ -9,8 +9,8 @@ const COLORS = { healthy: 'green', degraded: 'yellow', unhealthy: 'red' } as con
 export function statusCommand(): Command {
   return new Command('status')
     .description('say how the running server is: exit 0 when it serves (even degraded), 3 when it cannot, 4 when none answers')
-    .option('--json', 'print JSON', false)
-    .action(async ({ json }: { json: boolean }) => {
+    .option('--json', 'print JSON')
+    .action(async ({ json }: { json?: true }) => {
       const { url, client } = connectWithoutKey();
       const health = await client.health();
       if (health.status === 'unhealthy') process.exitCode = EXIT.unavailable;
