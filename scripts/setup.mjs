@@ -82,13 +82,20 @@ async function install() {
   const searchPath = (process.env.PATH ?? '').split(path.delimiter).filter((folder) => !folder.includes('node_modules'));
   const env = { ...process.env, PATH: searchPath.join(path.delimiter) };
   let code;
+  let isInterrupted = false;
+  const interrupt = () => {
+    isInterrupted = true;
+  };
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   try {
     code = await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { env, shell: process.platform === 'win32' });
   } catch (error) {
     if (error.code !== 'ENOENT') throw error;
     throw new SetupError('npm is not on the PATH; it comes with Node: install Node 24 (https://nodejs.org) and repeat.');
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
-  if (code >= 128) throw new SetupError('the installation was interrupted.');
+  if (isInterrupted) throw new SetupError('the installation was interrupted.');
   if (code !== 0) throw new SetupError('the packages could not be installed; npm says why above.');
   console.error(`Installed in ${((Date.now() - started) / 1000).toFixed(0)} s.`);
 }
