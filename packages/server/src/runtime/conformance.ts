@@ -21,7 +21,7 @@ export function runtimeConformance(options: ConformanceOptions): void {
     const skipReason = (title: string) => options.skip?.find(({ tests }) => tests.includes(title))?.reason;
     const law: Law = (title, run) => {
       titles.add(title);
-      test(title, { skip: skipReason(title) ?? false, timeout: LAW_TIMEOUT_MS }, () => run(bench));
+      test(title, { skip: skipReason(title) ?? false, timeout: options.lawTimeoutMs ?? LAW_TIMEOUT_MS }, () => run(bench));
     };
     const isolationLaw: Law = (title, run) => {
       if (bench.driver.capabilities.isIsolated) return law(title, run);

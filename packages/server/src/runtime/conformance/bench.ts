@@ -15,6 +15,8 @@ export interface ConformanceOptions {
   readonly command: (scenario: Scenario) => readonly string[];
   /** An image that is there, for drivers that use images. */
   readonly image?: string;
+  /** Limit for each law; a minute when left out. */
+  readonly lawTimeoutMs?: number;
   readonly skip?: readonly { readonly reason: string; readonly tests: readonly string[] }[];
 }
 

@@ -110,9 +110,9 @@ export function endingLaws(law: Law): void {
   law('remove kills what runs and leaves nothing', async ({ driver, spec, launch, list }) => {
     const { ref, io } = await launch(spec({ name: 'stubborn' }));
     await driver.remove(ref);
-    assert.equal((await io.exited).signal, 'SIGKILL');
     assert.equal(await driver.inspect(ref), undefined);
     assert.equal((await list()).length, 0);
+    assert.equal((await io.exited).signal, 'SIGKILL');
   });
   law('removing the created and the missing succeeds, also twice at once', async ({ driver, spec, list }) => {
     const ref = await driver.create(spec({ name: 'hang' }));

@@ -42,12 +42,12 @@ function withIo(driver: RuntimeDriver, change: (io: SandboxIo) => SandboxIo): Pa
 function withoutLastByte(stream: Readable): Readable {
   return Readable.from(
     (async function* () {
-      let held: Buffer | undefined;
+      let held = Buffer.alloc(0);
       for await (const chunk of stream) {
-        if (held !== undefined) yield held;
-        held = Buffer.from(chunk);
+        const bytes = Buffer.concat([held, chunk]);
+        held = bytes.subarray(-1);
+        if (bytes.length > 1) yield bytes.subarray(0, -1);
       }
-      if (held !== undefined && held.length > 1) yield held.subarray(0, -1);
     })(),
   );
 }
@@ -63,5 +63,6 @@ if (defect !== undefined) {
       return { ...driver, ...defect(driver) };
     },
     command: fakeCommand,
+    lawTimeoutMs: 3000,
   });
 }
