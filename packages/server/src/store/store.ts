@@ -1,3 +1,5 @@
+import type { JsonObject } from '../base/json.ts';
+
 /**
  * The store seam. Every method is atomic: it happens whole or not at all, and when its promise
  * resolves the change is on disk. Every row carries a tenant id, and a row of another tenant is
@@ -22,8 +24,7 @@ export interface Store {
   close(): Promise<void>;
 }
 
-export type JsonObject = { readonly [key: string]: JsonValue };
-export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
+export type { JsonObject, JsonValue } from '../base/json.ts';
 
 /** A page of a listing. `next` and `prev` are cursors to hand back as `page`, or null at an end. */
 export interface Page<T> {
@@ -211,13 +212,21 @@ export interface EventStore {
   /** Events with seq > `after`, oldest first: what a stream replays. */
   listAfter(input: { tenantId: string; sessionId: string; after: number; limit: number }): Promise<readonly StoredEvent[]>;
   find(input: { tenantId: string; sessionId: string; id: string }): Promise<StoredEvent | undefined>;
-  /** Calls `listener` after each commit with its events, in order of seq per session; returns the way to stop. */
+  /**
+   * Calls `listener` after each commit with its events, in order of seq per session; returns the way to stop.
+   * It is called before the writers are answered, and must not throw: it cannot undo the commit.
+   */
   onCommit(listener: CommitListener): () => void;
 }
 
 export const TURN_STATES = ['queued', 'running', 'waiting_approval', 'completed', 'failed', 'cancelled', 'interrupted'] as const;
 export type TurnState = (typeof TURN_STATES)[number];
-export type TurnOutcome = Extract<TurnState, 'completed' | 'failed' | 'cancelled' | 'interrupted'>;
+export const TURN_OUTCOMES = ['completed', 'failed', 'cancelled', 'interrupted'] as const satisfies readonly TurnState[];
+export type TurnOutcome = (typeof TURN_OUTCOMES)[number];
+
+export function isTerminal(state: TurnState): state is TurnOutcome {
+  return (TURN_OUTCOMES as readonly string[]).includes(state);
+}
 
 export interface TurnRow {
   readonly id: string;
@@ -279,8 +288,11 @@ export interface AcceptInput {
 export type AcceptedEventInput = NewEvent & {
   readonly effect: /** Queues a turn. */
     | { readonly kind: 'message'; readonly turnId: string }
-    /** Asks the running or waiting turn to stop; with none, cancels the oldest queued one and ends it with `ended`. */
-    | { readonly kind: 'interrupt'; readonly ended: (turnId: string) => readonly NewEvent[]; readonly idle: NewEvent }
+    /**
+     * Asks the running or waiting turn to stop. One that is parked, or else the oldest queued one, is cancelled
+     * here: `ended` makes its last events from the turn as it was, and `idle` follows when no other is queued.
+     */
+    | { readonly kind: 'interrupt'; readonly ended: (turn: TurnRow) => readonly NewEvent[]; readonly idle: NewEvent }
     /** Decides a pending approval; throws `approval_not_pending`, or `event_not_found` for an unknown id. */
     | {
         readonly kind: 'confirmation';
@@ -292,7 +304,7 @@ export type AcceptedEventInput = NewEvent & {
 };
 
 export interface AcceptResult {
-  /** The stored events of this call (of the first call, when replayed). */
+  /** The accepted events as stored, in order (those of the first call, when replayed), without what their effects added. */
   readonly events: readonly StoredEvent[];
   /** Turn of each message, in order. */
   readonly turnIds: readonly string[];
@@ -322,7 +334,10 @@ export interface AppendInput extends RunToken {
   readonly approvals?: readonly { readonly id: string; readonly toolName: string; readonly input: JsonObject }[] | undefined;
   /** Moves between running and waiting_approval (the session between running and waiting). */
   readonly state?: 'running' | 'waiting_approval' | undefined;
-  /** With waiting_approval: gives the lease up; a decision then queues the turn again as a continuation. */
+  /**
+   * With waiting_approval: gives the lease up; the last decision then queues the turn again as a continuation,
+   * at once when it has been made already or when the turn was asked to stop.
+   */
   readonly isParked?: boolean | undefined;
   readonly now: number;
 }
@@ -348,7 +363,8 @@ export interface TurnStore {
   /**
    * Leases the oldest queued turn of a session that has no other turn under way: state running,
    * attempt + 1, `promptedAt` cleared. Appends `running` when the session was not running. Undefined
-   * when nothing is ready.
+   * when nothing is ready. A turn may come with `cancelRequested`: the stop came just before it was handed
+   * back or parked, and its new run is to end it.
    */
   lease(input: { nodeId: string; leaseUntil: number; running: NewEvent; now: number }): Promise<LeasedTurn | undefined>;
   /** Extends the lease; throws `lease_lost` when the token no longer holds. */
@@ -376,6 +392,8 @@ export interface ApiKeyRow {
   readonly tenantId: string;
   readonly name: string;
   readonly role: 'admin';
+  /** SHA-256 of the key, hex. */
+  readonly hash: string;
   readonly createdAt: number;
 }
 

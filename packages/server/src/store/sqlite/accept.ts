@@ -92,7 +92,7 @@ function cancelTurn(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, turn
   invariant(changed === 1, 'a turn without a lease can be cancelled');
   settleTurn(tx.db, at, turn.id, at.now);
   const isLast = findOldestQueued(tx.db, at) === undefined;
-  appendEvents(tx, at, { events: [...effect.ended(turn.id), ...(isLast ? [effect.idle] : [])], turnId: turn.id, now: at.now });
+  appendEvents(tx, at, { events: [...effect.ended(turn), ...(isLast ? [effect.idle] : [])], turnId: turn.id, now: at.now });
   // With others queued the session is idle too, until one of them is leased: nobody waits for an answer any more.
   setSessionState(tx.db, at, 'idle', at.now);
   promoteNext(tx.db, at);

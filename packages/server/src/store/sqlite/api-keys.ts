@@ -21,6 +21,7 @@ export function createApiKeyStore(engine: Engine): ApiKeyStore {
           tenantId: text(row, 'tenant_id'),
           name: text(row, 'name'),
           role: 'admin',
+          hash: text(row, 'hash'),
           createdAt: integer(row, 'created_at'),
         };
       }),

@@ -1,0 +1,54 @@
+import { describe, test } from 'node:test';
+import { acceptLaws } from './conformance/accept.ts';
+import { agentLaws } from './conformance/agents.ts';
+import { confirmationLaws } from './conformance/confirmations.ts';
+import { environmentLaws } from './conformance/environments.ts';
+import { eventLaws } from './conformance/events.ts';
+import { interruptLaws } from './conformance/interrupts.ts';
+import type { Laws } from './conformance/kit.ts';
+import { leaseLaws } from './conformance/lease.ts';
+import { modelLaws } from './conformance/model.ts';
+import { runLaws } from './conformance/runs.ts';
+import { sessionLaws } from './conformance/sessions.ts';
+import { storeLaws } from './conformance/store.ts';
+import { takeOverLaws } from './conformance/take-over.ts';
+import type { Store } from './store.ts';
+
+export interface StoreConformanceOptions {
+  readonly name: string;
+  /** Opens a store with nothing in it; the suite closes it. */
+  readonly createStore: () => Promise<Store>;
+  /** Laws this store cannot be held to here, by their names, with the reason that the test run shows. */
+  readonly skip?: readonly { readonly reason: string; readonly tests: readonly string[] }[];
+}
+
+const GROUPS: Readonly<Record<string, Laws>> = {
+  store: storeLaws,
+  agents: agentLaws,
+  environments: environmentLaws,
+  sessions: sessionLaws,
+  events: eventLaws,
+  accept: acceptLaws,
+  interrupts: interruptLaws,
+  confirmations: confirmationLaws,
+  lease: leaseLaws,
+  runs: runLaws,
+  'take-over': takeOverLaws,
+  model: modelLaws,
+};
+
+/** Registers the tests of every law of the store port; each begins with a store of its own. */
+export function storeConformance({ name, createStore, skip = [] }: StoreConformanceOptions): void {
+  const reasons = new Map(skip.flatMap(({ reason, tests }) => tests.map((law) => [law, reason])));
+  const known = new Set(Object.values(GROUPS).flatMap((laws) => Object.keys(laws)));
+  for (const law of reasons.keys()) if (!known.has(law)) throw new Error(`there is no law "${law}" to skip`);
+  describe(`store: ${name}`, () => {
+    for (const [group, laws] of Object.entries(GROUPS)) {
+      describe(group, () => {
+        for (const [law, prove] of Object.entries(laws)) {
+          test(law, { skip: reasons.get(law) ?? false }, () => prove(createStore));
+        }
+      });
+    }
+  });
+}

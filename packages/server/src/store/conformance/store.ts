@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { createSession, type Laws, law, NODE, newEvent, queue, refuses, T0, TENANT } from './kit.ts';
+
+export const storeLaws: Laws = {
+  'the installation keeps its id': law(async (store) => {
+    const id = await store.installationId();
+    assert.match(id, /^ins_/);
+    assert.equal(await store.installationId(), id);
+  }),
+
+  'the check writes': law(async (store) => {
+    await store.check({ now: T0 });
+    await store.check({ now: T0 });
+  }),
+
+  'an API key is found by its hash, and the first with a hash stays': law(async (store) => {
+    const key = { id: 'key_one', tenantId: TENANT, name: 'bootstrap', role: 'admin', hash: 'a'.repeat(64), now: T0 } as const;
+    await store.apiKeys.ensure(key);
+    await store.apiKeys.ensure({ ...key, id: 'key_two', name: 'other', now: T0 + 1 });
+    const { now: createdAt, ...row } = key;
+    assert.deepEqual(await store.apiKeys.findByHash({ hash: key.hash }), { ...row, createdAt });
+    assert.equal(await store.apiKeys.findByHash({ hash: 'b'.repeat(64) }), undefined);
+  }),
+
+  'closing waits for what was begun, and refuses all after': law(async (store) => {
+    const session = await createSession(store);
+    const begun = [queue(store, session.id), queue(store, session.id), store.check({ now: T0 })];
+    const closed = store.close();
+    await Promise.all([
+      ...begun,
+      refuses(store.check({ now: T0 }), 'store_unavailable'),
+      refuses(store.sessions.find({ tenantId: TENANT, id: session.id }), 'store_unavailable'),
+      refuses(store.installationId(), 'store_unavailable'),
+      refuses(store.turns.lease({ nodeId: NODE, leaseUntil: T0, running: newEvent('running'), now: T0 }), 'store_unavailable'),
+    ]);
+    await closed;
+    await store.close();
+    await refuses(store.turns.counts(), 'store_unavailable');
+  }),
+};
