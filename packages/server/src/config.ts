@@ -23,6 +23,8 @@ export interface Config {
   readonly runtime: (typeof RUNTIME_CHOICES)[number];
   /** Engine endpoint, `unix:///path` or `tcp://host:port`; undefined looks in the usual places. */
   readonly dockerHost: string | undefined;
+  /** Where a rootless engine has its socket: XDG_RUNTIME_DIR. */
+  readonly runtimeDir: string | undefined;
   readonly sandboxImage: string | undefined;
   readonly defaultHarness: string | undefined;
   readonly defaultModel: string | undefined;
@@ -51,6 +53,7 @@ export function loadConfig(env: Environment = process.env): Config {
     store: choice(env, 'CLOISTER_STORE', STORE_CHOICES, 'sqlite'),
     runtime: choice(env, 'CLOISTER_RUNTIME', RUNTIME_CHOICES, 'auto'),
     dockerHost: text(env, 'DOCKER_HOST'),
+    runtimeDir: text(env, 'XDG_RUNTIME_DIR'),
     sandboxImage: text(env, 'CLOISTER_SANDBOX_IMAGE'),
     defaultHarness: text(env, 'CLOISTER_HARNESS'),
     defaultModel: text(env, 'CLOISTER_MODEL') ?? text(env, 'ANTHROPIC_MODEL'),

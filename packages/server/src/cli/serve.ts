@@ -5,7 +5,7 @@ export function serveCommand(): Command {
     .description('start the server; its settings come from the environment (see docs/configuration.md)')
     .action(async () => {
       // Loaded here, so that the other commands start without the whole server.
-      const { runServer } = await import('../main.ts');
+      const { runServer } = await import('./run-server.ts');
       await runServer();
     });
 }

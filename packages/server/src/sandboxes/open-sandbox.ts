@@ -139,7 +139,7 @@ async function sandboxSpec(deps: SandboxDeps, input: OpenSandboxInput, socketDir
       HOME: SANDBOX_HOME,
       CLOISTER_GATEWAY_PORT: String(SANDBOX_GATEWAY_PORT),
       CLOISTER_GATEWAY_SOCKET: `${SANDBOX_GATEWAY_DIRECTORY}/gateway.sock`,
-      ...(template.network.allowedHosts.length === 0 ? {} : proxyVariables()),
+      ...(template.network.isUnrestricted || template.network.allowedHosts.length > 0 ? proxyVariables() : {}),
       // V8 takes its limit from the host's memory and would be killed long before it collects.
       NODE_OPTIONS: `--max-old-space-size=${Math.floor((template.memoryBytes / 1024 ** 2) * 0.75)}`,
     },

@@ -1,5 +1,5 @@
 import type { NetworkPolicy } from '../egress/gateway.ts';
-import type { JsonObject, JsonValue } from '../store/store.ts';
+import { asJsonObject, type JsonObject, type JsonValue } from '../base/json.ts';
 
 /** What an environment asks of a sandbox, with the defaults filled in. */
 export interface SandboxTemplate {
@@ -16,8 +16,8 @@ const DEFAULTS = { memoryBytes: 1024 ** 3, cpus: 1, pids: 256 } as const;
 
 /** Reads the template from an environment's definition, as validated when the environment was made. */
 export function parseTemplate(environment: JsonObject): SandboxTemplate {
-  const config = asObject(environment.config);
-  const env = Object.entries(asObject(config.env)).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  const config = asJsonObject(environment.config);
+  const env = Object.entries(asJsonObject(config.env)).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
   return {
     image: typeof config.image === 'string' ? config.image : undefined,
     memoryBytes: parseBytes(config.memory) ?? DEFAULTS.memoryBytes,
@@ -29,8 +29,8 @@ export function parseTemplate(environment: JsonObject): SandboxTemplate {
 }
 
 function parseNetwork(networking: JsonValue | undefined): NetworkPolicy {
-  const policy = asObject(networking);
-  if (policy.type === 'unrestricted') return { allowedHosts: ['*'] };
+  const policy = asJsonObject(networking);
+  if (policy.type === 'unrestricted') return { allowedHosts: [], isUnrestricted: true };
   if (policy.type !== 'limited' || !Array.isArray(policy.allowed_hosts)) return { allowedHosts: [] };
   return { allowedHosts: policy.allowed_hosts.filter((host): host is string => typeof host === 'string') };
 }
@@ -43,8 +43,4 @@ export function parseBytes(value: unknown): number | undefined {
   const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?)\s*([bkmg]?)i?b?$/i.exec(value.trim()) : null;
   const unit = UNITS[match?.[2]?.toLowerCase() ?? '?'];
   return match?.[1] === undefined || unit === undefined ? undefined : Math.floor(Number(match[1]) * unit);
-}
-
-function asObject(value: JsonValue | undefined): JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : {};
 }

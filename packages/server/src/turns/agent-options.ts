@@ -3,16 +3,16 @@ import { type Provider, resolveModel } from '../core/model.ts';
 import { parseToolRules } from '../core/tools.ts';
 import type { HarnessCatalog } from '../harness/catalog.ts';
 import type { AgentOptions, Harness } from '../harness/harness.ts';
-import type { JsonObject, JsonValue } from '../store/store.ts';
+import { asJsonObject, type JsonObject, type JsonValue } from '../base/json.ts';
 
 /** What a session's copy of its agent means on this installation today. Throws when a harness or provider has gone since. */
 export function resolveAgent(agent: JsonObject, catalog: HarnessCatalog, providers: ReadonlySet<Provider>): { readonly harness: Harness; readonly options: AgentOptions } {
   const harness = catalog.require(typeof agent.harness === 'string' ? agent.harness : catalog.defaultId);
-  const model = asObject(agent.model);
+  const model = asJsonObject(agent.model);
   const id = typeof model.id === 'string' ? model.id : '';
   const choice = resolveModel(id, providers);
   if (choice === undefined) throw new PlatformError('model_unknown', { detail: `No provider here serves the model "${id}".` });
-  const effort = typeof model.effort === 'string' ? model.effort : asObject(model.effort).type;
+  const effort = typeof model.effort === 'string' ? model.effort : asJsonObject(model.effort).type;
   return {
     harness,
     options: {
@@ -23,8 +23,4 @@ export function resolveAgent(agent: JsonObject, catalog: HarnessCatalog, provide
       effort: typeof effort === 'string' ? effort : null,
     },
   };
-}
-
-function asObject(value: JsonValue | undefined): JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : {};
 }

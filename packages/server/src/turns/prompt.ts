@@ -1,5 +1,6 @@
 import type { ContentBlock } from '@agentclientprotocol/sdk';
-import type { ApprovalRow, JsonObject, JsonValue, Store, StoredEvent } from '../store/store.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from '../base/json.ts';
+import type { ApprovalRow, Store, StoredEvent } from '../store/store.ts';
 
 /** The message's content blocks, as published, in the words of ACP. */
 export function toPromptContent(message: StoredEvent): ContentBlock[] {
@@ -9,9 +10,9 @@ export function toPromptContent(message: StoredEvent): ContentBlock[] {
 }
 
 function toBlock(block: JsonValue, messageId: string): ContentBlock[] {
-  if (!isObject(block)) return [];
+  if (!isJsonObject(block)) return [];
   if (block.type === 'text' && typeof block.text === 'string') return [{ type: 'text', text: block.text }];
-  const source = isObject(block.source) ? block.source : {};
+  const source = isJsonObject(block.source) ? block.source : {};
   if (typeof source.data !== 'string' || typeof source.media_type !== 'string') return [];
   if (block.type === 'image') return [{ type: 'image', data: source.data, mimeType: source.media_type }];
   const uri = `cloister://messages/${messageId}/${typeof block.title === 'string' ? encodeURIComponent(block.title) : 'document'}`;
@@ -55,9 +56,5 @@ export async function primingContent(store: Store, message: StoredEvent): Promis
 
 function textOf(payload: JsonObject): string {
   const blocks = Array.isArray(payload.content) ? payload.content : [];
-  return blocks.map((block) => (isObject(block) && typeof block.text === 'string' ? block.text : '[attachment]')).join('\n');
-}
-
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return blocks.map((block) => (isJsonObject(block) && typeof block.text === 'string' ? block.text : '[attachment]')).join('\n');
 }

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../store/store.ts';
+import { type JsonObject, toJsonObject } from '../base/json.ts';
 
 /** What the agent says of a tool call, in pieces: ACP's tool_call, tool_call_update and the call in a permission request. */
 export interface ToolCallFields {
@@ -37,7 +37,7 @@ export function createToolLog(toolName: (name: string) => string): ToolLog {
       entries.set(call.toolCallId, entry);
       const name = call.name ?? metaToolName(call) ?? (entry.name === 'tool' ? call.title : undefined);
       if (name !== undefined && name !== null && name !== '') entry.name = toolName(name);
-      if (isRecord(call.rawInput) && Object.keys(call.rawInput).length > 0) entry.input = toJson(call.rawInput);
+      if (isRecord(call.rawInput) && Object.keys(call.rawInput).length > 0) entry.input = toJsonObject(call.rawInput);
       return entry;
     },
     resultText(call) {
@@ -57,11 +57,6 @@ function metaToolName(call: ToolCallFields): string | undefined {
 function contentText(content: readonly unknown[]): string {
   const texts = content.map((item) => (isRecord(item) && isRecord(item.content) && typeof item.content.text === 'string' ? item.content.text : ''));
   return texts.filter((text) => text !== '').join('\n');
-}
-
-/** The agent's JSON, parsed off the wire already, as our own plain data. */
-function toJson(value: Record<string, unknown>): JsonObject {
-  return JSON.parse(JSON.stringify(value)) as JsonObject;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

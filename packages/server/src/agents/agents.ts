@@ -1,0 +1,79 @@
+import { type Agent, type AgentCreate, type AgentDefinition, type AgentUpdate, agentDefinitionSchema } from '@cloister/api';
+import { type Clock, toTimestamp } from '../base/clock.ts';
+import { PlatformError } from '../base/errors.ts';
+import { newId } from '../base/ids.ts';
+import { toJsonObject } from '../base/json.ts';
+import type { AgentRow, AgentStore, CreatedRange, JsonObject, Page, PageInput, Store } from '../store/store.ts';
+import { type AgentLimits, mergeDefinition, resolveDefinition } from './definition.ts';
+
+/** Use cases of agents. Every answer is the wire's own shape; ids of other tenants are as missing ones. */
+export interface Agents {
+  create(tenantId: string, body: AgentCreate): Promise<Agent>;
+  get(tenantId: string, id: string, version?: number): Promise<Agent>;
+  list(tenantId: string, input: PageInput & CreatedRange & { includeArchived: boolean }): Promise<Page<Agent>>;
+  listVersions(tenantId: string, id: string, input: PageInput): Promise<Page<Agent>>;
+  /** Makes a new version, unless nothing changes. */
+  update(tenantId: string, id: string, body: AgentUpdate): Promise<Agent>;
+  archive(tenantId: string, id: string): Promise<Agent>;
+}
+
+export function createAgents(deps: { readonly store: Store; readonly clock: Clock; readonly limits: AgentLimits }): Agents {
+  const { store, clock, limits } = deps;
+  return {
+    async create(tenantId, body) {
+      const definition = resolveDefinition(body, limits);
+      return toAgent(await store.agents.create({ id: newId('agent'), tenantId, definition: toJsonObject(definition), now: clock.now() }));
+    },
+    get: async (tenantId, id, version) => toAgent(await requireAgent(store.agents, tenantId, id, version)),
+    async list(tenantId, input) {
+      return mapPage(await store.agents.list({ tenantId, ...input }), toAgent);
+    },
+    async listVersions(tenantId, id, input) {
+      await requireAgent(store.agents, tenantId, id);
+      return mapPage(await store.agents.listVersions({ tenantId, id, ...input }), toAgent);
+    },
+    async update(tenantId, id, body) {
+      const row = await requireAgent(store.agents, tenantId, id);
+      if (row.archivedAt !== null) throw new PlatformError('agent_archived');
+      if (body.version !== undefined && body.version !== row.version) {
+        throw new PlatformError('agent_version_conflict', { detail: `The agent is at version ${row.version}, you named version ${body.version}.` });
+      }
+      const current = parseDefinition(row);
+      const definition = mergeDefinition(current, body, limits);
+      if (JSON.stringify(definition) === JSON.stringify(current)) return toAgent(row);
+      return toAgent(await store.agents.addVersion({ tenantId, id, definition: toJsonObject(definition), expectedVersion: row.version, now: clock.now() }));
+    },
+    archive: async (tenantId, id) => toAgent(await store.agents.archive({ tenantId, id, now: clock.now() })),
+  };
+}
+
+export async function requireAgent(agents: AgentStore, tenantId: string, id: string, version?: number): Promise<AgentRow> {
+  const row = await agents.find({ tenantId, id, version });
+  if (row !== undefined) return row;
+  const isVersionMissing = version !== undefined && (await agents.find({ tenantId, id })) !== undefined;
+  throw isVersionMissing ? new PlatformError('agent_version_not_found', { detail: `The agent has no version ${version}.` }) : new PlatformError('agent_not_found', { detail: `There is no agent "${id.slice(0, 80)}".` });
+}
+
+export function parseDefinition(row: { readonly definition: JsonObject }): AgentDefinition {
+  return agentDefinitionSchema.parse(row.definition);
+}
+
+/** Published fields that are always empty here. */
+export const EMPTY_AGENT_FIELDS = { mcp_servers: [], skills: [], multiagent: null, execution_identity: { type: 'service_account' as const } };
+
+export function toAgent(row: AgentRow): Agent {
+  return {
+    id: row.id,
+    type: 'agent',
+    version: row.version,
+    ...parseDefinition(row),
+    ...EMPTY_AGENT_FIELDS,
+    created_at: toTimestamp(row.createdAt),
+    updated_at: toTimestamp(row.updatedAt),
+    archived_at: row.archivedAt === null ? null : toTimestamp(row.archivedAt),
+  };
+}
+
+export function mapPage<A, B>(page: Page<A>, map: (item: A) => B): Page<B> {
+  return { ...page, data: page.data.map(map) };
+}

@@ -1,0 +1,111 @@
+import { type AgentCreate, type AgentDefinition, type AgentUpdate, type Toolset } from '@cloister/api';
+import { PlatformError } from '../base/errors.ts';
+import { type Provider, resolveModel } from '../core/model.ts';
+
+/** What this installation can run; asked when an agent is made, so that a message never meets a surprise. */
+export interface AgentLimits {
+  readonly harnesses: readonly string[];
+  readonly defaultHarness: string;
+  /** The only provider a harness can use; undefined when it can use any. */
+  readonly requiredProvider: (harness: string) => Provider | undefined;
+  readonly providers: ReadonlySet<Provider>;
+}
+
+type ToolParams = NonNullable<AgentCreate['tools']>;
+type PolicyParam = { readonly type: 'always_allow' | 'always_ask' | 'auto' } | null | undefined;
+
+/** A new agent's definition with everything resolved. Throws what the request asks for and this installation has not. */
+export function resolveDefinition(body: AgentCreate, limits: AgentLimits): AgentDefinition {
+  refuseUnsupported(body);
+  const definition: AgentDefinition = {
+    name: body.name,
+    description: body.description || null,
+    model: resolveModelParam(body.model),
+    system: body.system || null,
+    tools: body.tools === undefined || body.tools === null ? [fullToolset()] : resolveTools(body.tools),
+    harness: body.harness ?? limits.defaultHarness,
+    metadata: body.metadata ?? {},
+  };
+  requireRunnable(definition, limits);
+  return definition;
+}
+
+/** Fields left out stay; null clears; lists are replaced whole; metadata is patched. */
+export function mergeDefinition(current: AgentDefinition, body: AgentUpdate, limits: AgentLimits): AgentDefinition {
+  refuseUnsupported(body);
+  const definition: AgentDefinition = {
+    name: body.name ?? current.name,
+    description: body.description === undefined ? current.description : body.description || null,
+    model: body.model === undefined ? current.model : resolveModelParam(body.model),
+    system: body.system === undefined ? current.system : body.system || null,
+    tools: body.tools === undefined ? current.tools : resolveTools(body.tools ?? []),
+    harness: body.harness ?? current.harness,
+    metadata: patchMetadata(current.metadata, body.metadata),
+  };
+  requireRunnable(definition, limits);
+  return definition;
+}
+
+export function patchMetadata(current: Readonly<Record<string, string>>, patch: Readonly<Record<string, string | null>> | null | undefined): Record<string, string> {
+  const merged: Record<string, string | null> = { ...current, ...patch };
+  const kept = Object.entries(merged).filter((entry): entry is [string, string] => entry[1] !== null && entry[1] !== '');
+  if (kept.length > 16) throw new PlatformError('request_invalid', { detail: 'Metadata would have more than 16 pairs.', fields: [{ pointer: '/metadata', message: 'at most 16 pairs' }] });
+  return Object.fromEntries(kept);
+}
+
+function resolveModelParam(model: AgentCreate['model']): AgentDefinition['model'] {
+  if (typeof model === 'string') return { id: model };
+  const effort = typeof model.effort === 'string' ? { type: model.effort } : model.effort;
+  return { id: model.id, ...(effort ? { effort } : {}), ...(model.speed ? { speed: model.speed } : {}) };
+}
+
+export function resolveTools(tools: ToolParams): Toolset[] {
+  const seen = new Set<string>();
+  return tools.map((tool, index) => {
+    if (tool.type !== 'agent_toolset_20260401') throw unsupported(`/tools/${index}`, `tools of type ${tool.type}`);
+    if (seen.has(tool.type)) throw new PlatformError('request_invalid', { detail: 'A toolset is given twice.', fields: [{ pointer: `/tools/${index}`, message: 'given twice' }] });
+    seen.add(tool.type);
+    const base = { enabled: tool.default_config?.enabled ?? true, permission_policy: resolvePolicy(tool.default_config?.permission_policy, { type: 'always_allow' }) };
+    const configs = (tool.configs ?? []).map((config) => ({
+      type: config.name,
+      name: config.name,
+      enabled: config.enabled ?? base.enabled,
+      permission_policy: resolvePolicy(config.permission_policy, base.permission_policy),
+    }));
+    return { type: tool.type, default_config: base, configs };
+  });
+}
+
+function resolvePolicy(policy: PolicyParam, fallback: Toolset['default_config']['permission_policy']): Toolset['default_config']['permission_policy'] {
+  if (policy === undefined || policy === null) return fallback;
+  if (policy.type === 'auto') throw unsupported('/tools', 'the permission policy auto');
+  return { type: policy.type };
+}
+
+function fullToolset(): Toolset {
+  return { type: 'agent_toolset_20260401', default_config: { enabled: true, permission_policy: { type: 'always_allow' } }, configs: [] };
+}
+
+function refuseUnsupported(body: Pick<AgentCreate, 'mcp_servers' | 'skills' | 'multiagent'>): void {
+  if (body.mcp_servers?.length) throw unsupported('/mcp_servers', 'MCP servers');
+  if (body.skills?.length) throw unsupported('/skills', 'skills');
+  if (body.multiagent !== undefined && body.multiagent !== null) throw unsupported('/multiagent', 'multiagent orchestration');
+}
+
+export function unsupported(pointer: string, what: string): PlatformError {
+  return new PlatformError('capability_unsupported', { detail: `This installation does not support ${what}.`, fields: [{ pointer, message: 'not supported here' }] });
+}
+
+export function requireRunnable(definition: Pick<AgentDefinition, 'harness' | 'model'>, limits: AgentLimits): void {
+  const { harness } = definition;
+  if (!limits.harnesses.includes(harness)) {
+    throw new PlatformError('harness_unknown', { detail: `There is no harness "${harness}" here. There are: ${limits.harnesses.join(', ')}.`, fields: [{ pointer: '/harness', message: `one of ${limits.harnesses.join(', ')}` }] });
+  }
+  const choice = resolveModel(definition.model.id, limits.providers);
+  const at = { fields: [{ pointer: '/model', message: 'cannot be served here' }] };
+  if (choice === undefined) throw new PlatformError('model_unknown', { detail: `No provider here serves the model "${definition.model.id}".`, ...at });
+  const required = limits.requiredProvider(harness);
+  if (required !== undefined && choice.provider !== required) throw new PlatformError('model_unknown', { detail: `The harness "${harness}" needs a model of ${required}, and "${definition.model.id}" is one of ${choice.provider}.`, ...at });
+  if (choice.provider !== 'demo' && !limits.providers.has(choice.provider)) throw new PlatformError('provider_not_configured', { detail: `The model "${definition.model.id}" needs a key for ${choice.provider}.`, ...at });
+}
+

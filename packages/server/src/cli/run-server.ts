@@ -1,0 +1,43 @@
+import { findAssets } from '../assets.ts';
+import { VERSION } from '../base/version.ts';
+import { loadConfig } from '../config.ts';
+import { type RunningServer, startServer } from '../main.ts';
+import { prepareSandboxImages } from '../prepare-images.ts';
+import { emphasize, printLine } from './output.ts';
+
+/** Starts the server in the foreground and serves until it is told to stop; then drains and returns. */
+export async function runServer(): Promise<void> {
+  const config = loadConfig();
+  const stopRequested = stopSignal();
+  await prepareSandboxImages({ config, assets: findAssets(), print: printLine });
+  const server = await startServer(config);
+  for (const line of banner(server)) printLine(line);
+  const signal = await stopRequested;
+  printLine(`${signal}: finishing what runs (up to ${config.drainMs / 1000} s); once more stops at once.`);
+  process.once('SIGINT', () => process.exit(130));
+  await server.stop();
+}
+
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal));
+  });
+}
+
+function banner(server: RunningServer): string[] {
+  const { adminKey } = server;
+  const key = adminKey.file === undefined ? 'CLOISTER_ADMIN_KEY' : `${adminKey.file}${adminKey.isNew ? ' (made just now)' : ''}`;
+  return [
+    '',
+    `${emphasize('bold', 'Cloister')} ${VERSION} is ready at ${emphasize('bold', server.url)}`,
+    `  dashboard  ${server.url}/dashboard`,
+    `  API docs   ${server.url}/docs`,
+    `  runtime    ${server.runtime}`,
+    `  agent      ${server.harness}`,
+    `  model      ${server.model}${server.isDemo ? ' (a demo without intelligence: set ANTHROPIC_API_KEY, or another provider\'s key, for a real one)' : ''}`,
+    `  admin key  ${key}`,
+    '',
+    'Try it in another terminal:  npx cloister agent -m "run uname -a"',
+    'Ctrl-C stops it.',
+  ];
+}

@@ -1,0 +1,134 @@
+import { type Environment, type EnvironmentConfig, type EnvironmentConfigParam, type EnvironmentCreate, type EnvironmentDefinition, type EnvironmentUpdate, environmentDefinitionSchema } from '@cloister/api';
+import { mapPage } from '../agents/agents.ts';
+import { patchMetadata, unsupported } from '../agents/definition.ts';
+import { type Clock, toTimestamp } from '../base/clock.ts';
+import { PlatformError } from '../base/errors.ts';
+import { newId } from '../base/ids.ts';
+import { toJsonObject } from '../base/json.ts';
+import type { EnvironmentRow, Page, PageInput, Store } from '../store/store.ts';
+
+/** Use cases of environments: the templates that sandboxes are made from. */
+export interface Environments {
+  create(tenantId: string, body: EnvironmentCreate): Promise<Environment>;
+  get(tenantId: string, id: string): Promise<Environment>;
+  list(tenantId: string, input: PageInput & { includeArchived: boolean }): Promise<Page<Environment>>;
+  update(tenantId: string, id: string, body: EnvironmentUpdate): Promise<Environment>;
+  archive(tenantId: string, id: string): Promise<Environment>;
+  /** Sessions made from it keep their own copy. */
+  remove(tenantId: string, id: string): Promise<void>;
+}
+
+export interface EnvironmentLimits {
+  readonly allowUnrestrictedNetwork: boolean;
+}
+
+export function createEnvironments(deps: { readonly store: Store; readonly clock: Clock; readonly limits: EnvironmentLimits }): Environments {
+  const { store, clock, limits } = deps;
+  return {
+    async create(tenantId, body) {
+      refuseScope(body.scope);
+      const definition: EnvironmentDefinition = {
+        name: body.name,
+        description: body.description || null,
+        config: resolveConfig(body.config ?? { type: 'container' }, limits),
+        metadata: body.metadata ?? {},
+      };
+      return toEnvironment(await store.environments.create({ id: newId('environment'), tenantId, definition: toJsonObject(definition), now: clock.now() }));
+    },
+    get: async (tenantId, id) => toEnvironment(await requireEnvironment(store, tenantId, id)),
+    list: async (tenantId, input) => mapPage(await store.environments.list({ tenantId, ...input }), toEnvironment),
+    async update(tenantId, id, body) {
+      refuseScope(body.scope);
+      const row = await requireEnvironment(store, tenantId, id);
+      if (row.archivedAt !== null) throw new PlatformError('environment_archived');
+      const current = parseDefinition(row);
+      const definition: EnvironmentDefinition = {
+        name: body.name ?? current.name,
+        description: body.description === undefined ? current.description : body.description || null,
+        config: body.config === undefined || body.config === null ? current.config : mergeConfig(current.config, body.config, limits),
+        metadata: patchMetadata(current.metadata, body.metadata),
+      };
+      return toEnvironment(await store.environments.update({ tenantId, id, definition: toJsonObject(definition), now: clock.now() }));
+    },
+    archive: async (tenantId, id) => toEnvironment(await store.environments.archive({ tenantId, id, now: clock.now() })),
+    async remove(tenantId, id) {
+      if (!(await store.environments.remove({ tenantId, id }))) throw notFound(id);
+    },
+  };
+}
+
+export async function requireEnvironment(store: Store, tenantId: string, id: string): Promise<EnvironmentRow> {
+  const row = await store.environments.find({ tenantId, id });
+  if (row === undefined) throw notFound(id);
+  return row;
+}
+
+function notFound(id: string): PlatformError {
+  return new PlatformError('environment_not_found', { detail: `There is no environment "${id.slice(0, 80)}".` });
+}
+
+function refuseScope(scope: EnvironmentCreate['scope']): void {
+  if (scope === 'account') throw unsupported('/scope', 'environments of a single account');
+}
+
+const CONTAINER_DEFAULTS = { memory: '1g', cpus: 1, pids: 256 } as const;
+
+function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits): EnvironmentConfig {
+  if (param.type === 'self_hosted') throw unsupported('/config/type', 'self-hosted environments: this server is the host');
+  const networking = resolveNetworking(param.networking, limits);
+  if (param.type === 'cloud') return { type: 'cloud', networking, packages: resolvePackages(param.packages) };
+  if (param.runtime !== undefined && param.runtime !== null) throw unsupported('/config/runtime', 'the choice of a container runtime');
+  if (param.mounts?.length) throw unsupported('/config/mounts', 'extra mounts');
+  return {
+    type: 'container',
+    image: param.image ?? null,
+    memory: param.memory ?? CONTAINER_DEFAULTS.memory,
+    cpus: param.cpus ?? CONTAINER_DEFAULTS.cpus,
+    pids: param.pids ?? CONTAINER_DEFAULTS.pids,
+    env: param.env ?? {},
+    networking,
+  };
+}
+
+/** Fields left out stay as they are; the type cannot change. */
+function mergeConfig(current: EnvironmentConfig, param: EnvironmentConfigParam, limits: EnvironmentLimits): EnvironmentConfig {
+  if (param.type !== current.type) throw new PlatformError('request_invalid', { detail: 'The type of an environment cannot change.', fields: [{ pointer: '/config/type', message: `stays ${current.type}` }] });
+  const given = Object.fromEntries(Object.entries(param).filter(([, value]) => value !== undefined && value !== null));
+  // Both sides have the same type, and what was given has been checked against its schema.
+  return resolveConfig({ ...current, ...given } as EnvironmentConfigParam, limits);
+}
+
+function resolveNetworking(param: Extract<EnvironmentConfigParam, { type: 'cloud' }>['networking'], limits: EnvironmentLimits): EnvironmentConfig['networking'] {
+  if (param === undefined || param === null || param.type === 'none') return { type: 'none' };
+  if (param.type === 'unrestricted') {
+    if (!limits.allowUnrestrictedNetwork) throw new PlatformError('network_unrestricted_refused', { fields: [{ pointer: '/config/networking/type', message: 'not allowed here' }] });
+    return { type: 'unrestricted' };
+  }
+  if (param.allow_mcp_servers) throw unsupported('/config/networking/allow_mcp_servers', 'MCP servers');
+  if (param.allow_package_managers) throw unsupported('/config/networking/allow_package_managers', 'a list of package registries of its own; name the hosts in allowed_hosts');
+  return { type: 'limited', allowed_hosts: param.allowed_hosts ?? [], allow_mcp_servers: false, allow_package_managers: false };
+}
+
+const NO_PACKAGES = { type: 'packages' as const, apt: [], cargo: [], gem: [], go: [], npm: [], pip: [] };
+
+function resolvePackages(packages: Extract<EnvironmentConfigParam, { type: 'cloud' }>['packages']): typeof NO_PACKAGES {
+  const asked = Object.entries(packages ?? {}).find(([, value]) => Array.isArray(value) && value.length > 0);
+  if (asked !== undefined) throw unsupported(`/config/packages/${asked[0]}`, 'installing packages; build them into an image');
+  return NO_PACKAGES;
+}
+
+function parseDefinition(row: EnvironmentRow): EnvironmentDefinition {
+  return environmentDefinitionSchema.parse(row.definition);
+}
+
+function toEnvironment(row: EnvironmentRow): Environment {
+  return {
+    id: row.id,
+    type: 'environment',
+    ...parseDefinition(row),
+    scope: 'organization',
+    created_at: toTimestamp(row.createdAt),
+    updated_at: toTimestamp(row.updatedAt),
+    archived_at: row.archivedAt === null ? null : toTimestamp(row.archivedAt),
+  };
+}

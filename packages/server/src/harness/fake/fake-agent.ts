@@ -1,0 +1,127 @@
+import { appendFile, readFile } from 'node:fs/promises';
+import { Readable, Writable } from 'node:stream';
+import * as acp from '@agentclientprotocol/sdk';
+import { delay, systemClock } from '../../base/clock.ts';
+import { newId } from '../../base/ids.ts';
+
+/** What the fake agent needs of the process it runs as; a program of the fake runtime has it. */
+export interface FakeAgentIo {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly signal: AbortSignal;
+  readonly spec: { readonly mounts: readonly { readonly hostPath: string; readonly path: string }[] };
+  outOfMemory(): never;
+}
+
+/**
+ * An agent without a model, for the fake runtime: it speaks ACP, remembers its conversation in its home
+ * like a real one, and does what directives in the message say. Otherwise it answers `echo: <message> | turns=<n>`.
+ *
+ * - `[[text words]]`: says exactly that; `[[slow N MS]]`: N pieces, MS apart
+ * - `[[tool NAME {json}]]`: asks for a tool call and, when allowed, makes it
+ * - `[[fail]]`, `[[hang]]`, `[[exit]]`, `[[oom]]`: answers an error, never answers, dies, dies of memory
+ */
+export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
+  const home = io.spec.mounts.find((mount) => mount.path === '/home/agent')?.hostPath;
+  const transcript = (sessionId: string): string => `${home}/${sessionId}.fake`;
+  const turns = new Map<string, AbortController>();
+  const { promise: died, resolve: die } = Promise.withResolvers<'exit' | 'oom'>();
+
+  const app = acp
+    .agent()
+    .onRequest('initialize', () => ({ protocolVersion: acp.PROTOCOL_VERSION, agentCapabilities: { loadSession: false, sessionCapabilities: { resume: {} } } }))
+    .onRequest('session/new', async () => {
+      const sessionId = newId('session');
+      await appendFile(transcript(sessionId), '');
+      return { sessionId };
+    })
+    .onRequest('session/resume', async ({ params }) => {
+      if ((await turnCount(transcript(params.sessionId))) === undefined) throw new acp.RequestError(-32002, 'Resource not found');
+      return {};
+    })
+    .onNotification('session/cancel', ({ params }) => turns.get(params.sessionId)?.abort())
+    .onRequest('session/prompt', async ({ params, client }) => {
+      const stop = new AbortController();
+      turns.set(params.sessionId, stop);
+      const text = params.prompt.map((block) => (block.type === 'text' ? block.text : '')).join('\n');
+      await appendFile(transcript(params.sessionId), 'turn\n');
+      const count = (await turnCount(transcript(params.sessionId))) ?? 0;
+      const answered = await answer({ client, sessionId: params.sessionId, text, count, signal: AbortSignal.any([stop.signal, io.signal]), die });
+      return { stopReason: answered };
+    });
+
+  const connection = app.connect(acp.ndJsonStream(Writable.toWeb(io.stdout), Readable.toWeb(io.stdin)));
+  const killed = new Promise<'killed'>((resolve) => io.signal.addEventListener('abort', () => resolve('killed'), { once: true }));
+  const end = await Promise.race([connection.closed, killed, died]);
+  connection.close();
+  if (end === 'oom') io.outOfMemory();
+  return end === 'exit' ? 1 : 0;
+}
+
+interface Answer {
+  readonly client: acp.AgentContext;
+  readonly sessionId: string;
+  readonly text: string;
+  readonly count: number;
+  readonly signal: AbortSignal;
+  readonly die: (how: 'exit' | 'oom') => void;
+}
+
+async function answer(input: Answer): Promise<acp.StopReason> {
+  const { text, signal } = input;
+  const say = (words: string) => input.client.notify('session/update', { sessionId: input.sessionId, update: { sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: words } } });
+  try {
+    if (text.includes('[[fail]]')) throw new acp.RequestError(-32603, 'the fake agent was told to fail');
+    if (text.includes('[[exit]]') || text.includes('[[oom]]')) {
+      input.die(text.includes('[[oom]]') ? 'oom' : 'exit');
+      await untilAborted(signal);
+    }
+    if (text.includes('[[hang]]')) await untilAborted(signal);
+    const tool = /\[\[tool (\w+) (\{.*?\})\]\]/.exec(text);
+    if (tool !== null && (await useTool(input, tool[1] ?? '', tool[2] ?? '{}')) === 'cancelled') return 'cancelled';
+    const slow = /\[\[slow (\d+) (\d+)\]\]/.exec(text);
+    for (let piece = 0; piece < Number(slow?.[1] ?? 0); piece++) {
+      await say(`piece${piece} `);
+      await delay(systemClock, Number(slow?.[2] ?? 0), signal);
+    }
+    const exact = /\[\[text (.*?)\]\]/s.exec(text);
+    if (slow === null) await say(exact?.[1] ?? `echo: ${text} | turns=${input.count}`);
+    return 'end_turn';
+  } catch (error) {
+    if (signal.aborted) return 'cancelled';
+    throw error;
+  }
+}
+
+async function useTool({ client, sessionId }: Answer, name: string, json: string): Promise<'done' | 'cancelled'> {
+  const toolCallId = newId('event');
+  const rawInput: unknown = JSON.parse(json);
+  await client.notify('session/update', { sessionId, update: { sessionUpdate: 'tool_call', toolCallId, title: name, name, status: 'pending', rawInput } });
+  const { outcome } = await client.request('session/request_permission', {
+    sessionId,
+    toolCall: { toolCallId, name, rawInput },
+    options: [{ optionId: 'allow', name: 'Allow', kind: 'allow_once' }, { optionId: 'reject', name: 'Reject', kind: 'reject_once' }],
+  });
+  if (outcome.outcome === 'cancelled') return 'cancelled';
+  const isAllowed = outcome.optionId === 'allow';
+  await client.notify('session/update', { sessionId, update: { sessionUpdate: 'tool_call_update', toolCallId, status: isAllowed ? 'completed' : 'failed', rawOutput: isAllowed ? `ran ${name}` : 'denied' } });
+  return 'done';
+}
+
+/** Undefined when the conversation is not known. */
+async function turnCount(file: string): Promise<number | undefined> {
+  try {
+    return (await readFile(file, 'utf8')).split('\n').length - 1;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+}

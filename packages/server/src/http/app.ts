@@ -1,0 +1,43 @@
+import { Hono } from 'hono';
+import { newId } from '../base/ids.ts';
+import { authenticate } from './auth.ts';
+import type { AppVariables, HttpDeps } from './context.ts';
+import { renderError } from './errors.ts';
+import { countRequests, createMetrics } from './metrics.ts';
+import { createDocument, type RouteTable } from './openapi.ts';
+import { agentRoutes } from './routes/agents.ts';
+import { environmentRoutes } from './routes/environments.ts';
+import { eventRoutes } from './routes/events.ts';
+import { pageRoutes } from './routes/pages.ts';
+import { sessionRoutes } from './routes/sessions.ts';
+import { closingRoutes, systemRoutes } from './routes/system.ts';
+
+export type App = Hono<{ Variables: AppVariables }>;
+
+/** The whole HTTP surface. Every route is closed but for those that auth.ts names. */
+export function createApp(deps: HttpDeps): App {
+  const app: App = new Hono();
+  const metrics = createMetrics(deps);
+  const table: RouteTable = { app, deps, document: createDocument(), methods: new Map() };
+  app.use(async (c, next) => {
+    const requestId = newId('request');
+    c.set('requestId', requestId);
+    c.header('request-id', requestId);
+    c.header('X-Content-Type-Options', 'nosniff');
+    c.header('Referrer-Policy', 'no-referrer');
+    c.header('X-Frame-Options', 'DENY');
+    await next();
+    deps.log.debug({ requestId, method: c.req.method, path: c.req.path, status: c.res.status }, 'request');
+  });
+  app.use(countRequests(metrics));
+  app.onError((error, c) => renderError(c, error, deps.log));
+  app.use(authenticate(deps.store));
+  systemRoutes(table, metrics);
+  agentRoutes(table);
+  environmentRoutes(table);
+  sessionRoutes(table);
+  eventRoutes(table);
+  pageRoutes(table);
+  closingRoutes(table);
+  return app;
+}

@@ -1,0 +1,44 @@
+import type { Context } from 'hono';
+import type { Agents } from '../agents/agents.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import type { Environments } from '../environments/environments.ts';
+import type { EventBus } from '../sessions/event-bus.ts';
+import type { SendEvents } from '../sessions/send-events.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+import type { Health, Status } from '@cloister/api';
+import type { Store } from '../store/store.ts';
+import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
+
+/** Who makes a request. The tenant comes from the key, never from what the request says. */
+export interface Principal {
+  readonly keyId: string;
+  readonly tenantId: string;
+  readonly role: 'admin';
+}
+
+export interface AppVariables {
+  readonly requestId: string;
+  readonly principal: Principal;
+}
+
+export type AppContext = Context<{ Variables: AppVariables }>;
+
+/** Everything the routes stand on. */
+export interface HttpDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly bus: EventBus;
+  readonly agents: Agents;
+  readonly environments: Environments;
+  readonly sessions: Sessions;
+  readonly sendEvents: SendEvents;
+  readonly health: () => Health;
+  readonly status: () => Promise<Status>;
+  readonly sandboxes: () => readonly LiveSandboxInfo[];
+  readonly version: string;
+  readonly maxBodyBytes: number;
+  /** Files of the dashboard and of the API's page. */
+  readonly assets: { readonly dashboard: string; readonly docs: string };
+}

@@ -1,0 +1,109 @@
+import { errorEnvelopeSchema, PROBLEM_KINDS, PROBLEMS, type ProblemCode, problemDocumentSchema } from '@cloister/api';
+import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
+import type { Hono } from 'hono';
+import type { z } from 'zod';
+import type { AppContext, AppVariables, HttpDeps } from './context.ts';
+import { readBody, readQuery } from './input.ts';
+
+/** One operation: what validates a request is what documents it. */
+export interface Route<Q extends z.ZodType, B extends z.ZodType> {
+  readonly method: 'get' | 'post' | 'delete';
+  /** In OpenAPI's form, such as `/v1/sessions/{id}`. */
+  readonly path: string;
+  readonly operationId: string;
+  readonly summary: string;
+  readonly tag: string;
+  readonly query?: Q;
+  readonly body?: B;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly response: z.ZodType | { readonly mediaType: string; readonly description: string };
+  /** Codes beyond those any route may answer. */
+  readonly problems?: readonly ProblemCode[];
+}
+
+export interface RouteInput<Q extends z.ZodType, B extends z.ZodType> {
+  readonly c: AppContext;
+  readonly tenantId: string;
+  readonly query: z.output<Q>;
+  readonly body: z.output<B>;
+  param(name: string): string;
+}
+
+export interface RouteTable {
+  readonly app: Hono<{ Variables: AppVariables }>;
+  readonly document: OpenAPIHono;
+  readonly deps: HttpDeps;
+  readonly methods: Map<string, Set<string>>;
+}
+
+const COMMON: readonly ProblemCode[] = ['credentials_missing', 'credentials_invalid', 'request_invalid', 'store_unavailable', 'bug'];
+const WITH_BODY: readonly ProblemCode[] = ['json_malformed', 'content_type_unsupported', 'message_too_large', 'disk_full'];
+
+/** Registers an operation with the router and the document at once. The handler gets input that is already right. */
+export function route<Q extends z.ZodType, B extends z.ZodType>(table: RouteTable, definition: Route<Q, B>, handler: (input: RouteInput<Q, B>) => Promise<Response | object>): void {
+  const { app, deps } = table;
+  table.document.openAPIRegistry.registerPath(toRouteConfig(definition));
+  const path = definition.path.replaceAll(/\{(\w+)\}/g, ':$1');
+  table.methods.set(path, (table.methods.get(path) ?? new Set()).add(definition.method.toUpperCase()));
+  app.on(definition.method.toUpperCase(), path, async (c) => {
+    // Absent schemas leave their field undefined, as the handler's types say.
+    const query = (definition.query === undefined ? undefined : readQuery(c, definition.query)) as z.output<Q>;
+    const body = (definition.body === undefined ? undefined : await readBody(c, definition.body, deps.maxBodyBytes)) as z.output<B>;
+    const result = await handler({ c, tenantId: c.get('principal')?.tenantId ?? '', query, body, param: (name) => c.req.param(name) ?? '' });
+    return result instanceof Response ? result : c.json(result);
+  });
+}
+
+function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Route<Q, B>): RouteConfig {
+  const { response } = definition;
+  const ok = 'mediaType' in response ? { description: response.description, content: { [response.mediaType]: { schema: { type: 'string' as const } } } } : { description: 'Done', content: { 'application/json': { schema: response } } };
+  const codes = [...COMMON, ...(definition.body === undefined ? [] : WITH_BODY), ...(definition.problems ?? [])];
+  const parameters = [...definition.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => ({ name, in: 'path' as const, required: true, schema: { type: 'string' as const } }));
+  const headers = Object.entries(definition.headers ?? {}).map(([name, description]) => ({ name, in: 'header' as const, required: false, description, schema: { type: 'string' as const } }));
+  return {
+    method: definition.method,
+    path: definition.path,
+    operationId: definition.operationId,
+    summary: definition.summary,
+    tags: [definition.tag],
+    parameters: [...parameters, ...headers],
+    request: {
+      // A query's schema is an object schema; the generic alone does not say so.
+      ...(definition.query === undefined ? {} : { query: definition.query as unknown as z.ZodObject }),
+      ...(definition.body === undefined ? {} : { body: { required: true, content: { 'application/json': { schema: definition.body } } } }),
+    },
+    responses: { 200: ok, ...errorResponses(codes) },
+  };
+}
+
+function errorResponses(codes: readonly ProblemCode[]): RouteConfig['responses'] {
+  const byStatus = Map.groupBy(codes, (code) => PROBLEM_KINDS[PROBLEMS[code].kind].status);
+  return Object.fromEntries(
+    [...byStatus].map(([status, group]) => [
+      status,
+      {
+        description: group.map((code) => `\`${code}\`: ${PROBLEMS[code].title}`).join('\n\n'),
+        content: { 'application/json': { schema: errorEnvelopeSchema }, 'application/problem+json': { schema: problemDocumentSchema } },
+      },
+    ]),
+  );
+}
+
+/** The OpenAPI 3.1 document of everything registered, every problem code included. */
+export function openApiDocument(table: RouteTable): object {
+  const document = table.document.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: { title: 'Cloister', version: table.deps.version, description: 'Self-hosted Managed Agents: each agent in its own hardened container, no message lost.', license: { name: 'Apache-2.0' } },
+    security: [{ apiKey: [] }, { bearer: [] }],
+  });
+  return { ...document, 'x-problem-codes': PROBLEMS };
+}
+
+/** Collects the operations; requests are served by the router itself. */
+export function createDocument(): OpenAPIHono {
+  const document = new OpenAPIHono();
+  document.openAPIRegistry.registerComponent('securitySchemes', 'apiKey', { type: 'apiKey', in: 'header', name: 'X-API-Key' });
+  document.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
+  return document;
+}
+

@@ -1,0 +1,52 @@
+import { type Health, healthSchema, pageOf, sandboxSchema, statusSchema } from '@cloister/api';
+import type { Registry } from 'prom-client';
+import { PlatformError } from '../../base/errors.ts';
+import { openApiDocument, type RouteTable, route } from '../openapi.ts';
+
+const tag = 'System';
+
+/** Health, status, metrics and the document of the API itself. */
+export function systemRoutes(table: RouteTable, metrics: Registry): void {
+  const { app, deps, methods } = table;
+  route(table, { method: 'get', path: '/health', operationId: 'getHealth', summary: 'Whether the server can serve, and what each part says', tag, response: healthSchema }, async ({ c }) => {
+    const health = deps.health();
+    return c.json(health, isServing(health) ? 200 : 503);
+  });
+  app.get('/health/live', (c) => c.json({ status: 'healthy' }));
+  app.get('/health/ready', (c) => {
+    const health = deps.health();
+    return c.json({ status: health.status }, isServing(health) ? 200 : 503);
+  });
+  route(table, { method: 'get', path: '/v1/status', operationId: 'getStatus', summary: 'What this server runs on', tag, response: statusSchema }, () => deps.status());
+  route(table, { method: 'get', path: '/v1/sandboxes', operationId: 'listSandboxes', summary: 'The live sandboxes', tag, response: pageOf(sandboxSchema) }, async ({ tenantId }) => {
+    const live = deps.sandboxes();
+    const owned = await Promise.all(live.map((one) => deps.store.sessions.find({ tenantId, id: one.sessionId })));
+    const data = live.filter((_, index) => owned[index] !== undefined).map((one) => ({ id: one.sandboxId, type: 'sandbox' as const, session_id: one.sessionId, state: one.state, stages: one.stages }));
+    return { data, next_page: null };
+  });
+  route(table, { method: 'get', path: '/metrics', operationId: 'getMetrics', summary: 'Metrics in the Prometheus text format', tag, response: { mediaType: 'text/plain', description: 'Prometheus text format' } }, async ({ c }) =>
+    c.body(await metrics.metrics(), 200, { 'Content-Type': metrics.contentType }),
+  );
+  let document: object | undefined;
+  app.get('/openapi.json', (c) => {
+    document ??= openApiDocument(table);
+    return c.json(document);
+  });
+  for (const path of ['/health/live', '/health/ready', '/openapi.json']) methods.set(path, new Set(['GET']));
+}
+
+const isServing = (health: Health): boolean => health.status !== 'unhealthy';
+
+/** A known path with another method is told which it has; anything else does not exist. */
+export function closingRoutes({ app, methods }: RouteTable): void {
+  for (const [path, known] of methods) {
+    app.all(path, (c) => {
+      const allowed = [...known, ...(known.has('GET') ? ['HEAD'] : [])].join(', ');
+      c.header('Allow', allowed);
+      throw new PlatformError('method_not_allowed', { detail: `${c.req.method} is not among ${allowed}.` });
+    });
+  }
+  app.notFound((c) => {
+    throw new PlatformError('route_not_found', { detail: `There is no ${c.req.method} ${c.req.path.slice(0, 200)}.` });
+  });
+}

@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import type { EventSendResponse, ParsedEventParam } from '@cloister/api';
+import type { Clock } from '../base/clock.ts';
+import { PlatformError } from '../base/errors.ts';
+import { newId } from '../base/ids.ts';
+import { toJsonObject } from '../base/json.ts';
+import { type AcceptedEventInput, isTerminal, type JsonObject, type Store, type TurnRow } from '../store/store.ts';
+import { statusIdle, turnEnded } from '../turns/events.ts';
+import type { EventBus } from './event-bus.ts';
+import { toTurn, toWireEvent } from './wire.ts';
+
+/** What is told of a commit to whoever runs turns. */
+export interface TurnSignal {
+  wake(): void;
+  interrupt(sessionId: string): void;
+  confirmed(sessionId: string): void;
+  /** False while the server drains. */
+  isAccepting(): boolean;
+}
+
+export interface SendEventsDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly bus: EventBus;
+  readonly signal: TurnSignal;
+  readonly maxQueuedPerSession: number;
+}
+
+export interface SendEventsInput {
+  readonly tenantId: string;
+  readonly sessionId: string;
+  readonly events: readonly ParsedEventParam[];
+  readonly idempotencyKey?: string | undefined;
+  /** Hold the answer until the last message's turn ends or asks, for at most this long. */
+  readonly waitMs?: number | undefined;
+  /** The caller has gone: stop waiting. What was accepted stays accepted. */
+  readonly abort?: AbortSignal | undefined;
+}
+
+/** Accepts events: when it resolves they are on disk. Then wakes whoever runs turns. */
+export type SendEvents = (input: SendEventsInput) => Promise<EventSendResponse>;
+
+const IDEMPOTENCY_MS = 24 * 3600 * 1000;
+const RETRY_AFTER_MS = 5000;
+
+export function createSendEvents(deps: SendEventsDeps): SendEvents {
+  const { store, clock, signal } = deps;
+  return async (input) => {
+    if (!signal.isAccepting()) throw new PlatformError('draining', { retryAfterMs: RETRY_AFTER_MS });
+    const { tenantId, sessionId } = input;
+    const now = clock.now();
+    const accepted = await store.turns.accept({
+      tenantId,
+      sessionId,
+      events: input.events.map((event) => toAccepted(event, now)),
+      ...(input.idempotencyKey === undefined
+        ? {}
+        : { idempotency: { key: input.idempotencyKey, requestHash: hash(sessionId, input.events), expiresAt: now + IDEMPOTENCY_MS } }),
+      maxQueuedPerSession: deps.maxQueuedPerSession,
+      now,
+    });
+    if (!accepted.isReplay) announce(signal, input);
+    const data = accepted.events.map(toWireEvent);
+    const turnId = accepted.turnIds.at(-1);
+    if (input.waitMs === undefined) return { data };
+    if (turnId === undefined) return { data, turn: null, events: [] };
+    const turn = await waitForTurn(deps, input, turnId, input.waitMs);
+    const events = await store.events.list({ tenantId, sessionId, turnId, limit: 1000, order: 'asc' });
+    return { data, turn: toTurn(turn), events: events.data.map(toWireEvent) };
+  };
+}
+
+function announce(signal: TurnSignal, input: SendEventsInput): void {
+  for (const event of input.events) {
+    if (event.type === 'user.interrupt') signal.interrupt(input.sessionId);
+    if (event.type === 'user.tool_confirmation') signal.confirmed(input.sessionId);
+  }
+  signal.wake();
+}
+
+function toAccepted(event: ParsedEventParam, now: number): AcceptedEventInput {
+  const id = newId('event');
+  switch (event.type) {
+    case 'user.message':
+      return { id, type: event.type, payload: toJsonObject({ content: event.content }), processedAt: null, effect: { kind: 'message', turnId: newId('turn') } };
+    case 'user.interrupt':
+      return {
+        id, type: event.type, payload: {}, processedAt: now,
+        effect: {
+          kind: 'interrupt',
+          ended: (turn) => [turnEnded({ turnId: turn.id, eventId: turn.eventId, outcome: 'cancelled', stopReason: 'cancelled', problem: null }, now)],
+          idle: statusIdle('end_turn', now),
+        },
+      };
+    case 'user.tool_confirmation': {
+      const denyMessage = event.deny_message ?? null;
+      if (denyMessage !== null && event.result === 'allow') {
+        throw new PlatformError('request_invalid', { detail: 'deny_message goes only with the result "deny".', fields: [{ pointer: '/events', message: 'deny_message without deny' }] });
+      }
+      return {
+        id, type: event.type, processedAt: now,
+        payload: { tool_use_id: event.tool_use_id, result: event.result, ...(denyMessage === null ? {} : { deny_message: denyMessage }) },
+        effect: { kind: 'confirmation', approvalId: event.tool_use_id, decision: event.result === 'allow' ? 'granted' : 'denied', denyMessage },
+      };
+    }
+  }
+}
+
+function hash(sessionId: string, events: readonly ParsedEventParam[]): string {
+  return createHash('sha256').update(JSON.stringify(['POST events', sessionId, events])).digest('hex');
+}
+
+/** Resolves with the turn when it has ended, when it asks for an approval, or when the time is over. */
+async function waitForTurn(deps: SendEventsDeps, input: SendEventsInput, turnId: string, waitMs: number): Promise<TurnRow> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const unsubscribe = deps.bus.subscribe(input.sessionId, {
+    onEvents(events) {
+      if (events.some((event) => event.type === 'session.deleted' || (event.turnId === turnId && isResting(event)))) resolve();
+    },
+    onPreview: () => undefined,
+  });
+  const cancelTimer = deps.clock.after(waitMs, resolve);
+  input.abort?.addEventListener('abort', () => resolve(), { once: true });
+  try {
+    const before = await findTurn(deps.store, input.tenantId, turnId);
+    if (isTerminal(before.state) || before.state === 'waiting_approval') return before;
+    await promise;
+    return await findTurn(deps.store, input.tenantId, turnId);
+  } finally {
+    cancelTimer();
+    unsubscribe();
+  }
+}
+
+function isResting(event: { readonly type: string; readonly payload: JsonObject }): boolean {
+  if (event.type === 'turn.ended') return true;
+  const reason = event.payload.stop_reason;
+  return event.type === 'session.status_idle' && typeof reason === 'object' && reason !== null && 'type' in reason && reason.type === 'requires_action';
+}
+
+async function findTurn(store: Store, tenantId: string, turnId: string): Promise<TurnRow> {
+  const turn = await store.turns.find({ tenantId, id: turnId });
+  if (turn === undefined) throw new PlatformError('session_not_found', { detail: 'The session was deleted.' });
+  return turn;
+}

@@ -1,0 +1,132 @@
+import { type Session, type SessionCreate, type SessionUpdate, sessionAgentSchema } from '@cloister/api';
+import { EMPTY_AGENT_FIELDS, mapPage, parseDefinition, requireAgent } from '../agents/agents.ts';
+import { type AgentLimits, mergeDefinition, patchMetadata, requireRunnable, resolveTools, unsupported } from '../agents/definition.ts';
+import type { Clock } from '../base/clock.ts';
+import { PlatformError } from '../base/errors.ts';
+import { newId } from '../base/ids.ts';
+import { toJsonObject } from '../base/json.ts';
+import { requireEnvironment } from '../environments/environments.ts';
+import type { CreatedRange, JsonObject, Page, PageInput, SessionRow, SessionState, Store } from '../store/store.ts';
+import type { SendEvents } from './send-events.ts';
+import { toSession } from './wire.ts';
+
+/** Use cases of sessions. Ids of other tenants are as missing ones. */
+export interface Sessions {
+  create(tenantId: string, body: SessionCreate): Promise<Session>;
+  get(tenantId: string, id: string): Promise<Session>;
+  list(tenantId: string, input: SessionListInput): Promise<Page<Session>>;
+  update(tenantId: string, id: string, body: SessionUpdate): Promise<Session>;
+  archive(tenantId: string, id: string): Promise<Session>;
+  /** Removes the log, the workspace and the sandbox. */
+  remove(tenantId: string, id: string): Promise<void>;
+}
+
+export interface SessionListInput extends PageInput, CreatedRange {
+  readonly includeArchived: boolean;
+  readonly agentId?: string | undefined;
+  readonly agentVersion?: number | undefined;
+  readonly statuses?: readonly Session['status'][] | undefined;
+}
+
+export interface SessionsDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly limits: AgentLimits;
+  readonly send: SendEvents;
+  /** Stops the session's sandbox; with `isRemoved` its files go too. */
+  readonly release: (sessionId: string, options: { isRemoved: boolean }) => Promise<void>;
+}
+
+export function createSessions(deps: SessionsDeps): Sessions {
+  const { store, clock } = deps;
+  const answer = (row: SessionRow): Session => toSession(row, clock.now());
+  return {
+    async create(tenantId, body) {
+      refuseUnsupported(body);
+      const agent = await resolveAgentParam(deps, tenantId, body.agent);
+      const environment = await requireEnvironment(store, tenantId, body.environment_id);
+      if (environment.archivedAt !== null) throw new PlatformError('environment_archived');
+      const row = await store.sessions.create({
+        id: newId('session'), tenantId, agentId: agent.id, agentVersion: agent.version, agent: agent.definition,
+        environmentId: environment.id, environment: environment.definition, title: body.title ?? null, metadata: body.metadata ?? {}, now: clock.now(),
+      });
+      if (body.initial_events?.length) await deps.send({ tenantId, sessionId: row.id, events: body.initial_events });
+      return answer(await requireSession(store, tenantId, row.id));
+    },
+    get: async (tenantId, id) => answer(await requireSession(store, tenantId, id)),
+    async list(tenantId, { statuses, ...input }) {
+      const states = statuses?.flatMap(toStates);
+      return mapPage(await store.sessions.list({ tenantId, ...input, ...(states === undefined ? {} : { states }) }), answer);
+    },
+    async update(tenantId, id, body) {
+      refuseUnsupported(body);
+      const current = await requireSession(store, tenantId, id);
+      const agent = body.agent?.tools === undefined ? undefined : withTools(current, body.agent.tools);
+      const metadata = body.metadata === undefined || body.metadata === null ? undefined : patchMetadata(stringRecord(current.metadata), body.metadata);
+      const now = clock.now();
+      const changed: JsonObject = { ...(body.title === undefined ? {} : { title: body.title }), ...(metadata === undefined ? {} : { metadata }), ...(agent === undefined ? {} : { agent: agentEvent(current, agent) }) };
+      if (Object.keys(changed).length === 0) return answer(current);
+      const event = { id: newId('event'), type: 'session.updated', payload: changed, processedAt: now };
+      return answer(await store.sessions.update({ tenantId, id, title: body.title, metadata, agent, event, now }));
+    },
+    async archive(tenantId, id) {
+      const row = await store.sessions.archive({ tenantId, id, now: clock.now() });
+      await deps.release(id, { isRemoved: false });
+      return answer(row);
+    },
+    async remove(tenantId, id) {
+      const now = clock.now();
+      const isRemoved = await store.sessions.remove({ tenantId, id, event: { id: newId('event'), type: 'session.deleted', payload: {}, processedAt: now }, now });
+      if (!isRemoved) throw sessionNotFound(id);
+      await deps.release(id, { isRemoved: true });
+    },
+  };
+}
+
+export async function requireSession(store: Store, tenantId: string, id: string): Promise<SessionRow> {
+  const row = await store.sessions.find({ tenantId, id });
+  if (row === undefined) throw sessionNotFound(id);
+  return row;
+}
+
+function sessionNotFound(id: string): PlatformError {
+  return new PlatformError('session_not_found', { detail: `There is no session "${id.slice(0, 80)}".` });
+}
+
+function refuseUnsupported(body: Pick<SessionCreate, 'vault_ids' | 'budget'> & { readonly resources?: SessionCreate['resources'] }): void {
+  if (body.resources?.length) throw unsupported('/resources', 'session resources');
+  if (body.vault_ids?.length) throw unsupported('/vault_ids', 'vaults');
+  if (body.budget !== undefined && body.budget !== null) throw unsupported('/budget', 'budgets');
+}
+
+async function resolveAgentParam(deps: SessionsDeps, tenantId: string, param: SessionCreate['agent']): Promise<{ id: string; version: number; definition: JsonObject }> {
+  const reference = typeof param === 'string' ? { type: 'agent' as const, id: param } : param;
+  const row = await requireAgent(deps.store.agents, tenantId, reference.id, reference.version);
+  if (row.archivedAt !== null) throw new PlatformError('agent_archived');
+  const current = parseDefinition(row);
+  const definition =
+    reference.type === 'agent'
+      ? current
+      : mergeDefinition(current, { model: reference.model, system: reference.system, tools: reference.tools, mcp_servers: reference.mcp_servers, skills: reference.skills }, deps.limits);
+  requireRunnable(definition, deps.limits);
+  return { id: row.id, version: row.version, definition: toJsonObject(definition) };
+}
+
+function withTools(session: SessionRow, tools: Parameters<typeof resolveTools>[0]): JsonObject {
+  if (session.state !== 'idle') throw new PlatformError('session_busy');
+  return toJsonObject({ ...session.agent, tools: resolveTools(tools) });
+}
+
+/** The agent as `session.updated` carries it. */
+function agentEvent(session: SessionRow, agent: JsonObject): JsonObject {
+  const { id, version } = { id: session.agentId, version: session.agentVersion };
+  return toJsonObject(sessionAgentSchema.parse({ ...agent, id, version, type: 'agent', ...EMPTY_AGENT_FIELDS }));
+}
+
+function toStates(status: Session['status']): SessionState[] {
+  return status === 'idle' ? ['idle', 'waiting'] : [status];
+}
+
+function stringRecord(metadata: JsonObject): Record<string, string> {
+  return Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, String(value)]));
+}
