@@ -1,64 +1,66 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { PassThrough } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pack } from 'tar-stream';
 import { systemClock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { VERSION } from '../base/version.ts';
 import { createEngine } from './docker/engine.ts';
-import { buildImage, imageDetails } from './docker/image.ts';
+import { buildImage, imageDetails, removeImage } from './docker/image.ts';
 
-/** Stages of the Dockerfile: the built-in agent alone, or with the real Claude agent, which is never published. */
+/** `default` carries our own agent; `claude` adds Anthropic's, which the operator's own build installs. Each is a stage of the Dockerfile. */
 export const SANDBOX_IMAGE_VARIANTS = ['default', 'claude'] as const;
 export type SandboxImageVariant = (typeof SANDBOX_IMAGE_VARIANTS)[number];
 
+/** The image's name on the engine; it never leaves it. */
 export function sandboxImageTag(variant: SandboxImageVariant): string {
-  return `cloister-sandbox:${VERSION}${variant === 'default' ? '' : `-${variant}`}`;
+  return variant === 'default' ? `cloister-sandbox:${VERSION}` : `cloister-sandbox:${VERSION}-${variant}`;
 }
 
-/** Identifies what an image was made from, so that one that is up to date is not made again. */
-const CONTENT_LABEL = 'cloister.image.content';
-
-export interface EnsureImageInput {
-  readonly dockerHost?: string | undefined;
-  readonly runtimeDir?: string | undefined;
+export interface SandboxImageRequest {
   readonly variant: SandboxImageVariant;
   readonly tag: string;
-  /** Directory with the `Dockerfile`. */
+  /** Holds the `Dockerfile`. */
   readonly recipeDir: string;
-  /** Directory with the programs of the sandbox, `*.mjs`. */
+  /** The built programs of the sandbox; the recipe finds them as `runner/`. */
   readonly runnerDir: string;
-  readonly isForced?: boolean;
+  readonly dockerHost?: string | undefined;
+  readonly runtimeDir?: string | undefined;
+  /** Build again although the image is up to date, and without the builder's cache. */
+  readonly force?: boolean;
+  /** Called with each line of the build's output; never when there is nothing to build. */
   readonly onProgress: (line: string) => void;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
+const HASH_LABEL = 'cloister.image.hash';
+const VARIANT_LABEL = 'cloister.image.variant';
+
 /**
- * Builds the sandbox image through the engine when it is missing or was made from other files. Answers whether
- * it was built. Throws `runtime_unreachable`, `image_build_failed`.
+ * Builds the sandbox image when the engine has none of that tag, or one from another recipe or other programs;
+ * the hash of both is a label of the image. An outdated image that nothing uses is removed.
+ * Throws `runtime_unreachable`, or `image_build_failed` with the last lines of the build.
  */
-export async function ensureSandboxImage(input: EnsureImageInput): Promise<{ readonly isBuilt: boolean }> {
-  const engine = createEngine({ endpoint: input.dockerHost, runtimeDir: input.runtimeDir, clock: systemClock });
+export async function ensureSandboxImage(request: SandboxImageRequest): Promise<{ readonly isBuilt: boolean }> {
+  const { tag, variant, signal } = request;
+  const engine = createEngine({ endpoint: request.dockerHost, runtimeDir: request.runtimeDir, clock: systemClock });
   try {
-    const files = await readContext(input);
-    const content = contentHash(input.variant, files);
-    const existing = await imageDetails(engine, input.tag, input.signal);
-    if (existing?.labels[CONTENT_LABEL] === content && input.isForced !== true) return { isBuilt: false };
-    const archive = pack();
-    for (const file of files) archive.entry({ name: file.name, mode: 0o644 }, file.body);
-    archive.finalize();
-    // tar-stream's own stream class is not Node's.
-    const context = archive.pipe(new PassThrough());
+    const context = await readContext(request);
+    const hash = hashContext(context, variant);
+    const before = await imageDetails(engine, tag, signal);
+    if (before?.labels[HASH_LABEL] === hash && request.force !== true) return { isBuilt: false };
     await buildImage(engine, {
-      tag: input.tag,
-      target: input.variant,
-      labels: { [CONTENT_LABEL]: content, 'org.opencontainers.image.version': VERSION },
-      context,
-      isCacheUsed: input.isForced !== true,
-      onProgress: input.onProgress,
-      signal: input.signal,
+      tag,
+      target: variant,
+      labels: { [HASH_LABEL]: hash, [VARIANT_LABEL]: variant, 'org.opencontainers.image.version': VERSION },
+      context: await packContext(context),
+      isCacheUsed: request.force !== true,
+      onProgress: request.onProgress,
+      signal,
     });
+    const after = await imageDetails(engine, tag, signal);
+    if (before !== undefined && before.id !== after?.id) await removeImage(engine, before.id, signal);
     return { isBuilt: true };
   } finally {
     engine.close();
@@ -67,22 +69,46 @@ export async function ensureSandboxImage(input: EnsureImageInput): Promise<{ rea
 
 interface ContextFile {
   readonly name: string;
-  readonly body: Buffer;
+  readonly content: Buffer;
 }
 
-async function readContext({ recipeDir, runnerDir }: EnsureImageInput): Promise<ContextFile[]> {
-  try {
-    const programs = (await readdir(runnerDir)).filter((name) => name.endsWith('.mjs')).sort();
-    const runner = await Promise.all(programs.map(async (name) => ({ name: `runner/${name}`, body: await readFile(path.join(runnerDir, name)) })));
-    if (runner.length === 0) throw new Error('no programs');
-    return [{ name: 'Dockerfile', body: await readFile(path.join(recipeDir, 'Dockerfile')) }, ...runner];
-  } catch (cause) {
-    throw new PlatformError('image_build_failed', { detail: `The files of the sandbox image are missing in ${runnerDir}; run \`npm run build\`.`, cause });
+/** Only what the recipe uses, in a fixed order, so that the hash says something. */
+async function readContext({ recipeDir, runnerDir }: SandboxImageRequest): Promise<readonly ContextFile[]> {
+  const files = [{ name: 'Dockerfile', content: await readInput(path.join(recipeDir, 'Dockerfile')) }];
+  for (const name of await programsIn(runnerDir)) {
+    files.push({ name: `runner/${name}`, content: await readInput(path.join(runnerDir, name)) });
   }
+  return files;
 }
 
-function contentHash(variant: string, files: readonly ContextFile[]): string {
-  const hash = createHash('sha256').update(variant);
-  for (const { name, body } of files) hash.update(`\0${name}\0${body.length}\0`).update(body);
+async function programsIn(runnerDir: string): Promise<string[]> {
+  const entries = await readdir(runnerDir, { recursive: true }).catch((cause: unknown) => Promise.reject(incomplete(runnerDir, cause)));
+  const programs = entries.filter((name) => name.endsWith('.mjs')).map((name) => name.split(path.sep).join('/'));
+  if (programs.length === 0) throw incomplete(runnerDir);
+  return programs.sort();
+}
+
+function readInput(file: string): Promise<Buffer> {
+  return readFile(file).catch((cause: unknown) => Promise.reject(incomplete(file, cause)));
+}
+
+function incomplete(place: string, cause?: unknown): PlatformError {
+  const detail = `What the sandbox image is made of is not complete: ${place}. Run \`npm run build\` first.`;
+  return new PlatformError('image_build_failed', { detail, cause });
+}
+
+function hashContext(files: readonly ContextFile[], variant: SandboxImageVariant): string {
+  const hash = createHash('sha256').update(`${variant}\n`);
+  for (const { name, content } of files) hash.update(`${name} ${content.length}\n`).update(content);
   return hash.digest('hex');
+}
+
+async function packContext(files: readonly ContextFile[]): Promise<Readable> {
+  const tar = pack();
+  // One fixed time: the builder's cache looks at contents, and equal input should be equal bytes.
+  for (const { name, content } of files) tar.entry({ name, mode: 0o644, mtime: new Date(0) }, content);
+  tar.finalize();
+  const chunks: Buffer[] = [];
+  for await (const chunk of tar) chunks.push(chunk);
+  return Readable.from(chunks);
 }

@@ -3,85 +3,128 @@ import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
 import type { RuntimeDriver, SandboxObservation, SandboxRef } from './driver.ts';
 
-export interface ReconcilerDeps {
+/**
+ * Removes what nobody owns: sandboxes with this installation's label that no part of the server knows, left
+ * by a crash or by a removal that failed. It looks at the start, when a sandbox ends, and every few seconds, and
+ * takes nothing on trust: a sandbox counts as removed once the engine no longer shows it.
+ *
+ * A sandbox exists for a moment before its owner can know of it, so younger ones are left alone. What was there
+ * before this server started has no such excuse.
+ */
+export interface Reconciler extends Service {
+  /** Looks once, now; concurrent calls share one look. Never throws. */
+  sweep(): Promise<void>;
+  report(): ReconcilerReport;
+}
+
+export interface ReconcilerReport {
+  readonly sweeps: number;
+  readonly removed: number;
+  /** Sweeps that could not list, and removals that did not remove. */
+  readonly failures: number;
+  /** By the clock; null before the first sweep that could list. */
+  readonly lastSweepAt: number | null;
+}
+
+export interface ReconcilerOptions {
   readonly driver: RuntimeDriver;
   readonly installation: string;
   readonly clock: Clock;
   readonly log: Logger;
-  /** True for a sandbox that somebody here has or is making. */
-  readonly isOwned: (ref: Pick<SandboxRef, 'sandbox'>) => boolean;
-}
-
-export interface Reconciler extends Service {
-  /** One round now; answers how many sandboxes were removed. */
-  reconcile(): Promise<number>;
+  /** True for a sandbox that some part of the server uses or is about to use. Asked again just before a removal. */
+  readonly isOwned: (ref: SandboxRef) => boolean;
+  readonly intervalMs?: number;
+  readonly graceMs?: number;
 }
 
 const INTERVAL_MS = 10_000;
+const GRACE_MS = 15_000;
+/** Engines tell the time of creation in whole seconds, rounded down. */
+const CREATION_PRECISION_MS = 1000;
 
-/**
- * Closes the gap between the sandboxes that should be and those that are, by label, for as long as the server
- * runs: what carries this installation's label and belongs to nobody is removed. Nothing else is looked at.
- */
-export function createReconciler(deps: ReconcilerDeps): Reconciler {
-  const { driver, log } = deps;
-  const watching = new AbortController();
-  let cancel: () => void = () => undefined;
-  let running: Promise<number> | undefined;
-  let watch: Promise<void> | undefined;
+export function createReconciler(options: ReconcilerOptions): Reconciler {
+  const { driver, installation, clock, log } = options;
+  const graceMs = options.graceMs ?? GRACE_MS;
+  const counts = { sweeps: 0, removed: 0, failures: 0, lastSweepAt: null as number | null };
+  const state: { running?: Promise<void> | undefined; isWanted: boolean; startedAt?: number; stop?: () => Promise<void> } = {
+    isWanted: false,
+  };
 
-  async function round(): Promise<number> {
-    const seen = await driver.list({ installation: deps.installation });
-    let removed = 0;
-    for (const sandbox of seen) {
-      // Asked one by one, just before the removal: it may have found its owner since the list was made.
-      if (deps.isOwned(sandbox.ref)) continue;
-      if (await removeOrphan(sandbox)) removed++;
-    }
-    return removed;
-  }
+  /** Nothing of this server's own making is there during the first sweep, so that one needs no grace. */
+  const isOrphan = (seen: SandboxObservation, isFirst: boolean): boolean => {
+    if (options.isOwned(seen.ref)) return false;
+    const isFromBefore = state.startedAt !== undefined && seen.createdAt + CREATION_PRECISION_MS <= state.startedAt;
+    return isFirst || isFromBefore || clock.now() - seen.createdAt > graceMs;
+  };
 
-  async function removeOrphan(sandbox: SandboxObservation): Promise<boolean> {
-    const { ref, labels } = sandbox;
+  async function sweepOnce(isFirst: boolean, signal: AbortSignal | undefined): Promise<void> {
     try {
-      await driver.remove(ref);
-      const left = await driver.inspect(ref);
-      if (left !== undefined) throw new Error(`still there, ${left.state}`);
-      log.info({ sandbox: ref.sandbox, session: labels.session, state: sandbox.state }, 'removed an orphaned sandbox');
-      return true;
+      const seen = await driver.list({ installation }, { signal });
+      for (const one of seen) if (isOrphan(one, isFirst)) await removeOrphan(one, signal);
+      counts.sweeps += 1;
+      counts.lastSweepAt = clock.now();
     } catch (error) {
-      log.warn({ err: error, sandbox: ref.sandbox }, 'an orphaned sandbox could not be removed; the next round tries again');
-      return false;
+      if (signal?.aborted) return;
+      counts.failures += 1;
+      log.warn({ err: error }, 'the sandboxes could not be listed; orphans wait for the next sweep');
     }
   }
 
-  /** One round at a time. An engine that does not answer is the health check's to report; the next round comes. */
-  function reconcile(): Promise<number> {
-    running ??= round()
-      .catch((error: unknown) => {
-        log.warn({ err: error }, 'the sandboxes could not be reconciled');
-        return 0;
-      })
-      .finally(() => {
-        running = undefined;
-      });
-    return running;
+  async function removeOrphan({ ref, state: was }: SandboxObservation, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await driver.remove(ref, { signal });
+      if ((await driver.inspect(ref, { signal })) !== undefined) throw new Error('the engine still shows the sandbox after its removal');
+      counts.removed += 1;
+      log.info({ sandbox: ref.sandbox, incarnation: ref.incarnation, was }, 'removed a sandbox that nobody owns');
+    } catch (error) {
+      if (signal?.aborted) return;
+      counts.failures += 1;
+      log.warn({ err: error, sandbox: ref.sandbox, incarnation: ref.incarnation }, 'an orphaned sandbox could not be removed');
+    }
+  }
+
+  /** One sweep at a time; a wish during one makes one more after it, since that one may have looked too early. */
+  function sweep(isFirst = false, signal?: AbortSignal): Promise<void> {
+    state.isWanted = true;
+    state.running ??= (async () => {
+      while (state.isWanted && !signal?.aborted) {
+        state.isWanted = false;
+        await sweepOnce(isFirst, signal);
+      }
+      state.running = undefined;
+    })();
+    return state.running;
+  }
+
+  async function begin(): Promise<() => Promise<void>> {
+    const controller = new AbortController();
+    const { signal } = controller;
+    state.startedAt = clock.now();
+    const again = () => void sweep(false, signal);
+    const watching = driver.watch({ installation }, again, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) log.warn({ err: error }, 'sandbox ends are not watched; orphans are still found by listing');
+    });
+    await sweep(true, signal);
+    const cancel = clock.every(options.intervalMs ?? INTERVAL_MS, again);
+    return async () => {
+      cancel();
+      controller.abort();
+      await Promise.all([state.running, watching]);
+    };
   }
 
   return {
     name: 'reconciler',
-    reconcile,
+    sweep: () => sweep(),
+    report: () => ({ ...counts }),
     async start() {
-      await reconcile();
-      cancel = deps.clock.every(INTERVAL_MS, () => void reconcile());
-      watch = driver.watch({ installation: deps.installation }, () => void reconcile(), { signal: watching.signal }).catch((error: unknown) => {
-        if (!watching.signal.aborted) log.warn({ err: error }, 'the engine\'s events cannot be watched; the rounds go on');
-      });
+      if (state.stop !== undefined) return;
+      state.stop = await begin();
     },
     async stop() {
-      cancel();
-      watching.abort();
-      await Promise.all([running, watch]);
+      const stop = state.stop;
+      delete state.stop;
+      await stop?.();
     },
   };
 }

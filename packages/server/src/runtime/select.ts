@@ -5,24 +5,32 @@ import type { RuntimeDriver } from './driver.ts';
 import { createFakeDriver } from './fake/driver.ts';
 import type { FakeProgram } from './fake/process.ts';
 
-export interface SelectRuntimeInput {
+export interface RuntimeSelection {
   readonly choice: 'auto' | 'docker' | 'fake';
   readonly dockerHost?: string | undefined;
   readonly runtimeDir?: string | undefined;
   readonly log: Logger;
-  /** What the fake runtime can run. */
-  readonly fakePrograms: Readonly<Record<string, FakeProgram>>;
+  /** What can run on the fake runtime. */
+  readonly fakePrograms?: Readonly<Record<string, FakeProgram>>;
 }
 
 /**
- * The runtime that was asked for, or with `auto` the strongest that works. Throws `runtime_unreachable` with one
- * instruction when there is none: an agent never runs unconfined, so the fake has to be asked for by name.
+ * Makes the chosen driver and sees that its engine answers. `auto` takes the strongest that works; the fake
+ * is never among them, since it isolates nothing: it has to be asked for by name.
+ * Throws `runtime_unreachable` with what is wrong and one thing to do.
  */
-export async function selectRuntime(input: SelectRuntimeInput): Promise<RuntimeDriver> {
-  if (input.choice === 'fake') return createFakeDriver({ programs: input.fakePrograms });
-  const driver = createDockerDriver({ endpoint: input.dockerHost, runtimeDir: input.runtimeDir, log: input.log });
+export async function selectRuntime(selection: RuntimeSelection): Promise<RuntimeDriver> {
+  const { choice, log } = selection;
+  if (choice === 'fake') {
+    log.warn('the fake runtime is in use: nothing that runs is isolated');
+    return createFakeDriver({ programs: selection.fakePrograms ?? {} });
+  }
+  const driver = createDockerDriver({ endpoint: selection.dockerHost, runtimeDir: selection.runtimeDir, log });
   const probe = await driver.probe();
-  if (probe.ok) return driver;
+  if (probe.ok) {
+    log.info({ runtime: driver.name, engine: probe.detail }, 'runtime chosen');
+    return driver;
+  }
   await driver.close();
-  throw new PlatformError('runtime_unreachable', { detail: `No container engine can be used: ${probe.detail} ${probe.fix}` });
+  throw new PlatformError('runtime_unreachable', { detail: `${probe.detail} ${probe.fix}` });
 }

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { delay, systemClock } from '../../base/clock.ts';
+import { newId } from '../../base/ids.ts';
 import type { ExitReport, RuntimeDriver, SandboxIo, SandboxObservation, SandboxRef, SandboxSpec } from '../driver.ts';
 import type { Scenario } from './scenarios.ts';
 
@@ -47,7 +47,7 @@ export interface Bench {
 const MIB = 1024 * 1024;
 
 export function createBench(options: ConformanceOptions): Bench {
-  const installation = `conformance-${randomUUID()}`;
+  const installation = `conformance-${newId('installation')}`;
   const drivers: RuntimeDriver[] = [];
   const another = () => {
     const made = options.createDriver();
@@ -90,7 +90,7 @@ export function createBench(options: ConformanceOptions): Bench {
     },
     list: () => driver.list({ installation }),
     directory() {
-      const made = path.join(home, randomUUID());
+      const made = path.join(home, newId('session'));
       mkdirSync(made);
       chmodSync(made, 0o777);
       return made;
@@ -107,8 +107,14 @@ export function createBench(options: ConformanceOptions): Bench {
 }
 
 export function sandboxLabels(installation: string): SandboxSpec['labels'] {
-  const id = randomUUID();
-  return { installation, tenant: 'default', agent: 'agt_1', session: 'ses_1', sandbox: `sbx_${id}`, incarnation: `inc_${id}` };
+  return {
+    installation,
+    tenant: 'default',
+    agent: 'agt_1',
+    session: 'ses_1',
+    sandbox: newId('sandbox'),
+    incarnation: newId('incarnation'),
+  };
 }
 
 export async function collect(stream: Readable): Promise<Buffer> {

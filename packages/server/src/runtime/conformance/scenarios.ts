@@ -23,7 +23,8 @@ export type Scenario =
 /** Characters of one to four bytes, so that most cuts are in the middle of one. */
 export const EMIT_PATTERN = 'aé€😀\n';
 
-const REPORT = 'console.log(JSON.stringify({ args: process.argv.slice(1), cwd: process.cwd(), value: process.env.CONFORMANCE }))';
+const REPORT =
+  'const { argv, env } = process; console.log(JSON.stringify({ args: argv.slice(1), cwd: process.cwd(), value: env.CONFORMANCE }))';
 const OUT_OF_MEMORY = 'const held = []; for (;;) held.push(Buffer.alloc(8 << 20, 1));';
 
 export function posixCommand(scenario: Scenario): readonly string[] {

@@ -3,6 +3,7 @@ import type { Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Clock } from '../../base/clock.ts';
 import { isPlatformError, PlatformError } from '../../base/errors.ts';
+import type { JsonValue } from '../../base/json.ts';
 import { createDeadline, type Deadline, untilAborted } from './deadline.ts';
 import { type Endpoint, type EndpointOptions, endpointCandidates } from './endpoint.ts';
 import { type ConnectionFailure, errorCode, explainConnection, tooSlow, unreachable } from './failures.ts';
@@ -37,7 +38,7 @@ export interface EngineRequest {
 export interface EngineAnswer {
   readonly status: number;
   /** Parsed JSON, or undefined when the body is empty or not JSON. */
-  readonly body: unknown;
+  readonly body: JsonValue | undefined;
   /** The engine's words when the status is an error. */
   readonly message: string;
 }
@@ -201,7 +202,7 @@ async function readAnswer(response: http.IncomingMessage): Promise<EngineAnswer>
   const status = response.statusCode ?? 0;
   const text = await readText(response, MAX_BODY_BYTES);
   const body = parseJson(text);
-  const words = typeof body === 'object' && body !== null && 'message' in body ? String(body.message) : text.trim();
+  const words = typeof body === 'object' && body !== null && !Array.isArray(body) && 'message' in body ? String(body.message) : text.trim();
   return { status, body, message: status >= 400 ? words : '' };
 }
 
@@ -216,10 +217,10 @@ export async function readText(stream: AsyncIterable<Buffer>, maxBytes: number):
   return Buffer.concat(chunks).toString('utf8');
 }
 
-export function parseJson(text: string): unknown {
+export function parseJson(text: string): JsonValue | undefined {
   if (text === '') return undefined;
   try {
-    return JSON.parse(text);
+    return JSON.parse(text) as JsonValue; // what JSON can hold, by definition
   } catch {
     // Proxies in front of an engine answer in HTML; the status says enough.
     return undefined;

@@ -6,7 +6,7 @@ import type { EngineAnswer } from './engine.ts';
 import { SIGKILL_CODE } from './exit-report.ts';
 import { unexpectedAnswer } from './failures.ts';
 import { splitHijacked } from './streams.ts';
-import { createdExec, inspectedExec } from './wire.ts';
+import { parseExec, parseId } from './wire.ts';
 
 const FIRST_POLL_MS = 5;
 const LONGEST_POLL_MS = 500;
@@ -28,7 +28,7 @@ export async function execInContainer(
   };
   const answer = await docker.engine.call({ method: 'POST', path: `/containers/${ref.handle}/exec`, json, signal });
   if (answer.status !== 201) throw execFailure(ref, answer);
-  const id = createdExec.parse(answer.body).Id;
+  const id = parseId(answer.body);
   const start = { Detach: false, Tty: false };
   const connection = await docker.engine.hijack({ method: 'POST', path: `/exec/${id}/start`, json: start, signal });
   if (connection.type === 'refused') throw execFailure(ref, { ...connection, body: undefined });
@@ -56,8 +56,8 @@ async function askExit(docker: DockerContext, id: string): Promise<number | unde
     const answer = await docker.engine.call({ method: 'GET', path: `/exec/${id}/json` });
     // Gone with its container, which took the command along.
     if (answer.status === 404) return SIGKILL_CODE;
-    const state = inspectedExec.parse(answer.body);
-    return state.Running ? undefined : (state.ExitCode ?? SIGKILL_CODE);
+    const code = parseExec(answer.body);
+    return code === null ? SIGKILL_CODE : code;
   } catch (error) {
     docker.log.debug({ err: error }, 'the end of a command is not known yet');
     return undefined;

@@ -5,7 +5,7 @@ import { exitReport, SIGKILL_CODE } from './exit-report.ts';
 import { errorCode } from './failures.ts';
 import { inspectContainer } from './inspect.ts';
 import { readJsonLines } from './json-lines.ts';
-import { engineEvent, waited } from './wire.ts';
+import { parseEvent, parseWait } from './wire.ts';
 
 /**
  * Says whether the kernel killed something in the container for memory. The flag can come a moment after the
@@ -13,15 +13,14 @@ import { engineEvent, waited } from './wire.ts';
  * which outlive the container. A SIGKILL alone proves nothing: `stop` sends it too.
  */
 export async function wasOutOfMemory(docker: DockerContext, id: string, code: number): Promise<boolean> {
-  const state = (await inspectContainer(docker, id))?.State;
-  if (state?.OOMKilled === true) return true;
+  if ((await inspectContainer(docker, id))?.isOutOfMemory === true) return true;
   if (code !== SIGKILL_CODE) return false;
   const now = docker.clock.now() / 1000;
   const filters = JSON.stringify({ type: ['container'], event: ['oom'], container: [id] });
   // A past `until` makes the engine answer from what it remembers and end the stream.
   const query = { since: Math.floor(now - 3600), until: now.toFixed(6), filters };
   const answer = await docker.engine.open({ method: 'GET', path: '/events', query });
-  for await (const line of readJsonLines(answer.body)) if (engineEvent.safeParse(line).data?.Actor.ID === id) return true;
+  for await (const line of readJsonLines(answer.body)) if (parseEvent(line)?.id === id) return true;
   return false;
 }
 
@@ -66,8 +65,8 @@ async function waitOnce(docker: DockerContext, id: string, options: WaitOptions)
   const answer = await docker.engine.open({ method: 'POST', path: `/containers/${id}/wait`, query, signal: options.signal });
   options.onRegistered?.();
   for await (const line of readJsonLines(answer.body)) {
-    const result = waited.safeParse(line);
-    if (answer.status === 200 && result.success) return result.data.StatusCode;
+    const code = parseWait(line);
+    if (answer.status === 200 && code !== undefined) return code;
   }
   return undefined;
 }
@@ -78,8 +77,8 @@ async function waitAgain(docker: DockerContext, id: string, signal: AbortSignal)
     const container = await inspectContainer(docker, id, signal);
     if (container === undefined) return SIGKILL_CODE;
     // A container that never started has no end yet; the start that failed removes it and we come back here.
-    if (container.State.Status === 'created') return undefined;
-    return container.State.Running ? await waitOnce(docker, id, { condition: 'not-running', signal }) : container.State.ExitCode;
+    if (container.status === 'created') return undefined;
+    return container.isRunning ? await waitOnce(docker, id, { condition: 'not-running', signal }) : container.exitCode;
   } catch (error) {
     if (!signal.aborted) docker.log.debug({ err: error, code: errorCode(error), container: id }, 'the end of a sandbox is not known yet');
     return undefined;

@@ -3,12 +3,7 @@ import { PlatformError } from '../../base/errors.ts';
 import type { Engine } from './engine.ts';
 import { unexpectedAnswer } from './failures.ts';
 import { readJsonLines } from './json-lines.ts';
-import { buildLine, inspectedImage } from './wire.ts';
-
-export interface ImageDetails {
-  readonly id: string;
-  readonly labels: Readonly<Record<string, string>>;
-}
+import { type ImageDetails, parseBuildLine, parseImage } from './wire.ts';
 
 /** What the engine knows of an image; undefined when it has none of that name. */
 export async function imageDetails(engine: Engine, image: string, signal?: AbortSignal): Promise<ImageDetails | undefined> {
@@ -17,8 +12,7 @@ export async function imageDetails(engine: Engine, image: string, signal?: Abort
   const answer = await engine.call({ method: 'GET', path: `/images/${name}/json`, signal });
   if (answer.status === 404 || answer.status === 400) return undefined;
   if (answer.status !== 200) throw unexpectedAnswer('look at an image', answer);
-  const details = inspectedImage.parse(answer.body);
-  return { id: details.Id, labels: details.Config?.Labels ?? {} };
+  return parseImage(answer.body);
 }
 
 /** Removes an image that nothing uses; one that is in use, or that others are made from, stays. */
@@ -67,8 +61,8 @@ export async function buildImage(engine: Engine, request: BuildRequest): Promise
   let problem: string | undefined;
   for await (const line of readJsonLines(answer.body)) {
     if (answer.status !== 200) problem = JSON.stringify(line);
-    const { stream, status, id, error } = buildLine.parse(line);
-    for (const text of outputLines(stream ?? [id, status].filter((part) => part !== undefined).join(' '))) {
+    const { output, error } = parseBuildLine(line);
+    for (const text of outputLines(output)) {
       request.onProgress(text);
       last.push(text);
       if (last.length > KEPT_LINES) last.shift();

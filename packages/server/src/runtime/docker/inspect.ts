@@ -3,26 +3,26 @@ import type { DockerContext } from './context.ts';
 import { exitReport } from './exit-report.ts';
 import { unexpectedAnswer } from './failures.ts';
 import { containerRef, INSTALLATION_LABEL, parseLabels } from './profile.ts';
-import { type InspectedContainer, inspectedContainer, listedContainers } from './wire.ts';
+import { type ContainerDetails, parseContainer, parseContainers } from './wire.ts';
 
 export async function inspectContainer(
   docker: DockerContext,
   nameOrId: string,
   signal?: AbortSignal,
-): Promise<InspectedContainer | undefined> {
+): Promise<ContainerDetails | undefined> {
   const answer = await docker.engine.call({ method: 'GET', path: `/containers/${nameOrId}/json`, signal });
   if (answer.status === 404) return undefined;
   if (answer.status !== 200) throw unexpectedAnswer('inspect a sandbox', answer);
-  return inspectedContainer.parse(answer.body);
+  return parseContainer(answer.body);
 }
 
 export async function observe(docker: DockerContext, id: string, signal?: AbortSignal): Promise<SandboxObservation | undefined> {
   const container = await inspectContainer(docker, id, signal);
-  const labels = parseLabels(container?.Config.Labels);
+  const labels = parseLabels(container?.labels);
   if (container === undefined || labels === undefined) return undefined;
-  const state = observedState(container.State.Status);
-  const exit = state === 'exited' ? exitReport(container.State.ExitCode, container.State.OOMKilled) : null;
-  return { ref: containerRef(labels, container.Id), labels, state, createdAt: Date.parse(container.Created), exit };
+  const state = observedState(container.status);
+  const exit = state === 'exited' ? exitReport(container.exitCode, container.isOutOfMemory) : null;
+  return { ref: containerRef(labels, container.id), labels, state, createdAt: container.createdAt, exit };
 }
 
 /** The engine filters by label; exited ones are looked at one by one, since its list does not tell how they ended. */
@@ -31,12 +31,12 @@ export async function listContainers(docker: DockerContext, installation: string
   const answer = await docker.engine.call({ method: 'GET', path: '/containers/json', query: { all: 1, filters }, signal });
   if (answer.status !== 200) throw unexpectedAnswer('list the sandboxes', answer);
   const found: SandboxObservation[] = [];
-  for (const item of listedContainers.parse(answer.body)) {
-    const labels = parseLabels(item.Labels);
+  for (const item of parseContainers(answer.body)) {
+    const labels = parseLabels(item.labels);
     if (labels === undefined) continue;
-    const state = observedState(item.State);
-    const seen = { ref: containerRef(labels, item.Id), labels, state, createdAt: item.Created * 1000, exit: null };
-    const closer = state === 'exited' ? await observe(docker, item.Id, signal) : seen;
+    const state = observedState(item.status);
+    const seen = { ref: containerRef(labels, item.id), labels, state, createdAt: item.createdAt, exit: null };
+    const closer = state === 'exited' ? await observe(docker, item.id, signal) : seen;
     if (closer !== undefined) found.push(closer);
   }
   return found;

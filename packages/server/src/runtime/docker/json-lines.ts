@@ -1,10 +1,11 @@
 import { StringDecoder } from 'node:string_decoder';
+import type { JsonValue } from '../../base/json.ts';
 import { parseJson } from './engine.ts';
 
 const MAX_LINE_CHARACTERS = 4 * 1024 * 1024;
 
 /** Yields each line of a stream parsed as JSON; lines that are none are passed over. */
-export async function* readJsonLines(stream: AsyncIterable<Buffer>): AsyncGenerator<unknown> {
+export async function* readJsonLines(stream: AsyncIterable<Buffer>): AsyncGenerator<JsonValue> {
   const decoder = new StringDecoder('utf8');
   let rest = '';
   for await (const chunk of stream) {

@@ -6,7 +6,7 @@ import type { EngineAnswer } from './engine.ts';
 import { startFailure, tooSlow, unexpectedAnswer } from './failures.ts';
 import { inspectContainer } from './inspect.ts';
 import { containerBody, containerName, containerRef, hasSpec } from './profile.ts';
-import { createdContainer } from './wire.ts';
+import { parseId } from './wire.ts';
 
 const REMOVAL_LIMIT_MS = 30_000;
 const REMOVAL_POLL_MS = 50;
@@ -19,7 +19,7 @@ export async function createContainer(docker: DockerContext, spec: SandboxSpec):
   const deadline = docker.clock.monotonic() + REMOVAL_LIMIT_MS;
   for (;;) {
     const answer = await docker.engine.call({ method: 'POST', path: '/containers/create', query: { name }, json });
-    if (answer.status === 201) return { ref: containerRef(spec.labels, createdContainer.parse(answer.body).Id), isNew: true };
+    if (answer.status === 201) return { ref: containerRef(spec.labels, parseId(answer.body)), isNew: true };
     if (!isNameTaken(answer)) throw createFailure(spec, answer);
     const existing = await adopt(docker, spec, name);
     if (existing !== undefined) return { ref: existing, isNew: false };
@@ -31,8 +31,8 @@ export async function createContainer(docker: DockerContext, spec: SandboxSpec):
 
 async function adopt(docker: DockerContext, spec: SandboxSpec, name: string): Promise<SandboxRef | undefined> {
   const existing = await inspectContainer(docker, name);
-  if (existing === undefined || existing.State.Status === 'removing') return undefined;
-  if (hasSpec(existing.Config.Labels, spec)) return containerRef(spec.labels, existing.Id);
+  if (existing === undefined || existing.status === 'removing') return undefined;
+  if (hasSpec(existing.labels, spec)) return containerRef(spec.labels, existing.id);
   throw new PlatformError('sandbox_conflict', {
     detail: `The incarnation ${spec.labels.incarnation} already exists with another specification.`,
   });

@@ -46,7 +46,7 @@ async function requireFresh(docker: DockerContext, ref: SandboxRef, signal: Abor
   const container = await inspectContainer(docker, ref.handle, signal);
   if (container === undefined)
     throw new PlatformError('sandbox_start_failed', { detail: `The incarnation ${ref.incarnation} does not exist (any more).` });
-  if (container.State.Status !== 'created')
+  if (container.status !== 'created')
     throw new PlatformError('sandbox_conflict', { detail: `The incarnation ${ref.incarnation} was started before.` });
 }
 

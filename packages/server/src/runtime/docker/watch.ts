@@ -6,7 +6,7 @@ import { exitReport } from './exit-report.ts';
 import { unexpectedAnswer } from './failures.ts';
 import { readJsonLines } from './json-lines.ts';
 import { containerRef, INSTALLATION_LABEL, parseLabels } from './profile.ts';
-import { type EngineEvent, engineEvent } from './wire.ts';
+import { type EngineEvent, parseEvent } from './wire.ts';
 
 export type OnExit = (exit: { readonly ref: SandboxRef; readonly report: ExitReport }) => void;
 
@@ -31,7 +31,7 @@ export async function watchContainers(
     try {
       for await (const event of readEvents(docker, installation, { sinceNano: seen.sinceNano, signal: stop })) {
         retryMs = FIRST_RETRY_MS;
-        const key = `${event.Actor.ID} ${event.timeNano}`;
+        const key = `${event.id} ${event.timeNano}`;
         if (seen.ids.has(key)) continue;
         if (event.timeNano > seen.sinceNano) {
           seen.sinceNano = event.timeNano;
@@ -58,15 +58,15 @@ async function* readEvents(
   const { status, body } = await docker.engine.open({ method: 'GET', path: '/events', query, signal: options.signal });
   for await (const line of readJsonLines(body)) {
     if (status !== 200) throw unexpectedAnswer('follow the events', { status, message: JSON.stringify(line) });
-    const event = engineEvent.safeParse(line);
-    if (event.success && event.data.Action === 'die') yield event.data;
+    const event = parseEvent(line);
+    if (event?.action === 'die') yield event;
   }
 }
 
 async function tell(docker: DockerContext, event: EngineEvent, onExit: OnExit): Promise<void> {
-  const labels = parseLabels(event.Actor.Attributes);
+  const labels = parseLabels(event.attributes);
   if (labels === undefined) return;
-  const code = Number(event.Actor.Attributes?.['exitCode'] ?? 0);
-  const isOutOfMemory = await wasOutOfMemory(docker, event.Actor.ID, code);
-  onExit({ ref: containerRef(labels, event.Actor.ID), report: exitReport(code, isOutOfMemory) });
+  const code = Number(event.attributes.exitCode ?? 0);
+  const isOutOfMemory = await wasOutOfMemory(docker, event.id, code);
+  onExit({ ref: containerRef(labels, event.id), report: exitReport(code, isOutOfMemory) });
 }

@@ -1,59 +1,153 @@
-import { z } from 'zod';
+import { PlatformError } from '../../base/errors.ts';
+import { asJsonObject, isJsonObject, type JsonObject, type JsonValue } from '../../base/json.ts';
 
-/** What we read of the engine's answers; unknown fields are passed over, wrong ones throw here and nowhere else. */
+/**
+ * What we read of the engine's answers. A field we need and do not get throws here and nowhere else; fields
+ * that only some engines send have a default.
+ */
+export type Body = JsonValue | undefined;
+export type Labels = Readonly<Record<string, string>>;
 
-export const createdContainer = z.object({ Id: z.string().min(1) });
+export function parseId(body: Body): string {
+  return text(body, 'Id');
+}
 
-const containerState = z.object({
-  Status: z.string(),
-  Running: z.boolean(),
-  ExitCode: z.number(),
-  OOMKilled: z.boolean().catch(false),
-  StartedAt: z.string().catch(''),
-});
+export interface ContainerDetails {
+  readonly id: string;
+  readonly createdAt: number;
+  readonly labels: Labels;
+  /** The engine's own word. */
+  readonly status: string;
+  readonly isRunning: boolean;
+  readonly exitCode: number;
+  readonly isOutOfMemory: boolean;
+}
 
-export const inspectedContainer = z.object({
-  Id: z.string(),
-  Created: z.string(),
-  State: containerState,
-  Config: z.object({ Labels: z.record(z.string(), z.string()).nullish() }),
-});
-export type InspectedContainer = z.infer<typeof inspectedContainer>;
+export function parseContainer(body: Body): ContainerDetails {
+  const state = field(body, 'State');
+  return {
+    id: text(body, 'Id'),
+    createdAt: Date.parse(text(body, 'Created')),
+    labels: labels(field(body, 'Config')),
+    status: text(state, 'Status'),
+    isRunning: field(state, 'Running') === true,
+    exitCode: number(state, 'ExitCode'),
+    isOutOfMemory: field(state, 'OOMKilled') === true,
+  };
+}
 
-export const listedContainers = z.array(
-  z.object({ Id: z.string(), Created: z.number(), State: z.string(), Labels: z.record(z.string(), z.string()).nullish() }),
-);
+export interface ListedContainer {
+  readonly id: string;
+  readonly createdAt: number;
+  readonly labels: Labels;
+  readonly status: string;
+}
 
-export const waited = z.object({ StatusCode: z.number() });
+export function parseContainers(body: Body): readonly ListedContainer[] {
+  if (!Array.isArray(body)) throw misunderstood('a list of containers');
+  return body.map((item: JsonValue) => ({
+    id: text(item, 'Id'),
+    createdAt: number(item, 'Created') * 1000,
+    labels: labels(item),
+    status: text(item, 'State'),
+  }));
+}
 
-export const createdExec = z.object({ Id: z.string().min(1) });
-export const inspectedExec = z.object({ Running: z.boolean(), ExitCode: z.number().nullish() });
+/** Undefined for a line that is no end, such as an error. */
+export function parseWait(line: JsonValue): number | undefined {
+  const code = field(line, 'StatusCode');
+  return typeof code === 'number' ? code : undefined;
+}
 
-export const engineEvent = z.object({
-  Action: z.string(),
-  Actor: z.object({ ID: z.string(), Attributes: z.record(z.string(), z.string()).nullish() }),
-  timeNano: z.number().catch(0),
-});
-export type EngineEvent = z.infer<typeof engineEvent>;
+/** The exit code; undefined while the command runs. Null is what a command without one has: it was killed. */
+export function parseExec(body: Body): number | null | undefined {
+  if (field(body, 'Running') === true) return undefined;
+  const code = field(body, 'ExitCode');
+  return typeof code === 'number' ? code : null;
+}
 
-export const engineVersion = z.object({ Version: z.string(), Platform: z.object({ Name: z.string() }).nullish() });
+export interface EngineEvent {
+  readonly action: string;
+  readonly id: string;
+  readonly attributes: Labels;
+  readonly timeNano: number;
+}
 
-export const engineInfo = z.object({
-  OSType: z.string().catch('linux'),
-  MemoryLimit: z.boolean().catch(true),
-  PidsLimit: z.boolean().catch(true),
-  CpuCfsQuota: z.boolean().catch(true),
-  SecurityOptions: z.array(z.string()).nullish(),
-});
+export function parseEvent(line: JsonValue): EngineEvent | undefined {
+  const actor = field(line, 'Actor');
+  const [action, id, time] = [field(line, 'Action'), field(actor, 'ID'), field(line, 'timeNano')];
+  if (typeof action !== 'string' || typeof id !== 'string') return undefined;
+  return { action, id, attributes: strings(field(actor, 'Attributes')), timeNano: typeof time === 'number' ? time : 0 };
+}
 
-export const inspectedImage = z.object({
-  Id: z.string(),
-  Config: z.object({ Labels: z.record(z.string(), z.string()).nullish() }).nullish(),
-});
+export interface EngineDetails {
+  readonly name: string;
+  readonly version: string;
+  readonly os: string;
+  /** What of the profile the engine says that it cannot enforce. */
+  readonly missing: readonly string[];
+}
 
-export const buildLine = z.object({
-  stream: z.string().optional(),
-  status: z.string().optional(),
-  id: z.string().optional(),
-  error: z.string().optional(),
-});
+export function parseEngine(version: Body, info: Body): EngineDetails {
+  const limits = { MemoryLimit: 'memory limits', PidsLimit: 'process limits', CpuCfsQuota: 'CPU limits' };
+  const missing = Object.entries(limits).flatMap(([key, what]) => (field(info, key) === false ? [what] : []));
+  const security = field(info, 'SecurityOptions');
+  if (Array.isArray(security) && !security.some((option) => String(option).includes('seccomp'))) missing.push('seccomp filters');
+  const [name, os] = [field(field(version, 'Platform'), 'Name'), field(info, 'OSType')];
+  return {
+    name: typeof name === 'string' && name !== '' ? name : 'Container engine',
+    version: text(version, 'Version'),
+    os: typeof os === 'string' ? os : 'linux',
+    missing,
+  };
+}
+
+export interface ImageDetails {
+  readonly id: string;
+  readonly labels: Labels;
+}
+
+export function parseImage(body: Body): ImageDetails {
+  return { id: text(body, 'Id'), labels: labels(field(body, 'Config')) };
+}
+
+export interface BuildLine {
+  readonly output: string;
+  readonly error: string | undefined;
+}
+
+export function parseBuildLine(line: JsonValue): BuildLine {
+  const { stream, id, status, error } = asJsonObject(line);
+  const output = typeof stream === 'string' ? stream : [id, status].filter((part) => typeof part === 'string').join(' ');
+  return { output, error: typeof error === 'string' ? error : undefined };
+}
+
+function field(value: Body, name: string): Body {
+  return isJsonObject(value) && Object.hasOwn(value, name) ? value[name] : undefined;
+}
+
+function text(value: Body, name: string): string {
+  const found = field(value, name);
+  if (typeof found !== 'string' || found === '') throw misunderstood(name);
+  return found;
+}
+
+function number(value: Body, name: string): number {
+  const found = field(value, name);
+  if (typeof found !== 'number') throw misunderstood(name);
+  return found;
+}
+
+function labels(value: Body): Labels {
+  return strings(field(value, 'Labels'));
+}
+
+function strings(value: Body): Labels {
+  const object: JsonObject = asJsonObject(value);
+  return Object.fromEntries(Object.entries(object).flatMap(([name, item]) => (typeof item === 'string' ? [[name, item]] : [])));
+}
+
+function misunderstood(what: string): PlatformError {
+  const detail = "The container engine's answer was not understood. Is it a Docker Engine of version 20.10 or newer?";
+  return new PlatformError('runtime_unreachable', { detail, cause: new Error(`engine answer without ${what}`) });
+}

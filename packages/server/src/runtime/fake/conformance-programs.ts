@@ -36,7 +36,7 @@ async function runScenario(scenario: Scenario, io: Parameters<FakeProgram>[0]): 
     case 'out-of-memory':
       return io.outOfMemory();
     case 'report':
-      io.stdout.write(`${JSON.stringify({ args: scenario.args, cwd: io.cwd, value: io.env['CONFORMANCE'] })}\n`);
+      io.stdout.write(`${JSON.stringify({ args: scenario.args, cwd: io.cwd, value: io.env.CONFORMANCE })}\n`);
       return 0;
     case 'missing':
       return 127;
