@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, describe, test } from 'node:test';
 import { type ConformanceOptions, createBench, type Law } from './conformance/bench.ts';
 import { execLaws, exitLaws, streamLaws } from './conformance/io.ts';
-import { isolationLaws } from './conformance/isolation.ts';
+import { limitLaws, wallLaws } from './conformance/isolation.ts';
 import { abortLaws, creationLaws, endingLaws, ownershipLaws } from './conformance/lifecycle.ts';
 
 export type { ConformanceOptions } from './conformance/bench.ts';
@@ -37,8 +37,9 @@ export function runtimeConformance(options: ConformanceOptions): void {
     streamLaws(law);
     exitLaws(law);
     execLaws(law);
-    // Walls are for those that say they have them; the others say so in the status, and only the fake is one.
-    if (bench.driver.capabilities.isIsolated) isolationLaws(law);
+    // Walls and limits are for those that say they have them; a driver that has none says so in the status.
+    if (bench.driver.capabilities.isIsolated) wallLaws(law);
+    if (bench.driver.capabilities.supportsLimits) limitLaws(law);
     test('every left-out law exists', () => {
       for (const title of options.skip?.flatMap(({ tests }) => tests) ?? []) assert.ok(titles.has(title), title);
     });

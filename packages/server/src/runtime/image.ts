@@ -109,6 +109,6 @@ async function packContext(files: readonly ContextFile[]): Promise<Readable> {
   for (const { name, content } of files) tar.entry({ name, mode: 0o644, mtime: new Date(0) }, content);
   tar.finalize();
   const chunks: Buffer[] = [];
-  for await (const chunk of tar) chunks.push(chunk);
+  for await (const chunk of tar as AsyncIterable<Buffer>) chunks.push(chunk); // its types do not say what it yields
   return Readable.from(chunks);
 }

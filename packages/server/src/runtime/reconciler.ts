@@ -44,87 +44,112 @@ const CREATION_PRECISION_MS = 1000;
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
   const { driver, installation, clock, log } = options;
-  const graceMs = options.graceMs ?? GRACE_MS;
-  const counts = { sweeps: 0, removed: 0, failures: 0, lastSweepAt: null as number | null };
-  const state: { running?: Promise<void> | undefined; isWanted: boolean; startedAt?: number; stop?: () => Promise<void> } = {
-    isWanted: false,
-  };
-
-  /** Nothing of this server's own making is there during the first sweep, so that one needs no grace. */
-  const isOrphan = (seen: SandboxObservation, isFirst: boolean): boolean => {
-    if (options.isOwned(seen.ref)) return false;
-    const isFromBefore = state.startedAt !== undefined && seen.createdAt + CREATION_PRECISION_MS <= state.startedAt;
-    return isFirst || isFromBefore || clock.now() - seen.createdAt > graceMs;
-  };
-
-  async function sweepOnce(isFirst: boolean, signal: AbortSignal | undefined): Promise<void> {
-    try {
-      const seen = await driver.list({ installation }, { signal });
-      for (const one of seen) if (isOrphan(one, isFirst)) await removeOrphan(one, signal);
-      counts.sweeps += 1;
-      counts.lastSweepAt = clock.now();
-    } catch (error) {
-      if (signal?.aborted) return;
-      counts.failures += 1;
-      log.warn({ err: error }, 'the sandboxes could not be listed; orphans wait for the next sweep');
-    }
-  }
-
-  async function removeOrphan({ ref, state: was }: SandboxObservation, signal: AbortSignal | undefined): Promise<void> {
-    try {
-      await driver.remove(ref, { signal });
-      if ((await driver.inspect(ref, { signal })) !== undefined) throw new Error('the engine still shows the sandbox after its removal');
-      counts.removed += 1;
-      log.info({ sandbox: ref.sandbox, incarnation: ref.incarnation, was }, 'removed a sandbox that nobody owns');
-    } catch (error) {
-      if (signal?.aborted) return;
-      counts.failures += 1;
-      log.warn({ err: error, sandbox: ref.sandbox, incarnation: ref.incarnation }, 'an orphaned sandbox could not be removed');
-    }
-  }
+  const sweeper = createSweeper(options);
+  let running: Promise<void> | undefined;
+  let isWanted = false;
+  let stopRunning: (() => Promise<void>) | undefined;
 
   /** One sweep at a time; a wish during one makes one more after it, since that one may have looked too early. */
-  function sweep(isFirst = false, signal?: AbortSignal): Promise<void> {
-    state.isWanted = true;
-    state.running ??= (async () => {
-      while (state.isWanted && !signal?.aborted) {
-        state.isWanted = false;
-        await sweepOnce(isFirst, signal);
+  function sweep(scope: SweepScope = {}): Promise<void> {
+    isWanted = true;
+    running ??= (async () => {
+      while (isWanted && scope.signal?.aborted !== true) {
+        isWanted = false;
+        await sweeper.sweep(scope);
       }
-      state.running = undefined;
+      running = undefined;
     })();
-    return state.running;
+    return running;
   }
 
   async function begin(): Promise<() => Promise<void>> {
     const controller = new AbortController();
     const { signal } = controller;
-    state.startedAt = clock.now();
-    const again = () => void sweep(false, signal);
+    const startedAt = clock.now();
+    const again = () => void sweep({ startedAt, signal });
     const watching = driver.watch({ installation }, again, { signal }).catch((error: unknown) => {
       if (!signal.aborted) log.warn({ err: error }, 'sandbox ends are not watched; orphans are still found by listing');
     });
-    await sweep(true, signal);
+    await sweep({ isFirst: true, startedAt, signal });
     const cancel = clock.every(options.intervalMs ?? INTERVAL_MS, again);
     return async () => {
       cancel();
       controller.abort();
-      await Promise.all([state.running, watching]);
+      await Promise.all([running, watching]);
     };
   }
 
   return {
     name: 'reconciler',
     sweep: () => sweep(),
-    report: () => ({ ...counts }),
+    report: sweeper.report,
     async start() {
-      if (state.stop !== undefined) return;
-      state.stop = await begin();
+      if (stopRunning !== undefined) return;
+      stopRunning = await begin();
     },
     async stop() {
-      const stop = state.stop;
-      delete state.stop;
+      const stop = stopRunning;
+      stopRunning = undefined;
       await stop?.();
+    },
+  };
+}
+
+interface SweepScope {
+  /** Nothing of this server's own making is there during the first sweep, so that one needs no grace. */
+  readonly isFirst?: boolean;
+  readonly startedAt?: number;
+  readonly signal?: AbortSignal;
+}
+
+interface Sweeper {
+  readonly sweep: (scope: SweepScope) => Promise<void>;
+  readonly report: () => ReconcilerReport;
+}
+
+function createSweeper(options: ReconcilerOptions): Sweeper {
+  const { driver, installation, clock, log, graceMs = GRACE_MS } = options;
+  const report: { -readonly [K in keyof ReconcilerReport]: ReconcilerReport[K] } = {
+    sweeps: 0,
+    removed: 0,
+    failures: 0,
+    lastSweepAt: null,
+  };
+
+  const isOrphan = (seen: SandboxObservation, { isFirst, startedAt }: SweepScope): boolean => {
+    if (options.isOwned(seen.ref)) return false;
+    const isFromBefore = startedAt !== undefined && seen.createdAt + CREATION_PRECISION_MS <= startedAt;
+    return isFirst === true || isFromBefore || clock.now() - seen.createdAt > graceMs;
+  };
+
+  async function removeOrphan({ ref, state: was }: SandboxObservation, signal: AbortSignal | undefined): Promise<void> {
+    const names = { sandbox: ref.sandbox, incarnation: ref.incarnation };
+    try {
+      await driver.remove(ref, { signal });
+      if ((await driver.inspect(ref, { signal })) !== undefined) throw new Error('the engine still shows the sandbox after its removal');
+      report.removed += 1;
+      log.info({ ...names, was }, 'removed a sandbox that nobody owns');
+    } catch (error) {
+      if (signal?.aborted) return;
+      report.failures += 1;
+      log.warn({ ...names, err: error }, 'a sandbox that nobody owns could not be removed');
+    }
+  }
+
+  return {
+    report: () => ({ ...report }),
+    async sweep(scope) {
+      const { signal } = scope;
+      try {
+        const seen = await driver.list({ installation }, { signal });
+        for (const one of seen) if (isOrphan(one, scope)) await removeOrphan(one, signal);
+        report.sweeps += 1;
+        report.lastSweepAt = clock.now();
+      } catch (error) {
+        if (signal?.aborted) return;
+        report.failures += 1;
+        log.warn({ err: error }, 'the sandboxes could not be listed; orphans wait for the next sweep');
+      }
     },
   };
 }

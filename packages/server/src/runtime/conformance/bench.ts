@@ -31,17 +31,17 @@ export interface Bench {
   readonly driver: RuntimeDriver;
   readonly installation: string;
   /** Another driver on the same engine: another process, or the same after a restart. */
-  another(): RuntimeDriver;
-  spec(what: Scenario | { readonly argv: readonly string[] }, changes?: Partial<SandboxSpec>): SandboxSpec;
-  command(scenario: Scenario): readonly string[];
-  launch(spec: SandboxSpec): Promise<{ readonly ref: SandboxRef; readonly io: SandboxIo }>;
+  readonly another: () => RuntimeDriver;
+  readonly spec: (what: Scenario | { readonly argv: readonly string[] }, changes?: Partial<SandboxSpec>) => SandboxSpec;
+  readonly command: (scenario: Scenario) => readonly string[];
+  readonly launch: (spec: SandboxSpec) => Promise<{ readonly ref: SandboxRef; readonly io: SandboxIo }>;
   /** Creates, starts, feeds, and reads to the end. */
-  run(spec: SandboxSpec, input?: string | Buffer): Promise<Finished>;
-  list(): Promise<readonly SandboxObservation[]>;
+  readonly run: (spec: SandboxSpec, input?: string | Buffer) => Promise<Finished>;
+  readonly list: () => Promise<readonly SandboxObservation[]>;
   /** A new directory that any user may write to. */
-  directory(): string;
-  cleanUp(): Promise<void>;
-  close(): Promise<void>;
+  readonly directory: () => string;
+  readonly cleanUp: () => Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 const MIB = 1024 * 1024;

@@ -8,7 +8,7 @@ import { CHILD_OUT_OF_MEMORY } from './scenarios.ts';
 const MIB = 1024 * 1024;
 
 /** Each wall is tried from inside: what a driver asked its engine for proves nothing. */
-export function isolationLaws(law: Law): void {
+export function wallLaws(law: Law): void {
   law('there is no network but the own loopback', async (bench) => {
     const script = `
       const net = require('node:net'); const dns = require('node:dns'); const os = require('node:os');
@@ -57,6 +57,9 @@ export function isolationLaws(law: Law): void {
     assert.equal(await shell(bench, script, { mounts, cwd: '/workspace' }), 'from outside\n/workspace\n');
     assert.equal(readFileSync(path.join(open, 'made'), 'utf8'), 'inside');
   });
+}
+
+export function limitLaws(law: Law): void {
   law('the memory limit bites, also on a child alone, and counts /tmp', async (bench) => {
     const small = { memoryBytes: 96 * MIB };
     const child = await bench.run(bench.spec({ argv: CHILD_OUT_OF_MEMORY }, small));

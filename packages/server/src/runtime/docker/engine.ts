@@ -3,7 +3,7 @@ import type { Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Clock } from '../../base/clock.ts';
 import { isPlatformError, PlatformError } from '../../base/errors.ts';
-import type { JsonValue } from '../../base/json.ts';
+import { asJsonObject, type JsonValue } from '../../base/json.ts';
 import { createDeadline, type Deadline, untilAborted } from './deadline.ts';
 import { type Endpoint, type EndpointOptions, endpointCandidates } from './endpoint.ts';
 import { type ConnectionFailure, errorCode, explainConnection, tooSlow, unreachable } from './failures.ts';
@@ -154,33 +154,26 @@ async function send(exchange: Exchange, isRepeat = false): Promise<http.Incoming
   }
 }
 
-function requestOptions({ at, request, agent, signal }: Exchange): http.RequestOptions {
+function requestOptions({ at, request, agent, signal }: Exchange, more: Readonly<Record<string, string>> = {}): http.RequestOptions {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(request.query ?? {})) if (value !== undefined) query.set(name, String(value));
   const prefix = at.apiVersion === '' ? '' : `/v${at.apiVersion}`;
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string> = { ...more };
   if (request.json !== undefined) headers['content-type'] = 'application/json';
   if (request.upload !== undefined) headers['content-type'] = request.upload.type;
-  const options = { method: request.method, path: `${prefix}${request.path}${query.size > 0 ? `?${query}` : ''}`, headers, agent, signal };
+  const path = `${prefix}${request.path}${query.size > 0 ? `?${query.toString()}` : ''}`;
+  const options = { method: request.method, path, headers, agent, signal };
   return at.endpoint.type === 'unix'
-    ? { ...options, socketPath: at.endpoint.socketPath, headers: { ...headers, host: 'engine' } }
+    ? { ...options, socketPath: at.endpoint.socketPath }
     : { ...options, host: at.endpoint.host, port: at.endpoint.port };
 }
 
 /** Asks for the raw connection. A request without JSON has no body at all: some engines feed it to the container's stdin. */
 function upgrade(exchange: Omit<Exchange, 'agent'> & { readonly closing: AbortSignal }): Promise<Hijacked> {
   const { promise, resolve, reject } = Promise.withResolvers<Hijacked>();
-  const options = requestOptions({ ...exchange, agent: false });
   const body = exchange.request.json === undefined ? undefined : JSON.stringify(exchange.request.json);
-  const client = http.request({
-    ...options,
-    headers: {
-      ...(typeof options.headers === 'object' && !Array.isArray(options.headers) ? options.headers : {}),
-      connection: 'Upgrade',
-      upgrade: 'tcp',
-      ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
-    },
-  });
+  const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
+  const client = http.request(requestOptions({ ...exchange, agent: false }, { connection: 'Upgrade', upgrade: 'tcp', ...length }));
   client.once('upgrade', (_response, socket, head) => {
     const onClosing = () => socket.destroy();
     exchange.closing.addEventListener('abort', onClosing, { once: true });
@@ -188,10 +181,7 @@ function upgrade(exchange: Omit<Exchange, 'agent'> & { readonly closing: AbortSi
     resolve({ type: 'open', socket, head });
   });
   client.once('response', (response) => {
-    readAnswer(response).then(({ status, message }) => {
-      response.destroy();
-      resolve({ type: 'refused', status, message });
-    }, reject);
+    readAnswer(response).then(({ status, message }) => resolve({ type: 'refused', status, message }), reject);
   });
   client.on('error', reject);
   client.end(body);
@@ -202,7 +192,8 @@ async function readAnswer(response: http.IncomingMessage): Promise<EngineAnswer>
   const status = response.statusCode ?? 0;
   const text = await readText(response, MAX_BODY_BYTES);
   const body = parseJson(text);
-  const words = typeof body === 'object' && body !== null && !Array.isArray(body) && 'message' in body ? String(body.message) : text.trim();
+  const { message } = asJsonObject(body);
+  const words = typeof message === 'string' ? message : text.trim();
   return { status, body, message: status >= 400 ? words : '' };
 }
 
