@@ -113,9 +113,9 @@ function toFailure(error: unknown): Error {
 
 /** The pipe as a web stream that ends, instead of failing, when the sandbox goes away. */
 function toWebReadable(stdout: Readable): ReadableStream<Uint8Array> {
+  let isOpen = true;
   return new ReadableStream<Uint8Array>({
     start(controller) {
-      let isOpen = true;
       const end = () => {
         if (!isOpen) return;
         isOpen = false;
@@ -132,6 +132,8 @@ function toWebReadable(stdout: Readable): ReadableStream<Uint8Array> {
       stdout.resume();
     },
     cancel: () => {
+      // A cancelled stream is closed already, and closing it again throws.
+      isOpen = false;
       stdout.destroy();
     },
   });
