@@ -40,8 +40,9 @@ async function collectAssets(): Promise<void> {
     cp(path.join(packages, 'server', 'vendor', 'rapidoc'), path.join(assets, 'docs'), { recursive: true }),
     cp(DASHBOARD_DIST, path.join(assets, 'dashboard'), { recursive: true }),
     cp(path.join(runner, 'image'), path.join(assets, 'sandbox-image'), { recursive: true }),
-    cp(path.join(runner, 'dist'), path.join(assets, 'sandbox-image', 'runner'), { recursive: true }),
   ]);
+  // After its parent: two copies that make the same directory at once collide.
+  await cp(path.join(runner, 'dist'), path.join(assets, 'sandbox-image', 'runner'), { recursive: true });
 }
 
 async function main(): Promise<void> {

@@ -52,7 +52,7 @@ async function main(): Promise<number> {
     runtimeDir,
     recipeDir: assets.sandboxImage,
     runnerDir: assets.sandboxRunner,
-    isForced: options.force,
+    force: options.force,
     onProgress: (line) => console.log(`  ${line}`),
   });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);

@@ -20,9 +20,9 @@ import { createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { startHttpServer } from './http/server.ts';
 import type { RuntimeDriver } from './runtime/driver.ts';
+import { sandboxImageTag } from './runtime/image.ts';
 import { createReconciler } from './runtime/reconciler.ts';
 import { selectRuntime } from './runtime/select.ts';
-import { sandboxImageTag } from './runtime/image.ts';
 import { removeSessionDirectories } from './sandboxes/directories.ts';
 import { createLiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { openSandbox } from './sandboxes/open-sandbox.ts';
@@ -69,7 +69,13 @@ async function assemble(config: Config, log: Logger, undo: (() => Promise<unknow
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const store = await openStore(config);
   undo.push(() => store.close());
-  const driver = await selectRuntime({ choice: config.runtime, dockerHost: config.dockerHost, runtimeDir: config.runtimeDir, log, fakePrograms: { [FAKE_AGENT_PROGRAM]: runFakeAgent } });
+  const driver = await selectRuntime({
+    choice: config.runtime,
+    dockerHost: config.dockerHost,
+    runtimeDir: config.runtimeDir,
+    log,
+    fakePrograms: { [FAKE_AGENT_PROGRAM]: runFakeAgent },
+  });
   undo.push(() => driver.close());
   const gateway = createEgressGateway({ providers: config.providers, modelIdleMs: config.modelIdleMs, clock, log });
   undo.push(() => gateway.close());
@@ -78,29 +84,59 @@ async function assemble(config: Config, log: Logger, undo: (() => Promise<unknow
   const bus = createEventBus(store);
 
   const sandboxDeps = {
-    driver, gateway, clock, log, installation, dataDir: config.dataDir, startTimeoutMs: config.sandboxStartTimeoutMs,
-    imageFor: (variant: 'default' | 'claude') => (variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant)),
+    driver,
+    gateway,
+    clock,
+    log,
+    installation,
+    dataDir: config.dataDir,
+    startTimeoutMs: config.sandboxStartTimeoutMs,
+    imageFor: (variant: 'default' | 'claude') =>
+      variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant),
   };
   // The dispatcher runs turns in sandboxes, and the sandboxes ask it for room.
   const parts: { dispatcher?: Dispatcher } = {};
   const live = createLiveSandboxes({
     open: (input) => openSandbox(sandboxDeps, input),
-    clock, log, maxSandboxes: config.maxConcurrentSandboxes, idleMs: config.sandboxIdleMs,
+    clock,
+    log,
+    maxSandboxes: config.maxConcurrentSandboxes,
+    idleMs: config.sandboxIdleMs,
     makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
   });
   const dispatcher = createDispatcher({
-    store, clock, log, live, catalog, providers: new Set([...config.providers.keys(), 'demo']), publishPreview: bus.publishPreview,
-    nodeId: newId('node'), leaseMs: LEASE_MS, turnTimeoutMs: config.turnTimeoutMs, maxConcurrentTurns: config.maxConcurrentSandboxes, drainMs: config.drainMs,
+    store,
+    clock,
+    log,
+    live,
+    catalog,
+    providers: new Set([...config.providers.keys(), 'demo']),
+    publishPreview: bus.publishPreview,
+    nodeId: newId('node'),
+    leaseMs: LEASE_MS,
+    turnTimeoutMs: config.turnTimeoutMs,
+    maxConcurrentTurns: config.maxConcurrentSandboxes,
+    drainMs: config.drainMs,
   });
   parts.dispatcher = dispatcher;
   const reconciler = createReconciler({ driver, installation, clock, log, isOwned: live.isOwned });
-  const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining: () => !dispatcher.isAccepting() });
+  const health = createHealthMonitor({
+    store,
+    driver,
+    clock,
+    dataDir: config.dataDir,
+    version: VERSION,
+    isDraining: () => !dispatcher.isAccepting(),
+  });
 
   const agents = createAgents({ store, clock, limits });
   const environments = createEnvironments({ store, clock, limits: { allowUnrestrictedNetwork: config.allowUnrestrictedNetwork } });
   const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession: config.maxQueuedPerSession });
   const sessions = createSessions({
-    store, clock, limits, send: sendEvents,
+    store,
+    clock,
+    limits,
+    send: sendEvents,
     async release(sessionId, { isRemoved }) {
       await live.discard(sessionId);
       if (isRemoved) await removeSessionDirectories(config.dataDir, sessionId);
@@ -111,25 +147,48 @@ async function assemble(config: Config, log: Logger, undo: (() => Promise<unknow
   const runtime = driver.capabilities.isIsolated ? driver.name : `${driver.name} (no isolation)`;
 
   const app = createApp({
-    store, clock, log, bus, agents, environments, sessions, sendEvents, version: VERSION, maxBodyBytes: config.maxBodyBytes,
+    store,
+    clock,
+    log,
+    bus,
+    agents,
+    environments,
+    sessions,
+    sendEvents,
+    version: VERSION,
+    maxBodyBytes: config.maxBodyBytes,
     assets: { dashboard: assets.dashboard, docs: assets.docs },
     health: health.current,
     sandboxes: live.list,
     async status() {
       const { queued, running, waitingApproval } = await store.turns.counts();
-      return { health: health.current().status, version: VERSION, runtime, harness: catalog.defaultId, model, is_demo: isDemo, turns: { queued, running, waiting_approval: waitingApproval } };
+      return {
+        health: health.current().status,
+        version: VERSION,
+        runtime,
+        harness: catalog.defaultId,
+        model,
+        is_demo: isDemo,
+        turns: { queued, running, waiting_approval: waitingApproval },
+      };
     },
   });
-  const http = await startHttpServer({ app, host: config.host, port: config.port, clock });
-  undo.push(() => http.stop({ graceMs: 0 }));
+  // What is left of the last life goes first: an old sandbox must not work beside a new one.
   await reconciler.start();
   undo.push(() => reconciler.stop());
   await dispatcher.start();
   undo.push(() => dispatcher.stop());
   await health.start();
   undo.push(() => health.stop());
+  const http = await startHttpServer({ app, host: config.host, port: config.port, clock });
   return {
-    url: http.url, runtime, model, harness: catalog.defaultId, isDemo, adminKey, log,
+    url: http.url,
+    runtime,
+    model,
+    harness: catalog.defaultId,
+    isDemo,
+    adminKey,
+    log,
     async stop() {
       await dispatcher.stop();
       await live.close();
@@ -169,6 +228,11 @@ function chooseAgents(config: Config, driver: RuntimeDriver): AgentChoices {
   const providers: ReadonlySet<Provider> = new Set(config.providers.keys());
   const known = DEFAULT_MODELS.find(([provider]) => providers.has(provider))?.[1];
   const model = config.defaultModel ?? known ?? 'demo';
-  const limits: AgentLimits = { harnesses: catalog.ids(), defaultHarness: catalog.defaultId, requiredProvider: (id) => catalog.find(id)?.requiredProvider, providers };
+  const limits: AgentLimits = {
+    harnesses: catalog.ids(),
+    defaultHarness: catalog.defaultId,
+    requiredProvider: (id) => catalog.find(id)?.requiredProvider,
+    providers,
+  };
   return { catalog, limits, model, isDemo: model === 'demo' };
 }

@@ -8,7 +8,7 @@ import type { LiveSandboxes } from '../sandboxes/live-sandboxes.ts';
 import { exitProblem, type OpenSandbox } from '../sandboxes/open-sandbox.ts';
 import type { LeasedTurn, RunToken, Store } from '../store/store.ts';
 import { resolveAgent } from './agent-options.ts';
-import { type TurnProblem } from './events.ts';
+import type { TurnProblem } from './events.ts';
 import { describeFailure } from './failure.ts';
 import { finishTurn, parkTurn, requeueTurn, type TurnEnd } from './outcome.ts';
 import { createPermissions, type Permissions } from './permissions.ts';
@@ -61,6 +61,8 @@ export function startRun(deps: RunDeps, leased: LeasedTurn): ActiveRun {
     cause = why;
     stop.abort(new PlatformError('bug', { detail: `The run was stopped: ${why}.` }));
   };
+  // Asked for before this attempt began.
+  if (turn.cancelRequested) halt('interrupt');
   const cancelTimeout = deps.clock.after(deps.turnTimeoutMs, () => halt('timeout'));
   const cancelHeartbeat = deps.clock.every(deps.leaseMs / 3, () => void heartbeat());
 

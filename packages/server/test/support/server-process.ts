@@ -1,0 +1,95 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { waitFor } from './wait-for.ts';
+
+export const ADMIN_KEY = 'clst_test-key-for-a-server-of-its-own';
+
+/** A real server in a process of its own, which can be killed and started again on the same data. */
+export interface ServerProcess extends AsyncDisposable {
+  readonly url: string;
+  readonly dataDir: string;
+  /** What it wrote so far, over all its lives. */
+  output(): string;
+  kill(signal: NodeJS.Signals): Promise<number | null>;
+  start(env?: Readonly<Record<string, string>>): Promise<void>;
+}
+
+export interface ServerProcessOptions {
+  readonly env: Readonly<Record<string, string>>;
+  readonly readyMs?: number;
+}
+
+const MAIN = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
+
+export async function startServerProcess(options: ServerProcessOptions): Promise<ServerProcess> {
+  const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-e2e-'));
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  let child: ChildProcess | undefined;
+  let output = '';
+
+  async function start(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    const started = spawn(process.execPath, [MAIN, 'serve'], {
+      // Nothing of this process's own settings: a key in the developer's shell must not reach the test.
+      env: {
+        PATH: process.env.PATH ?? '',
+        HOME: os.tmpdir(),
+        DATA_DIR: dataDir,
+        PORT: String(port),
+        CLOISTER_ADMIN_KEY: ADMIN_KEY,
+        LOG_FORMAT: 'json',
+        LOG_LEVEL: 'info',
+        ...options.env,
+        ...env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child = started;
+    for (const stream of [started.stdout, started.stderr])
+      stream?.on('data', (chunk: Buffer) => {
+        output += chunk.toString();
+      });
+    await waitFor(
+      async () => {
+        if (started.exitCode !== null) throw new Error(`the server ended with ${started.exitCode}:\n${output.slice(-2000)}`);
+        return (await fetch(`${url}/health/live`).catch(() => undefined))?.ok;
+      },
+      { timeoutMs: options.readyMs ?? 60_000, what: 'the server to be ready' },
+    );
+  }
+
+  async function kill(signal: NodeJS.Signals): Promise<number | null> {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    const [code] = await ended;
+    return code;
+  }
+
+  await start();
+  return {
+    url,
+    dataDir,
+    output: () => output,
+    kill,
+    start,
+    async [Symbol.asyncDispose]() {
+      await kill('SIGTERM');
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
