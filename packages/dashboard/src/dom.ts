@@ -23,14 +23,7 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Replaces the content of `parent`, leaving it alone when nothing changed keeps focus and scrolling. */
+/** Leaves an element alone that says so already, which keeps selections in it. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
-}
-
-/** Runs an async handler; what it throws goes to `onError` and not into the console alone. */
-export function handled(run: (event: Event) => Promise<void>, onError: (error: unknown) => void): (event: Event) => void {
-  return (event) => {
-    run(event).catch(onError);
-  };
 }

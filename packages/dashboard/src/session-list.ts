@@ -24,7 +24,7 @@ export function createSessionList(onPick: (id: string) => void): SessionList {
 }
 
 export function titleOf(session: Session): string {
-  return session.title === null || session.title === '' ? 'Untitled session' : session.title;
+  return session.title === null || session.title === '' ? `Session ${session.id.slice(-6)}` : session.title;
 }
 
 function sessionLink(session: Session, isCurrent: boolean, onPick: (id: string) => void): HTMLElement {

@@ -23,8 +23,14 @@ export function agentCommand(): Command {
   for (const option of SESSION_OPTIONS) command.addOption(option);
   return command.action(async (options: AgentOptions) => {
     const client = connect();
-    const sessionId = await chooseSession(client, options);
+    const sessionId = await chooseSession(client, { title: titleFrom(options.message), ...options });
     if (options.session === undefined) note(`session ${sessionId}`);
     await runTurn({ client, sessionId, message: options.message, approve: options.approve, json: options.json === true });
   });
+}
+
+/** A session that was not given a title is found again by how it began. */
+function titleFrom(message: string): string {
+  const line = message.trim().split('\n', 1)[0] ?? '';
+  return line.length > 60 ? `${line.slice(0, 59)}…` : line;
 }

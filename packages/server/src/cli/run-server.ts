@@ -34,7 +34,7 @@ function banner(server: RunningServer): string[] {
     `  API docs   ${server.url}/docs`,
     `  runtime    ${server.runtime}`,
     `  agent      ${server.harness}`,
-    `  model      ${server.model}${server.isDemo ? ' (a demo without intelligence: set ANTHROPIC_API_KEY, or another provider\'s key, for a real one)' : ''}`,
+    `  model      ${server.model}${server.isDemo ? " (a demo without intelligence: set ANTHROPIC_API_KEY, or another provider's key, for a real one)" : ''}`,
     `  admin key  ${key}`,
     '',
     'Try it in another terminal:  npx cloister agent -m "run uname -a"',
