@@ -47,7 +47,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   const sweeper = createSweeper(options);
   let running: Promise<void> | undefined;
   let isWanted = false;
-  let stopRunning: (() => Promise<void>) | undefined;
+  let started: Promise<() => Promise<void>> | undefined;
 
   /** One sweep at a time; a wish during one makes one more after it, since that one may have looked too early. */
   function sweep(scope: SweepScope = {}): Promise<void> {
@@ -84,12 +84,12 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     sweep: () => sweep(),
     report: sweeper.report,
     async start() {
-      if (stopRunning !== undefined) return;
-      stopRunning = await begin();
+      started ??= begin();
+      await started;
     },
     async stop() {
-      const stop = stopRunning;
-      stopRunning = undefined;
+      const stop = await started;
+      started = undefined;
       await stop?.();
     },
   };

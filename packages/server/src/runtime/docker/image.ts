@@ -72,11 +72,14 @@ export async function buildImage(engine: Engine, request: BuildRequest): Promise
   if (problem !== undefined || answer.status !== 200) throw buildFailure(request.tag, problem ?? `status ${answer.status}`, last);
 }
 
+/** Names of layers and containers that come and go: nothing a reader can use. */
+const BOOKKEEPING = /^( ---> ([0-9a-f]{12}|Running in [0-9a-f]{12})|Removing intermediate container [0-9a-f]{12})$/;
+
 function outputLines(text: string): string[] {
   return text
     .split(/[\r\n]+/)
     .map((line) => line.trimEnd())
-    .filter((line) => line !== '');
+    .filter((line) => line !== '' && !BOOKKEEPING.test(line));
 }
 
 function buildFailure(tag: string, problem: string, last: readonly string[]): PlatformError {
