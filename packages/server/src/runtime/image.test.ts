@@ -67,6 +67,15 @@ test('the image is built once, and again when its programs change', { skip }, as
   assert.notEqual((await imageDetails(part.engine, part.tag))?.id, first?.id);
   assert.equal(await imageDetails(part.engine, first?.id ?? ''), undefined, 'the outdated image is removed');
 
+  const kept = `${part.tag}-kept`;
+  const second = await imageDetails(part.engine, part.tag);
+  const [repo, tag] = kept.split(':');
+  await part.engine.call({ method: 'POST', path: `/images/${part.tag}/tag`, query: { repo, tag } });
+  writeFileSync(path.join(part.runnerDir, 'forwarder.mjs'), '');
+  assert.deepEqual(await part.ensure(), { isBuilt: true });
+  assert.equal((await imageDetails(part.engine, kept))?.id, second?.id, "an image with somebody's other tag stays");
+  await removeImage(part.engine, kept);
+
   const bench = createBench({
     name: 'image',
     createDriver: () => createDockerDriver({ log: silentLogger }),

@@ -6,8 +6,8 @@ import { pack } from 'tar-stream';
 import { systemClock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { VERSION } from '../base/version.ts';
-import { createEngine } from './docker/engine.ts';
-import { buildImage, imageDetails, removeImage } from './docker/image.ts';
+import { createEngine, type Engine } from './docker/engine.ts';
+import { buildImage, imageDetails, removeImage, untaggedImages } from './docker/image.ts';
 
 /** `default` carries our own agent; `claude` adds Anthropic's, which the operator's own build installs. Each is a stage of the Dockerfile. */
 export const SANDBOX_IMAGE_VARIANTS = ['default', 'claude'] as const;
@@ -39,7 +39,7 @@ const VARIANT_LABEL = 'cloister.image.variant';
 
 /**
  * Builds the sandbox image when the engine has none of that tag, or one from another recipe or other programs;
- * the hash of both is a label of the image. An outdated image that nothing uses is removed.
+ * the hash of both is a label of the image. Outdated images that nothing uses are removed.
  * Throws `runtime_unreachable`, or `image_build_failed` with the last lines of the build.
  */
 export async function ensureSandboxImage(request: SandboxImageRequest): Promise<{ readonly isBuilt: boolean }> {
@@ -59,11 +59,26 @@ export async function ensureSandboxImage(request: SandboxImageRequest): Promise<
       onProgress: request.onProgress,
       signal,
     });
-    const after = await imageDetails(engine, tag, signal);
-    if (before !== undefined && before.id !== after?.id) await removeImage(engine, before.id, signal);
+    await removeOutdated(engine, { variant, justReplaced: before?.id, signal });
     return { isBuilt: true };
   } finally {
     engine.close();
+  }
+}
+
+interface OutdatedImages {
+  readonly variant: SandboxImageVariant;
+  readonly justReplaced: string | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** An image in the making elsewhere has no tag either, for a moment. */
+const MAKING_MS = 60_000;
+
+/** Removes former images of the variant that have no tag left, those that were still in use the last time too. */
+async function removeOutdated(engine: Engine, { variant, justReplaced, signal }: OutdatedImages): Promise<void> {
+  for (const { id, createdAt } of await untaggedImages(engine, `${VARIANT_LABEL}=${variant}`, signal)) {
+    if (id === justReplaced || createdAt < systemClock.now() - MAKING_MS) await removeImage(engine, id, signal);
   }
 }
 

@@ -3,7 +3,7 @@ import { PlatformError } from '../../base/errors.ts';
 import type { Engine } from './engine.ts';
 import { unexpectedAnswer } from './failures.ts';
 import { readJsonLines } from './json-lines.ts';
-import { type ImageDetails, parseBuildLine, parseImage } from './wire.ts';
+import { type ImageDetails, parseBuildLine, parseImage, parseImages } from './wire.ts';
 
 /** What the engine knows of an image; undefined when it has none of that name. */
 export async function imageDetails(engine: Engine, image: string, signal?: AbortSignal): Promise<ImageDetails | undefined> {
@@ -13,6 +13,14 @@ export async function imageDetails(engine: Engine, image: string, signal?: Abort
   if (answer.status === 404 || answer.status === 400) return undefined;
   if (answer.status !== 200) throw unexpectedAnswer('look at an image', answer);
   return parseImage(answer.body);
+}
+
+/** Images with this label that no tag points to any more. */
+export async function untaggedImages(engine: Engine, label: string, signal?: AbortSignal): Promise<ReturnType<typeof parseImages>> {
+  const filters = JSON.stringify({ dangling: ['true'], label: [label] });
+  const answer = await engine.call({ method: 'GET', path: '/images/json', query: { filters }, signal });
+  if (answer.status !== 200) throw unexpectedAnswer('list the images', answer);
+  return parseImages(answer.body);
 }
 
 /** Removes an image that nothing uses; one that is in use, or that others are made from, stays. */

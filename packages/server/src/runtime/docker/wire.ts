@@ -111,6 +111,11 @@ export function parseImage(body: Body): ImageDetails {
   return { id: text(body, 'Id'), labels: labels(field(body, 'Config')) };
 }
 
+export function parseImages(body: Body): readonly { readonly id: string; readonly createdAt: number }[] {
+  if (!Array.isArray(body)) throw misunderstood('a list of images');
+  return body.map((item: JsonValue) => ({ id: text(item, 'Id'), createdAt: number(item, 'Created') * 1000 }));
+}
+
 export interface BuildLine {
   readonly output: string;
   readonly error: string | undefined;
