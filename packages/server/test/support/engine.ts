@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { silentLogger } from '../../src/base/log.ts';
 import { createDockerDriver } from '../../src/runtime/docker/driver.ts';
@@ -21,4 +21,17 @@ export async function docker(...args: string[]): Promise<string> {
 
 export async function containersOf(label: string): Promise<string[]> {
   return (await docker('ps', '-aq', '--no-trunc', '--filter', `label=${label}`)).split('\n').filter((id) => id !== '');
+}
+
+/** Whether what the engine's client prints contains `needle`; for outputs too large to hold. */
+export async function dockerPrints(needle: string, ...args: string[]): Promise<boolean> {
+  const child = spawn('docker', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  let tail = Buffer.alloc(0);
+  let isFound = false;
+  for await (const chunk of child.stdout) {
+    const window = Buffer.concat([tail, chunk]);
+    isFound ||= window.includes(needle);
+    tail = window.subarray(-needle.length);
+  }
+  return isFound;
 }
