@@ -19,7 +19,7 @@ export function pageRoutes({ app, deps }: RouteTable): void {
   app.get('/', (c) => c.redirect('/dashboard/'));
   for (const [base, directory, csp] of [['/dashboard', deps.assets.dashboard, DASHBOARD_CSP], ['/docs', deps.assets.docs, DOCS_CSP]] as const) {
     app.get(base, (c) => c.redirect(`${base}/`));
-    app.get(`${base}/:file?`, async (c) => {
+    app.on('GET', [`${base}/`, `${base}/:file`], async (c) => {
       const name = c.req.param('file') ?? '';
       const { body, type } = await readAsset(directory, name === '' ? 'index.html' : name);
       return c.body(new Uint8Array(body), 200, { 'Content-Type': type, 'Content-Security-Policy': csp, 'Cache-Control': 'no-cache' });
