@@ -5,6 +5,7 @@ import {
   metadataPatchSchema,
   metadataSchema,
   nameSchema,
+  noneSchema,
   pageQuerySchema,
   queryFlagSchema,
   timestampSchema,
@@ -97,8 +98,8 @@ export const agentDefinitionSchema = z.object({
 });
 
 const publishedEmptyShape = {
-  mcp_servers: z.array(z.never()),
-  skills: z.array(z.never()),
+  mcp_servers: noneSchema,
+  skills: noneSchema,
   multiagent: z.null(),
   execution_identity: z.object({ type: z.literal('service_account') }),
 };

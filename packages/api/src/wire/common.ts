@@ -16,6 +16,9 @@ export const nameSchema = z.string().trim().min(1).max(256);
 /** Published fields that only their empty form is accepted of, since this installation has nothing behind them. */
 export const emptyListSchema = z.array(z.unknown()).nullish();
 
+/** A published list that is always empty here. */
+export const noneSchema = z.array(z.unknown()).max(0);
+
 const limitSchema = z.coerce.number().int().min(1).max(100);
 
 export const pageQuerySchema = z.strictObject({
