@@ -119,7 +119,7 @@ export async function startScriptedServer(onEvent: (event: Json, say: Say, sessi
   };
 }
 
-const AGENT = { type: 'agent', name: 'Assistant', version: 1, harness: 'builtin', model: { id: 'demo' } };
+const AGENT = { type: 'agent', name: 'Assistant', metadata: {}, version: 1, harness: 'builtin', model: { id: 'demo' } };
 const HEALTH = { status: 'healthy', version: '0.1.0', checks: { store: { status: 'healthy', detail: 'writes' } } };
 const STATUS = {
   health: 'healthy',

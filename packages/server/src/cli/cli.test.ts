@@ -152,7 +152,7 @@ describe('command line', () => {
 
   it('lists sessions and agents', async () => {
     assert.match((await cloister(env, 'sessions', 'list')).stdout, /^ID +STATUS[\s\S]*ses_\w+ +idle +Assistant/);
-    assert.match((await cloister(env, 'agents', 'list')).stdout, /agt_1 +1 +demo +builtin +Assistant/);
+    assert.match((await cloister(env, 'agents', 'list')).stdout, /agt_1 +1 +demo +builtin +default/);
   });
 
   it('has an exit code for each kind of failure, and never a stack trace', async () => {
