@@ -44,15 +44,20 @@ const RECONNECT_MS = 500;
 
 export type Client = ReturnType<typeof createClient>;
 
-/** A small typed client; needs nothing but `fetch`. Failed calls throw `ClientError`, or fetch's own error when nothing answers. */
-export function createClient(options: ClientOptions) {
-  const send = options.fetch ?? fetch;
+interface RequestInput {
+  readonly query?: Query;
+  readonly body?: unknown;
+  readonly signal?: AbortSignal | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A status that is an answer here, not an error. */
+  readonly accepts?: number;
+}
 
-  async function request(
-    method: string,
-    path: string,
-    input: { query?: Query; body?: unknown; signal?: AbortSignal | undefined; headers?: Record<string, string>; accepts?: number } = {},
-  ): Promise<Response> {
+type Request = (method: string, path: string, input?: RequestInput) => Promise<Response>;
+
+function createRequest(options: ClientOptions): Request {
+  const send = options.fetch ?? fetch;
+  return async (method, path, input = {}) => {
     const response = await send(`${options.url}${path}${queryString(input.query ?? {})}`, {
       method,
       headers: {
@@ -65,59 +70,61 @@ export function createClient(options: ClientOptions) {
     });
     if (!response.ok && response.status !== input.accepts) throw new ClientError(response.status, parseEnvelope(await response.text()));
     return response;
-  }
+  };
+}
 
-  /** The server's answers are its own schemas', checked by its tests; a client does not parse them twice. */
-  async function json<T>(...args: Parameters<typeof request>): Promise<T> {
-    return (await (await request(...args)).json()) as T;
-  }
+export interface StreamInput {
+  /** Events with a greater seq are wanted. */
+  readonly after: number;
+  readonly deltas?: readonly ('agent.message' | 'agent.thinking')[];
+  readonly signal?: AbortSignal;
+}
 
-  async function* connect(
-    sessionId: string,
-    after: number,
-    deltas: readonly string[],
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<StreamItem> {
-    const response = await request('GET', `/v1/sessions/${encodeURIComponent(sessionId)}/events/stream`, {
-      query: { after, 'event_deltas[]': deltas },
-      signal,
-    });
-    const parser = createSseParser();
-    const decoder = new TextDecoder();
-    const reader = response.body?.getReader();
-    if (reader === undefined) return;
+/** One connection's items, until it ends or is lost. */
+async function* readStream(request: Request, sessionId: string, input: StreamInput): AsyncGenerator<StreamItem> {
+  const response = await request('GET', `/v1/sessions/${encodeURIComponent(sessionId)}/events/stream`, {
+    query: { after: input.after, 'event_deltas[]': input.deltas ?? [] },
+    signal: input.signal,
+  });
+  const parser = createSseParser();
+  const decoder = new TextDecoder();
+  const reader = response.body?.getReader();
+  if (reader === undefined) return;
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      for (const { id, data } of parser.push(decoder.decode(next.value, { stream: true }))) {
+        const value: unknown = JSON.parse(data);
+        yield id === undefined ? { type: 'preview', preview: value as Preview } : { type: 'event', event: value as SessionEvent };
+      }
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+/** The session's events after `after`, then live, across lost connections; ends when the session is deleted or the signal is aborted. */
+async function* followStream(request: Request, sessionId: string, input: StreamInput): AsyncGenerator<StreamItem> {
+  let after = input.after;
+  while (!input.signal?.aborted) {
     try {
-      for (let next = await reader.read(); !next.done; next = await reader.read()) {
-        for (const { id, data } of parser.push(decoder.decode(next.value, { stream: true }))) {
-          const value: unknown = JSON.parse(data);
-          yield id === undefined ? { type: 'preview', preview: value as Preview } : { type: 'event', event: value as SessionEvent };
-        }
+      for await (const item of readStream(request, sessionId, { ...input, after })) {
+        if (item.type === 'event') after = item.event.seq;
+        yield item;
+        if (item.type === 'event' && item.event.type === 'session.deleted') return;
       }
-    } finally {
-      await reader.cancel().catch(() => undefined);
+    } catch (error) {
+      if (input.signal?.aborted) return;
+      if (error instanceof ClientError && error.status < 500 && error.status !== 429) throw error;
     }
+    await pause(RECONNECT_MS, input.signal);
   }
+}
 
-  /** The session's events after `after`, then live, across lost connections; ends when the session is deleted or the signal is aborted. */
-  async function* stream(
-    sessionId: string,
-    input: { after: number; deltas?: readonly ('agent.message' | 'agent.thinking')[]; signal?: AbortSignal },
-  ): AsyncGenerator<StreamItem> {
-    let after = input.after;
-    while (!input.signal?.aborted) {
-      try {
-        for await (const item of connect(sessionId, after, input.deltas ?? [], input.signal)) {
-          if (item.type === 'event') after = item.event.seq;
-          yield item;
-          if (item.type === 'event' && item.event.type === 'session.deleted') return;
-        }
-      } catch (error) {
-        if (input.signal?.aborted) return;
-        if (error instanceof ClientError && error.status < 500 && error.status !== 429) throw error;
-      }
-      await pause(RECONNECT_MS, input.signal);
-    }
-  }
+/** A small typed client; needs nothing but `fetch`. Failed calls throw `ClientError`, or fetch's own error when nothing answers. */
+export function createClient(options: ClientOptions) {
+  const request = createRequest(options);
+  /** The server's answers are its own schemas', checked by its tests; a client does not parse them twice. */
+  const json = async <T>(...args: Parameters<Request>): Promise<T> => (await (await request(...args)).json()) as T;
 
   return {
     /** Also answers when the server says that it cannot serve, with the reasons in `checks`. */
@@ -147,7 +154,7 @@ export function createClient(options: ClientOptions) {
           query: { wait: input.wait },
           headers: input.idempotencyKey === undefined ? {} : { 'idempotency-key': input.idempotencyKey },
         }),
-      stream,
+      stream: (id: string, input: StreamInput) => followStream(request, id, input),
     },
   };
 }

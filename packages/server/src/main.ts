@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import type { Status } from '@cloister/api';
 import { createAgents } from './agents/agents.ts';
 import type { AgentLimits } from './agents/definition.ts';
 import { findAssets } from './assets.ts';
@@ -10,13 +11,14 @@ import { VERSION } from './base/version.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Provider } from './core/model.ts';
 import { createEgressGateway } from './egress/egress-gateway.ts';
+import type { EgressGateway } from './egress/gateway.ts';
 import { createEnvironments } from './environments/environments.ts';
 import { builtinHarness } from './harness/builtin.ts';
 import { createHarnessCatalog, type HarnessCatalog } from './harness/catalog.ts';
 import { claudeHarness } from './harness/claude.ts';
 import { runFakeAgent } from './harness/fake/fake-agent.ts';
 import { FAKE_AGENT_PROGRAM, fakeHarness } from './harness/fake/fake-harness.ts';
-import { createApp } from './http/app.ts';
+import { type App, createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { startHttpServer } from './http/server.ts';
 import type { RuntimeDriver } from './runtime/driver.ts';
@@ -24,16 +26,16 @@ import { sandboxImageTag } from './runtime/image.ts';
 import { createReconciler } from './runtime/reconciler.ts';
 import { selectRuntime } from './runtime/select.ts';
 import { removeSessionDirectories } from './sandboxes/directories.ts';
-import { createLiveSandboxes } from './sandboxes/live-sandboxes.ts';
-import { openSandbox } from './sandboxes/open-sandbox.ts';
-import { createEventBus } from './sessions/event-bus.ts';
+import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
+import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
+import { createEventBus, type EventBus } from './sessions/event-bus.ts';
 import { createSendEvents } from './sessions/send-events.ts';
-import { createSessions } from './sessions/sessions.ts';
+import { createSessions, type SessionsDeps } from './sessions/sessions.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
-import { createHealthMonitor } from './system/health.ts';
+import { createHealthMonitor, type HealthMonitor } from './system/health.ts';
 import { type AdminKey, ensureAdminKey, ensureDefaults } from './tenants/bootstrap.ts';
-import { createDispatcher, type Dispatcher } from './turns/dispatcher.ts';
+import { Dispatcher } from './turns/dispatcher.ts';
 
 export interface RunningServer {
   readonly url: string;
@@ -63,130 +65,31 @@ export async function startServer(config: Config = loadConfig()): Promise<Runnin
   }
 }
 
-async function assemble(config: Config, log: Logger, undo: (() => Promise<unknown>)[]): Promise<RunningServer> {
-  const clock = systemClock;
-  const assets = findAssets();
+type Undo = (() => Promise<unknown>)[];
+
+async function assemble(config: Config, log: Logger, undo: Undo): Promise<RunningServer> {
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  const store = await openStore(config);
-  undo.push(() => store.close());
-  const driver = await selectRuntime({
-    choice: config.runtime,
-    dockerHost: config.dockerHost,
-    runtimeDir: config.runtimeDir,
-    log,
-    fakePrograms: { [FAKE_AGENT_PROGRAM]: runFakeAgent },
-  });
-  undo.push(() => driver.close());
-  const gateway = createEgressGateway({ providers: config.providers, modelIdleMs: config.modelIdleMs, clock, log });
-  undo.push(() => gateway.close());
-  const { catalog, limits, model, isDemo } = chooseAgents(config, driver);
-  const installation = await store.installationId();
-  const bus = createEventBus(store);
-
-  const sandboxDeps = {
-    driver,
-    gateway,
-    clock,
-    log,
-    installation,
-    dataDir: config.dataDir,
-    startTimeoutMs: config.sandboxStartTimeoutMs,
-    imageFor: (variant: 'default' | 'claude') =>
-      variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant),
-  };
-  // The dispatcher runs turns in sandboxes, and the sandboxes ask it for room.
-  const parts: { dispatcher?: Dispatcher } = {};
-  const live = createLiveSandboxes({
-    open: (input) => openSandbox(sandboxDeps, input),
-    clock,
-    log,
-    maxSandboxes: config.maxConcurrentSandboxes,
-    idleMs: config.sandboxIdleMs,
-    makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
-  });
-  const dispatcher = createDispatcher({
-    store,
-    clock,
-    log,
-    live,
-    catalog,
-    providers: new Set([...config.providers.keys(), 'demo']),
-    publishPreview: bus.publishPreview,
-    nodeId: newId('node'),
-    leaseMs: LEASE_MS,
-    turnTimeoutMs: config.turnTimeoutMs,
-    maxConcurrentTurns: config.maxConcurrentSandboxes,
-    drainMs: config.drainMs,
-  });
-  parts.dispatcher = dispatcher;
-  const reconciler = createReconciler({ driver, installation, clock, log, isOwned: live.isOwned });
-  const health = createHealthMonitor({
-    store,
-    driver,
-    clock,
-    dataDir: config.dataDir,
-    version: VERSION,
-    isDraining: () => !dispatcher.isAccepting(),
-  });
-
-  const agents = createAgents({ store, clock, limits });
-  const environments = createEnvironments({ store, clock, limits: { allowUnrestrictedNetwork: config.allowUnrestrictedNetwork } });
-  const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession: config.maxQueuedPerSession });
-  const sessions = createSessions({
-    store,
-    clock,
-    limits,
-    send: sendEvents,
-    async release(sessionId, { isRemoved }) {
-      await live.discard(sessionId);
-      if (isRemoved) await removeSessionDirectories(config.dataDir, sessionId);
-    },
-  });
+  const engine = await openEngine(config, log, undo);
+  const { store, driver, gateway, bus, chosen } = engine;
+  const { live, dispatcher } = createTurnParts(config, engine);
+  const clock = systemClock;
+  const reconciler = createReconciler({ driver, installation: engine.installation, clock, log, isOwned: live.isOwned });
+  const isDraining = () => !dispatcher.isAccepting();
+  const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
-  await ensureDefaults({ agents, environments, model, harness: catalog.defaultId });
-  const runtime = driver.capabilities.isIsolated ? driver.name : `${driver.name} (no isolation)`;
-
-  const app = createApp({
-    store,
-    clock,
-    log,
-    bus,
-    agents,
-    environments,
-    sessions,
-    sendEvents,
-    version: VERSION,
-    maxBodyBytes: config.maxBodyBytes,
-    assets: { dashboard: assets.dashboard, docs: assets.docs },
-    health: health.current,
-    sandboxes: live.list,
-    async status() {
-      const { queued, running, waitingApproval } = await store.turns.counts();
-      return {
-        health: health.current().status,
-        version: VERSION,
-        runtime,
-        harness: catalog.defaultId,
-        model,
-        is_demo: isDemo,
-        turns: { queued, running, waiting_approval: waitingApproval },
-      };
-    },
-  });
+  const app = await createHttp(config, engine, { live, dispatcher, health });
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
-  await reconciler.start();
-  undo.push(() => reconciler.stop());
-  await dispatcher.start();
-  undo.push(() => dispatcher.stop());
-  await health.start();
-  undo.push(() => health.stop());
+  for (const service of [reconciler, dispatcher, health]) {
+    undo.push(() => service.stop());
+    await service.start();
+  }
   const http = await startHttpServer({ app, host: config.host, port: config.port, clock });
   return {
     url: http.url,
-    runtime,
-    model,
-    harness: catalog.defaultId,
-    isDemo,
+    runtime: runtimeName(driver),
+    model: chosen.model,
+    harness: chosen.catalog.defaultId,
+    isDemo: chosen.isDemo,
     adminKey,
     log,
     async stop() {
@@ -199,6 +102,127 @@ async function assemble(config: Config, log: Logger, undo: (() => Promise<unknow
       await store.close();
     },
   };
+}
+
+interface Engine {
+  readonly log: Logger;
+  readonly store: Store;
+  readonly driver: RuntimeDriver;
+  readonly gateway: EgressGateway;
+  readonly bus: EventBus;
+  readonly installation: string;
+  readonly chosen: AgentChoices;
+}
+
+async function openEngine(config: Config, log: Logger, undo: Undo): Promise<Engine> {
+  const store = await openStore(config);
+  undo.push(() => store.close());
+  const { runtime: choice, dockerHost, runtimeDir } = config;
+  const driver = await selectRuntime({ choice, dockerHost, runtimeDir, log, fakePrograms: { [FAKE_AGENT_PROGRAM]: runFakeAgent } });
+  undo.push(() => driver.close());
+  const gateway = createEgressGateway({ providers: config.providers, modelIdleMs: config.modelIdleMs, clock: systemClock, log });
+  undo.push(() => gateway.close());
+  const installation = await store.installationId();
+  return { log, store, driver, gateway, bus: createEventBus(store), installation, chosen: chooseAgents(config, driver) };
+}
+
+interface TurnParts {
+  readonly live: LiveSandboxes;
+  readonly dispatcher: Dispatcher;
+}
+
+function createTurnParts(config: Config, { log, store, driver, gateway, bus, installation, chosen }: Engine): TurnParts {
+  const clock = systemClock;
+  const sandboxes: SandboxDeps = {
+    driver,
+    gateway,
+    clock,
+    log,
+    installation,
+    dataDir: config.dataDir,
+    startTimeoutMs: config.sandboxStartTimeoutMs,
+    imageFor: (variant) => (variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant)),
+  };
+  // The dispatcher runs turns in sandboxes, and the sandboxes ask it for room.
+  const parts: { dispatcher?: Dispatcher } = {};
+  const live = createLiveSandboxes({
+    open: (input) => openSandbox(sandboxes, input),
+    clock,
+    log,
+    maxSandboxes: config.maxConcurrentSandboxes,
+    idleMs: config.sandboxIdleMs,
+    makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
+  });
+  const dispatcher = new Dispatcher({
+    store,
+    clock,
+    log,
+    live,
+    catalog: chosen.catalog,
+    providers: new Set([...config.providers.keys(), 'demo']),
+    publishPreview: bus.publishPreview,
+    nodeId: newId('node'),
+    leaseMs: LEASE_MS,
+    turnTimeoutMs: config.turnTimeoutMs,
+    maxConcurrentTurns: config.maxConcurrentSandboxes,
+    drainMs: config.drainMs,
+  });
+  parts.dispatcher = dispatcher;
+  return { live, dispatcher };
+}
+
+async function createHttp(
+  config: Config,
+  engine: Engine,
+  { live, dispatcher, health }: TurnParts & { readonly health: HealthMonitor },
+): Promise<App> {
+  const { log, store, bus, driver, chosen } = engine;
+  const { catalog, limits, model, isDemo } = chosen;
+  const clock = systemClock;
+  const agents = createAgents({ store, clock, limits });
+  const environments = createEnvironments({ store, clock, limits: { allowUnrestrictedNetwork: config.allowUnrestrictedNetwork } });
+  const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession: config.maxQueuedPerSession });
+  const release: SessionsDeps['release'] = async (sessionId, { isRemoved }) => {
+    await live.discard(sessionId);
+    if (isRemoved) await removeSessionDirectories(config.dataDir, sessionId);
+  };
+  const sessions = createSessions({ store, clock, limits, send: sendEvents, release });
+  await ensureDefaults({ agents, environments, model, harness: catalog.defaultId });
+  const status = async (): Promise<Status> => {
+    const { queued, running, waitingApproval } = await store.turns.counts();
+    const turns = { queued, running, waiting_approval: waitingApproval };
+    return {
+      health: health.current().status,
+      version: VERSION,
+      runtime: runtimeName(driver),
+      harness: catalog.defaultId,
+      model,
+      is_demo: isDemo,
+      turns,
+    };
+  };
+  const { dashboard, docs } = findAssets();
+  return createApp({
+    store,
+    clock,
+    log,
+    bus,
+    agents,
+    environments,
+    sessions,
+    sendEvents,
+    health: () => health.current(),
+    status,
+    sandboxes: live.list,
+    version: VERSION,
+    maxBodyBytes: config.maxBodyBytes,
+    assets: { dashboard, docs },
+  });
+}
+
+/** What the status shows; a runtime that separates nothing says so. */
+function runtimeName(driver: RuntimeDriver): string {
+  return driver.capabilities.isIsolated ? driver.name : `${driver.name} (no isolation)`;
 }
 
 function openStore(config: Config): Promise<Store> {

@@ -3,7 +3,11 @@ import type { Config } from './config.ts';
 import { ensureSandboxImage, sandboxImageTag } from './runtime/image.ts';
 
 /** Makes the sandbox image that the default harness needs, when it is not there or out of date. */
-export async function prepareSandboxImages(input: { readonly config: Config; readonly assets: Assets; readonly print: (line: string) => void }): Promise<void> {
+export async function prepareSandboxImages(input: {
+  readonly config: Config;
+  readonly assets: Assets;
+  readonly print: (line: string) => void;
+}): Promise<void> {
   const { config, assets, print } = input;
   if (config.runtime === 'fake') return;
   const variants = config.defaultHarness === 'claude' ? (['default', 'claude'] as const) : (['default'] as const);
@@ -12,7 +16,12 @@ export async function prepareSandboxImages(input: { readonly config: Config; rea
     const tag = sandboxImageTag(variant);
     let isAnnounced = false;
     await ensureSandboxImage({
-      variant, tag, dockerHost: config.dockerHost, runtimeDir: config.runtimeDir, recipeDir: assets.sandboxImage, runnerDir: assets.sandboxRunner,
+      variant,
+      tag,
+      dockerHost: config.dockerHost,
+      runtimeDir: config.runtimeDir,
+      recipeDir: assets.sandboxImage,
+      runnerDir: assets.sandboxRunner,
       onProgress(line) {
         if (!isAnnounced) print(`Making the sandbox image ${tag} (once):`);
         isAnnounced = true;

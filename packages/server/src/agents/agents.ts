@@ -36,12 +36,22 @@ export function createAgents(deps: { readonly store: Store; readonly clock: Cloc
       const row = await requireAgent(store.agents, tenantId, id);
       if (row.archivedAt !== null) throw new PlatformError('agent_archived');
       if (body.version !== undefined && body.version !== row.version) {
-        throw new PlatformError('agent_version_conflict', { detail: `The agent is at version ${row.version}, you named version ${body.version}.` });
+        throw new PlatformError('agent_version_conflict', {
+          detail: `The agent is at version ${row.version}, you named version ${body.version}.`,
+        });
       }
       const current = parseDefinition(row);
       const definition = mergeDefinition(current, body, limits);
       if (JSON.stringify(definition) === JSON.stringify(current)) return toAgent(row);
-      return toAgent(await store.agents.addVersion({ tenantId, id, definition: toJsonObject(definition), expectedVersion: row.version, now: clock.now() }));
+      return toAgent(
+        await store.agents.addVersion({
+          tenantId,
+          id,
+          definition: toJsonObject(definition),
+          expectedVersion: row.version,
+          now: clock.now(),
+        }),
+      );
     },
     archive: async (tenantId, id) => toAgent(await store.agents.archive({ tenantId, id, now: clock.now() })),
   };
@@ -51,7 +61,9 @@ export async function requireAgent(agents: AgentStore, tenantId: string, id: str
   const row = await agents.find({ tenantId, id, version });
   if (row !== undefined) return row;
   const isVersionMissing = version !== undefined && (await agents.find({ tenantId, id })) !== undefined;
-  throw isVersionMissing ? new PlatformError('agent_version_not_found', { detail: `The agent has no version ${version}.` }) : new PlatformError('agent_not_found', { detail: `There is no agent "${id.slice(0, 80)}".` });
+  throw isVersionMissing
+    ? new PlatformError('agent_version_not_found', { detail: `The agent has no version ${version}.` })
+    : new PlatformError('agent_not_found', { detail: `There is no agent "${id.slice(0, 80)}".` });
 }
 
 export function parseDefinition(row: { readonly definition: JsonObject }): AgentDefinition {
@@ -59,7 +71,12 @@ export function parseDefinition(row: { readonly definition: JsonObject }): Agent
 }
 
 /** Published fields that are always empty here. */
-export const EMPTY_AGENT_FIELDS = { mcp_servers: [], skills: [], multiagent: null, execution_identity: { type: 'service_account' as const } };
+export const EMPTY_AGENT_FIELDS = {
+  mcp_servers: [],
+  skills: [],
+  multiagent: null,
+  execution_identity: { type: 'service_account' as const },
+};
 
 export function toAgent(row: AgentRow): Agent {
   return {

@@ -1,4 +1,4 @@
-import { type AgentCreate, type AgentDefinition, type AgentUpdate, type Toolset } from '@cloister/api';
+import type { AgentCreate, AgentDefinition, AgentUpdate, Toolset } from '@cloister/api';
 import { PlatformError } from '../base/errors.ts';
 import { type Provider, resolveModel } from '../core/model.ts';
 
@@ -46,10 +46,17 @@ export function mergeDefinition(current: AgentDefinition, body: AgentUpdate, lim
   return definition;
 }
 
-export function patchMetadata(current: Readonly<Record<string, string>>, patch: Readonly<Record<string, string | null>> | null | undefined): Record<string, string> {
+export function patchMetadata(
+  current: Readonly<Record<string, string>>,
+  patch: Readonly<Record<string, string | null>> | null | undefined,
+): Record<string, string> {
   const merged: Record<string, string | null> = { ...current, ...patch };
   const kept = Object.entries(merged).filter((entry): entry is [string, string] => entry[1] !== null && entry[1] !== '');
-  if (kept.length > 16) throw new PlatformError('request_invalid', { detail: 'Metadata would have more than 16 pairs.', fields: [{ pointer: '/metadata', message: 'at most 16 pairs' }] });
+  if (kept.length > 16)
+    throw new PlatformError('request_invalid', {
+      detail: 'Metadata would have more than 16 pairs.',
+      fields: [{ pointer: '/metadata', message: 'at most 16 pairs' }],
+    });
   return Object.fromEntries(kept);
 }
 
@@ -63,9 +70,16 @@ export function resolveTools(tools: ToolParams): Toolset[] {
   const seen = new Set<string>();
   return tools.map((tool, index) => {
     if (tool.type !== 'agent_toolset_20260401') throw unsupported(`/tools/${index}`, `tools of type ${tool.type}`);
-    if (seen.has(tool.type)) throw new PlatformError('request_invalid', { detail: 'A toolset is given twice.', fields: [{ pointer: `/tools/${index}`, message: 'given twice' }] });
+    if (seen.has(tool.type))
+      throw new PlatformError('request_invalid', {
+        detail: 'A toolset is given twice.',
+        fields: [{ pointer: `/tools/${index}`, message: 'given twice' }],
+      });
     seen.add(tool.type);
-    const base = { enabled: tool.default_config?.enabled ?? true, permission_policy: resolvePolicy(tool.default_config?.permission_policy, { type: 'always_allow' }) };
+    const base = {
+      enabled: tool.default_config?.enabled ?? true,
+      permission_policy: resolvePolicy(tool.default_config?.permission_policy, { type: 'always_allow' }),
+    };
     const configs = (tool.configs ?? []).map((config) => ({
       type: config.name,
       name: config.name,
@@ -76,7 +90,10 @@ export function resolveTools(tools: ToolParams): Toolset[] {
   });
 }
 
-function resolvePolicy(policy: PolicyParam, fallback: Toolset['default_config']['permission_policy']): Toolset['default_config']['permission_policy'] {
+function resolvePolicy(
+  policy: PolicyParam,
+  fallback: Toolset['default_config']['permission_policy'],
+): Toolset['default_config']['permission_policy'] {
   if (policy === undefined || policy === null) return fallback;
   if (policy.type === 'auto') throw unsupported('/tools', 'the permission policy auto');
   return { type: policy.type };
@@ -93,19 +110,33 @@ function refuseUnsupported(body: Pick<AgentCreate, 'mcp_servers' | 'skills' | 'm
 }
 
 export function unsupported(pointer: string, what: string): PlatformError {
-  return new PlatformError('capability_unsupported', { detail: `This installation does not support ${what}.`, fields: [{ pointer, message: 'not supported here' }] });
+  return new PlatformError('capability_unsupported', {
+    detail: `This installation does not support ${what}.`,
+    fields: [{ pointer, message: 'not supported here' }],
+  });
 }
 
 export function requireRunnable(definition: Pick<AgentDefinition, 'harness' | 'model'>, limits: AgentLimits): void {
   const { harness } = definition;
   if (!limits.harnesses.includes(harness)) {
-    throw new PlatformError('harness_unknown', { detail: `There is no harness "${harness}" here. There are: ${limits.harnesses.join(', ')}.`, fields: [{ pointer: '/harness', message: `one of ${limits.harnesses.join(', ')}` }] });
+    throw new PlatformError('harness_unknown', {
+      detail: `There is no harness "${harness}" here. There are: ${limits.harnesses.join(', ')}.`,
+      fields: [{ pointer: '/harness', message: `one of ${limits.harnesses.join(', ')}` }],
+    });
   }
   const choice = resolveModel(definition.model.id, limits.providers);
   const at = { fields: [{ pointer: '/model', message: 'cannot be served here' }] };
-  if (choice === undefined) throw new PlatformError('model_unknown', { detail: `No provider here serves the model "${definition.model.id}".`, ...at });
+  if (choice === undefined)
+    throw new PlatformError('model_unknown', { detail: `No provider here serves the model "${definition.model.id}".`, ...at });
   const required = limits.requiredProvider(harness);
-  if (required !== undefined && choice.provider !== required) throw new PlatformError('model_unknown', { detail: `The harness "${harness}" needs a model of ${required}, and "${definition.model.id}" is one of ${choice.provider}.`, ...at });
-  if (choice.provider !== 'demo' && !limits.providers.has(choice.provider)) throw new PlatformError('provider_not_configured', { detail: `The model "${definition.model.id}" needs a key for ${choice.provider}.`, ...at });
+  if (required !== undefined && choice.provider !== required)
+    throw new PlatformError('model_unknown', {
+      detail: `The harness "${harness}" needs a model of ${required}, and "${definition.model.id}" is one of ${choice.provider}.`,
+      ...at,
+    });
+  if (choice.provider !== 'demo' && !limits.providers.has(choice.provider))
+    throw new PlatformError('provider_not_configured', {
+      detail: `The model "${definition.model.id}" needs a key for ${choice.provider}.`,
+      ...at,
+    });
 }
-

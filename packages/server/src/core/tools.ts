@@ -30,7 +30,8 @@ export function parseToolRules(tools: unknown): ToolRules {
   const fallback = parseRule(toolset.default_config, { enabled: true, policy: 'allow' });
   const configs = Array.isArray(toolset.configs) ? toolset.configs : [];
   const byName = new Map<string, ToolRule>();
-  for (const config of configs) if (isRecord(config) && typeof config.name === 'string') byName.set(config.name, parseRule(config, fallback));
+  for (const config of configs)
+    if (isRecord(config) && typeof config.name === 'string') byName.set(config.name, parseRule(config, fallback));
   return { fallback, byName };
 }
 

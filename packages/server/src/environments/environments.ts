@@ -1,4 +1,12 @@
-import { type Environment, type EnvironmentConfig, type EnvironmentConfigParam, type EnvironmentCreate, type EnvironmentDefinition, type EnvironmentUpdate, environmentDefinitionSchema } from '@cloister/api';
+import {
+  type Environment,
+  type EnvironmentConfig,
+  type EnvironmentConfigParam,
+  type EnvironmentCreate,
+  type EnvironmentDefinition,
+  type EnvironmentUpdate,
+  environmentDefinitionSchema,
+} from '@cloister/api';
 import { mapPage } from '../agents/agents.ts';
 import { patchMetadata, unsupported } from '../agents/definition.ts';
 import { type Clock, toTimestamp } from '../base/clock.ts';
@@ -22,7 +30,11 @@ export interface EnvironmentLimits {
   readonly allowUnrestrictedNetwork: boolean;
 }
 
-export function createEnvironments(deps: { readonly store: Store; readonly clock: Clock; readonly limits: EnvironmentLimits }): Environments {
+export function createEnvironments(deps: {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly limits: EnvironmentLimits;
+}): Environments {
   const { store, clock, limits } = deps;
   return {
     async create(tenantId, body) {
@@ -33,7 +45,9 @@ export function createEnvironments(deps: { readonly store: Store; readonly clock
         config: resolveConfig(body.config ?? { type: 'container' }, limits),
         metadata: body.metadata ?? {},
       };
-      return toEnvironment(await store.environments.create({ id: newId('environment'), tenantId, definition: toJsonObject(definition), now: clock.now() }));
+      return toEnvironment(
+        await store.environments.create({ id: newId('environment'), tenantId, definition: toJsonObject(definition), now: clock.now() }),
+      );
     },
     get: async (tenantId, id) => toEnvironment(await requireEnvironment(store, tenantId, id)),
     list: async (tenantId, input) => mapPage(await store.environments.list({ tenantId, ...input }), toEnvironment),
@@ -92,20 +106,34 @@ function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits)
 
 /** Fields left out stay as they are; the type cannot change. */
 function mergeConfig(current: EnvironmentConfig, param: EnvironmentConfigParam, limits: EnvironmentLimits): EnvironmentConfig {
-  if (param.type !== current.type) throw new PlatformError('request_invalid', { detail: 'The type of an environment cannot change.', fields: [{ pointer: '/config/type', message: `stays ${current.type}` }] });
+  if (param.type !== current.type)
+    throw new PlatformError('request_invalid', {
+      detail: 'The type of an environment cannot change.',
+      fields: [{ pointer: '/config/type', message: `stays ${current.type}` }],
+    });
   const given = Object.fromEntries(Object.entries(param).filter(([, value]) => value !== undefined && value !== null));
   // Both sides have the same type, and what was given has been checked against its schema.
   return resolveConfig({ ...current, ...given } as EnvironmentConfigParam, limits);
 }
 
-function resolveNetworking(param: Extract<EnvironmentConfigParam, { type: 'cloud' }>['networking'], limits: EnvironmentLimits): EnvironmentConfig['networking'] {
+function resolveNetworking(
+  param: Extract<EnvironmentConfigParam, { type: 'cloud' }>['networking'],
+  limits: EnvironmentLimits,
+): EnvironmentConfig['networking'] {
   if (param === undefined || param === null || param.type === 'none') return { type: 'none' };
   if (param.type === 'unrestricted') {
-    if (!limits.allowUnrestrictedNetwork) throw new PlatformError('network_unrestricted_refused', { fields: [{ pointer: '/config/networking/type', message: 'not allowed here' }] });
+    if (!limits.allowUnrestrictedNetwork)
+      throw new PlatformError('network_unrestricted_refused', {
+        fields: [{ pointer: '/config/networking/type', message: 'not allowed here' }],
+      });
     return { type: 'unrestricted' };
   }
   if (param.allow_mcp_servers) throw unsupported('/config/networking/allow_mcp_servers', 'MCP servers');
-  if (param.allow_package_managers) throw unsupported('/config/networking/allow_package_managers', 'a list of package registries of its own; name the hosts in allowed_hosts');
+  if (param.allow_package_managers)
+    throw unsupported(
+      '/config/networking/allow_package_managers',
+      'a list of package registries of its own; name the hosts in allowed_hosts',
+    );
   return { type: 'limited', allowed_hosts: param.allowed_hosts ?? [], allow_mcp_servers: false, allow_package_managers: false };
 }
 

@@ -1,5 +1,5 @@
-import { type AgentOptions, type Harness, SANDBOX_GATEWAY_URL, SANDBOX_RUNNER } from './harness.ts';
 import { toolRule } from '../core/tools.ts';
+import { type AgentOptions, type Harness, SANDBOX_GATEWAY_URL, SANDBOX_RUNNER } from './harness.ts';
 
 /** Claude Code's names of the published tools. */
 const TOOL_NAMES: Readonly<Record<string, string>> = {

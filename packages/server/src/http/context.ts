@@ -1,14 +1,14 @@
+import type { Health, Status } from '@cloister/api';
 import type { Context } from 'hono';
 import type { Agents } from '../agents/agents.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Environments } from '../environments/environments.ts';
+import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { EventBus } from '../sessions/event-bus.ts';
 import type { SendEvents } from '../sessions/send-events.ts';
 import type { Sessions } from '../sessions/sessions.ts';
-import type { Health, Status } from '@cloister/api';
 import type { Store } from '../store/store.ts';
-import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 
 /** Who makes a request. The tenant comes from the key, never from what the request says. */
 export interface Principal {

@@ -11,7 +11,8 @@ const DEFAULT_RETRY_AFTER_MS = 5000;
 export function renderError(c: AppContext, thrown: unknown, log: Logger): Response {
   const error = toPlatformError(thrown);
   const requestId = c.get('requestId');
-  if (error.code === 'bug') log.error({ err: thrown, requestId, method: c.req.method, path: c.req.path }, 'a request failed for a reason of our own');
+  if (error.code === 'bug')
+    log.error({ err: thrown, requestId, method: c.req.method, path: c.req.path }, 'a request failed for a reason of our own');
   const { status } = PROBLEM_KINDS[PROBLEMS[error.code].kind];
   const retryAfterMs = retryAfter(error, status);
   if (retryAfterMs !== undefined) c.header('Retry-After', String(Math.ceil(retryAfterMs / 1000)));

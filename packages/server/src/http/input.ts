@@ -7,13 +7,17 @@ export async function readBody<S extends z.ZodType>(c: AppContext, schema: S, ma
   const text = await readText(c.req.raw, maxBytes);
   const contentType = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase();
   if (text !== '' && contentType !== 'application/json') {
-    throw new PlatformError('content_type_unsupported', { detail: contentType === undefined ? 'The body came without a content type.' : `The body came as ${contentType.slice(0, 80)}.` });
+    throw new PlatformError('content_type_unsupported', {
+      detail: contentType === undefined ? 'The body came without a content type.' : `The body came as ${contentType.slice(0, 80)}.`,
+    });
   }
   return parseWith(schema, parseJson(text), '');
 }
 
 export function readQuery<S extends z.ZodType>(c: AppContext, schema: S): z.output<S> {
-  const query = Object.fromEntries(Object.entries(c.req.queries()).map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
+  const query = Object.fromEntries(
+    Object.entries(c.req.queries()).map(([name, values]) => [name, values.length === 1 ? values[0] : values]),
+  );
   return parseWith(schema, query, '?');
 }
 
@@ -23,12 +27,22 @@ function parseWith<S extends z.ZodType>(schema: S, value: unknown, prefix: '' | 
   const fields = result.error.issues.flatMap((issue) => toFields(issue, prefix)).slice(0, 20);
   const first = fields[0];
   const where = prefix === '?' ? 'The query' : 'The body';
-  throw new PlatformError('request_invalid', { detail: first === undefined ? `${where} is not valid.` : `${where} is not valid: ${first.pointer === '' ? '' : `${first.pointer}: `}${first.message}.`, fields });
+  throw new PlatformError('request_invalid', {
+    detail:
+      first === undefined
+        ? `${where} is not valid.`
+        : `${where} is not valid: ${first.pointer === '' ? '' : `${first.pointer}: `}${first.message}.`,
+    fields,
+  });
 }
 
 function toFields(issue: z.core.$ZodIssue, prefix: string): FieldError[] {
-  const path = prefix === '?' ? issue.path.join('.') : issue.path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ pointer: prefix === '?' ? key : `${path}/${key}`, message: 'unknown field' }));
+  const path =
+    prefix === '?'
+      ? issue.path.join('.')
+      : issue.path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => ({ pointer: prefix === '?' ? key : `${path}/${key}`, message: 'unknown field' }));
   return [{ pointer: path, message: issue.message }];
 }
 

@@ -39,7 +39,12 @@ export function createMetrics({ store, sandboxes }: MetricSources): Registry {
 
 /** Counts answers by route pattern, never by path: ids must not become labels. */
 export function countRequests(registry: Registry): MiddlewareHandler<{ Variables: AppVariables }> {
-  const counter = new Counter({ name: 'cloister_http_requests_total', help: 'HTTP answers', labelNames: ['method', 'route', 'status'], registers: [registry] });
+  const counter = new Counter({
+    name: 'cloister_http_requests_total',
+    help: 'HTTP answers',
+    labelNames: ['method', 'route', 'status'],
+    registers: [registry],
+  });
   return async (c, next) => {
     await next();
     const pattern = matchedRoutes(c).findLast((one) => one.method === c.req.method)?.path ?? 'none';

@@ -40,7 +40,11 @@ const COMMON: readonly ProblemCode[] = ['credentials_missing', 'credentials_inva
 const WITH_BODY: readonly ProblemCode[] = ['json_malformed', 'content_type_unsupported', 'message_too_large', 'disk_full'];
 
 /** Registers an operation with the router and the document at once. The handler gets input that is already right. */
-export function route<Q extends z.ZodType, B extends z.ZodType>(table: RouteTable, definition: Route<Q, B>, handler: (input: RouteInput<Q, B>) => Promise<Response | object>): void {
+export function route<Q extends z.ZodType, B extends z.ZodType>(
+  table: RouteTable,
+  definition: Route<Q, B>,
+  handler: (input: RouteInput<Q, B>) => Promise<Response | object>,
+): void {
   const { app, deps } = table;
   table.document.openAPIRegistry.registerPath(toRouteConfig(definition));
   const path = definition.path.replaceAll(/\{(\w+)\}/g, ':$1');
@@ -49,17 +53,37 @@ export function route<Q extends z.ZodType, B extends z.ZodType>(table: RouteTabl
     // Absent schemas leave their field undefined, as the handler's types say.
     const query = (definition.query === undefined ? undefined : readQuery(c, definition.query)) as z.output<Q>;
     const body = (definition.body === undefined ? undefined : await readBody(c, definition.body, deps.maxBodyBytes)) as z.output<B>;
-    const result = await handler({ c, tenantId: c.get('principal')?.tenantId ?? '', query, body, param: (name) => c.req.param(name) ?? '' });
+    const result = await handler({
+      c,
+      tenantId: c.get('principal')?.tenantId ?? '',
+      query,
+      body,
+      param: (name) => c.req.param(name) ?? '',
+    });
     return result instanceof Response ? result : c.json(result);
   });
 }
 
 function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Route<Q, B>): RouteConfig {
   const { response } = definition;
-  const ok = 'mediaType' in response ? { description: response.description, content: { [response.mediaType]: { schema: { type: 'string' as const } } } } : { description: 'Done', content: { 'application/json': { schema: response } } };
+  const ok =
+    'mediaType' in response
+      ? { description: response.description, content: { [response.mediaType]: { schema: { type: 'string' as const } } } }
+      : { description: 'Done', content: { 'application/json': { schema: response } } };
   const codes = [...COMMON, ...(definition.body === undefined ? [] : WITH_BODY), ...(definition.problems ?? [])];
-  const parameters = [...definition.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => ({ name, in: 'path' as const, required: true, schema: { type: 'string' as const } }));
-  const headers = Object.entries(definition.headers ?? {}).map(([name, description]) => ({ name, in: 'header' as const, required: false, description, schema: { type: 'string' as const } }));
+  const parameters = [...definition.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => ({
+    name,
+    in: 'path' as const,
+    required: true,
+    schema: { type: 'string' as const },
+  }));
+  const headers = Object.entries(definition.headers ?? {}).map(([name, description]) => ({
+    name,
+    in: 'header' as const,
+    required: false,
+    description,
+    schema: { type: 'string' as const },
+  }));
   return {
     method: definition.method,
     path: definition.path,
@@ -93,7 +117,12 @@ function errorResponses(codes: readonly ProblemCode[]): RouteConfig['responses']
 export function openApiDocument(table: RouteTable): object {
   const document = table.document.getOpenAPI31Document({
     openapi: '3.1.0',
-    info: { title: 'Cloister', version: table.deps.version, description: 'Self-hosted Managed Agents: each agent in its own hardened container, no message lost.', license: { name: 'Apache-2.0' } },
+    info: {
+      title: 'Cloister',
+      version: table.deps.version,
+      description: 'Self-hosted Managed Agents: each agent in its own hardened container, no message lost.',
+      license: { name: 'Apache-2.0' },
+    },
     security: [{ apiKey: [] }, { bearer: [] }],
   });
   return { ...document, 'x-problem-codes': PROBLEMS };
@@ -106,4 +135,3 @@ export function createDocument(): OpenAPIHono {
   document.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
   return document;
 }
-

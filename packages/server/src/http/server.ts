@@ -12,11 +12,27 @@ export interface HttpServer {
   stop(options: { graceMs: number }): Promise<void>;
 }
 
-const LIMITS = { headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 65_000, maxHeaderSize: 16_384, connectionsCheckingInterval: 5000 };
+const LIMITS = {
+  headersTimeout: 10_000,
+  requestTimeout: 60_000,
+  keepAliveTimeout: 65_000,
+  maxHeaderSize: 16_384,
+  connectionsCheckingInterval: 5000,
+};
 
 /** Listens. Throws `config_invalid` when the address cannot be had. */
-export async function startHttpServer(input: { readonly app: App; readonly host: string; readonly port: number; readonly clock: Clock }): Promise<HttpServer> {
-  const server = createAdaptorServer({ fetch: input.app.fetch, createServer, serverOptions: LIMITS, overrideGlobalObjects: false }) as Server;
+export async function startHttpServer(input: {
+  readonly app: App;
+  readonly host: string;
+  readonly port: number;
+  readonly clock: Clock;
+}): Promise<HttpServer> {
+  const server = createAdaptorServer({
+    fetch: input.app.fetch,
+    createServer,
+    serverOptions: LIMITS,
+    overrideGlobalObjects: false,
+  }) as Server;
   server.listen(input.port, input.host);
   try {
     await once(server, 'listening');
@@ -41,7 +57,15 @@ export async function startHttpServer(input: { readonly app: App; readonly host:
 function listenProblem(input: { readonly host: string; readonly port: number }, cause: unknown): PlatformError {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   const where = `${input.host}:${input.port}`;
-  if (code === 'EADDRINUSE') return new PlatformError('config_invalid', { detail: `PORT: ${where} is in use by another program; stop it, or set PORT to another number.`, cause });
-  if (code === 'EACCES') return new PlatformError('config_invalid', { detail: `PORT: ${where} needs rights this user has not; set PORT to 1024 or more.`, cause });
+  if (code === 'EADDRINUSE')
+    return new PlatformError('config_invalid', {
+      detail: `PORT: ${where} is in use by another program; stop it, or set PORT to another number.`,
+      cause,
+    });
+  if (code === 'EACCES')
+    return new PlatformError('config_invalid', {
+      detail: `PORT: ${where} needs rights this user has not; set PORT to 1024 or more.`,
+      cause,
+    });
   return new PlatformError('config_invalid', { detail: `HOST: the server cannot listen on ${where} (${String(code)}).`, cause });
 }

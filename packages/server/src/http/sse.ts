@@ -34,115 +34,140 @@ const frames = new WeakMap<StoredEvent, Uint8Array>();
 
 /** The session's log as a text/event-stream: no gap, no double, bounded memory. */
 export function eventStream(deps: EventStreamDeps, input: EventStreamInput): ReadableStream<Uint8Array> {
-  const { clock } = deps;
-  let cursor = input.after;
-  let isLive = false;
-  let isOver = false;
-  let hasNews = false;
-  let onRoom: (() => void) | undefined;
-  let controller: ReadableStreamDefaultController<Uint8Array>;
-  let cleanUp: () => void = () => undefined;
+  const reader = new StreamReader(deps, input);
+  return new ReadableStream<Uint8Array>(
+    { start: (controller) => reader.start(controller), pull: () => reader.onPull(), cancel: () => reader.onCancel() },
+    new ByteLengthQueuingStrategy({ highWaterMark: MAX_BUFFERED_BYTES }),
+  );
+}
 
-  function end(cut?: string): void {
-    if (isOver) return;
-    isOver = true;
-    cleanUp();
-    onRoom?.();
-    if (cut === undefined) controller.close();
+/** One reader of a session: replays the log, then passes on what is committed. */
+class StreamReader {
+  private readonly deps: EventStreamDeps;
+  private readonly input: EventStreamInput;
+  private cursor: number;
+  private isLive = false;
+  private isOver = false;
+  private hasNews = false;
+  private onRoom: (() => void) | undefined;
+  private controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  private cleanUp: () => void = () => undefined;
+
+  constructor(deps: EventStreamDeps, input: EventStreamInput) {
+    this.deps = deps;
+    this.input = input;
+    this.cursor = input.after;
+  }
+
+  start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    this.controller = controller;
+    this.write(encoder.encode(': stream of session events\n\n'));
+    const unsubscribe = this.deps.bus.subscribe(this.input.sessionId, {
+      onEvents: (events) => this.onEvents(events),
+      onPreview: (preview) => this.onPreview(preview),
+    });
+    const stopKeepAlive = this.deps.clock.every(KEEP_ALIVE_MS, () => this.write(encoder.encode(': keep-alive\n\n')));
+    this.cleanUp = () => {
+      unsubscribe();
+      stopKeepAlive();
+    };
+    void this.catchUp();
+  }
+
+  onPull(): void {
+    this.onRoom?.();
+  }
+
+  onCancel(): void {
+    this.isOver = true;
+    this.cleanUp();
+    this.onRoom?.();
+  }
+
+  private end(cut?: string): void {
+    if (this.isOver) return;
+    this.onCancel();
+    if (cut === undefined) this.controller?.close();
     else {
-      deps.log.info({ session: input.sessionId, cursor }, cut);
-      controller.error(new Error(cut));
+      this.deps.log.info({ session: this.input.sessionId, cursor: this.cursor }, cut);
+      this.controller?.error(new Error(cut));
     }
   }
 
-  function write(frame: Uint8Array): void {
-    if (isOver) return;
-    controller.enqueue(frame);
-    if ((controller.desiredSize ?? 0) < 0) end('a stream was cut: its reader is too slow');
+  private write(frame: Uint8Array): void {
+    if (this.isOver) return;
+    this.controller?.enqueue(frame);
+    if (this.free() < 0) this.end('a stream was cut: its reader is too slow');
   }
 
-  function writeEvent(event: StoredEvent): void {
-    cursor = event.seq;
-    write(eventFrame(event));
-    if (event.type === 'session.deleted') end();
+  private free(): number {
+    return this.controller?.desiredSize ?? 0;
   }
 
-  function onEvents(events: readonly StoredEvent[]): void {
-    hasNews = true;
-    if (!isLive) return;
+  private writeEvent(event: StoredEvent): void {
+    this.cursor = event.seq;
+    this.write(eventFrame(event));
+    if (event.type === 'session.deleted') this.end();
+  }
+
+  private onEvents(events: readonly StoredEvent[]): void {
+    this.hasNews = true;
+    // The one event that is in no log to catch up with.
+    const removal = events.find((event) => event.type === 'session.deleted');
+    if (removal !== undefined) return this.writeEvent(removal);
+    if (!this.isLive) return;
     for (const event of events) {
-      if (event.seq <= cursor) continue;
+      if (event.seq <= this.cursor) continue;
       // Something in between is not here yet: the log has it.
-      if (event.seq > cursor + 1) return void catchUp();
-      writeEvent(event);
+      if (event.seq > this.cursor + 1) return void this.catchUp();
+      this.writeEvent(event);
     }
   }
 
-  function onPreview(preview: JsonObject): void {
-    if (isLive && wantsPreview(preview, input.previews)) write(previewFrame(preview));
+  private onPreview(preview: JsonObject): void {
+    if (this.isLive && wantsPreview(preview, this.input.previews)) this.write(previewFrame(preview));
   }
 
   /** Reads the log until nothing new came in meanwhile; from then on events are passed on as they come. */
-  async function catchUp(): Promise<void> {
-    isLive = false;
+  private async catchUp(): Promise<void> {
+    const { tenantId, sessionId } = this.input;
+    this.isLive = false;
     try {
-      while (!isOver) {
-        hasNews = false;
-        const page = await deps.store.events.listAfter({ tenantId: input.tenantId, sessionId: input.sessionId, after: cursor, limit: PAGE });
-        for (const event of page) {
-          if (!(await room())) return end('a stream was cut: its reader does not read');
-          if (isOver) return;
-          writeEvent(event);
-        }
-        if (page.length === 0 && !hasNews) {
-          isLive = true;
-          return;
-        }
+      while (!this.isOver && !this.isLive) {
+        this.hasNews = false;
+        const page = await this.deps.store.events.listAfter({ tenantId, sessionId, after: this.cursor, limit: PAGE });
+        if (!(await this.writePage(page))) return this.end('a stream was cut: its reader does not read');
+        this.isLive = page.length === 0 && !this.hasNews;
       }
     } catch (error) {
-      deps.log.warn({ err: error, session: input.sessionId }, 'a stream could not read the log');
-      end('the log could not be read');
+      this.deps.log.warn({ err: error, session: sessionId }, 'a stream could not read the log');
+      this.end('the log could not be read');
     }
   }
 
-  /** Waits until half of the buffer is free; false when the reader takes too long. */
-  async function room(): Promise<boolean> {
-    if ((controller.desiredSize ?? 0) > MAX_BUFFERED_BYTES / 2) return true;
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    onRoom = () => {
-      if (isOver || (controller.desiredSize ?? 0) > MAX_BUFFERED_BYTES / 2) resolve(true);
-    };
-    const cancel = clock.after(CATCH_UP_PATIENCE_MS, () => resolve(false));
-    const result = await promise;
-    cancel();
-    onRoom = undefined;
-    return result;
+  /** False when the reader does not take it. */
+  private async writePage(page: readonly StoredEvent[]): Promise<boolean> {
+    for (const event of page) {
+      if (!(await this.room())) return false;
+      if (!this.isOver) this.writeEvent(event);
+    }
+    return true;
   }
 
-  return new ReadableStream<Uint8Array>(
-    {
-      start(given) {
-        controller = given;
-        write(encoder.encode(': stream of session events\n\n'));
-        const unsubscribe = deps.bus.subscribe(input.sessionId, { onEvents, onPreview });
-        const stopKeepAlive = clock.every(KEEP_ALIVE_MS, () => write(encoder.encode(': keep-alive\n\n')));
-        cleanUp = () => {
-          unsubscribe();
-          stopKeepAlive();
-        };
-        void catchUp();
-      },
-      pull() {
-        onRoom?.();
-      },
-      cancel() {
-        isOver = true;
-        cleanUp();
-        onRoom?.();
-      },
-    },
-    new ByteLengthQueuingStrategy({ highWaterMark: MAX_BUFFERED_BYTES }),
-  );
+  /** Waits until half of the buffer is free; false when the reader takes too long. */
+  private async room(): Promise<boolean> {
+    const hasRoom = () => this.isOver || this.free() > MAX_BUFFERED_BYTES / 2;
+    if (hasRoom()) return true;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.onRoom = () => {
+      if (hasRoom()) resolve(true);
+    };
+    const cancel = this.deps.clock.after(CATCH_UP_PATIENCE_MS, () => resolve(false));
+    const result = await promise;
+    cancel();
+    this.onRoom = undefined;
+    return result;
+  }
 }
 
 function eventFrame(event: StoredEvent): Uint8Array {
@@ -154,7 +179,7 @@ function eventFrame(event: StoredEvent): Uint8Array {
 }
 
 function previewFrame(preview: JsonObject): Uint8Array {
-  return encoder.encode(`event: ${String(preview.type)}\ndata: ${JSON.stringify(preview)}\n\n`);
+  return encoder.encode(`event: ${preview.type === 'event_start' ? 'event_start' : 'event_delta'}\ndata: ${JSON.stringify(preview)}\n\n`);
 }
 
 /** A start names its type; deltas belong to messages, the only ones that have any. */

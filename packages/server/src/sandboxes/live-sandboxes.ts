@@ -79,16 +79,14 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
       const idle = [...entries.values()].filter((entry) => entry.state === 'idle').sort((a, b) => a.idleSince - b.idleSince)[0];
       if (stopping !== undefined) await stopping.closing;
       else if (idle !== undefined) await discardEntry(idle);
-      else if (!(await deps.makeRoom())) throw new PlatformError('capacity_exhausted', { detail: `All ${deps.maxSandboxes} sandboxes are in use.` });
+      else if (!(await deps.makeRoom()))
+        throw new PlatformError('capacity_exhausted', { detail: `All ${deps.maxSandboxes} sandboxes are in use.` });
     }
   }
 
   async function open(input: Parameters<LiveSandboxes['acquire']>[0], definition: string): Promise<OpenSandbox> {
     await ensureRoom();
-    const entry: Entry = {
-      sandboxId: newId('sandbox'), sessionId: input.session.id, definition, state: 'starting',
-      sandbox: undefined, idleSince: 0, cancelIdle: () => undefined, closing: undefined,
-    };
+    const entry = newEntry(input.session.id, definition);
     entries.set(entry.sessionId, entry);
     try {
       const sandbox = await deps.open({ ...input, sandboxId: entry.sandboxId });
@@ -126,9 +124,26 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
       if (entry !== undefined) await discardEntry(entry);
     },
     isOwned: (ref) => [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),
-    list: () => [...entries.values()].map((entry) => ({ sandboxId: entry.sandboxId, sessionId: entry.sessionId, state: entry.state, stages: entry.sandbox?.stages ?? {} })),
+    list: () => [...entries.values()].map(toInfo),
     async close() {
       await Promise.all([...entries.values()].map(discardEntry));
     },
   };
+}
+
+function newEntry(sessionId: string, definition: string): Entry {
+  return {
+    sandboxId: newId('sandbox'),
+    sessionId,
+    definition,
+    state: 'starting',
+    sandbox: undefined,
+    idleSince: 0,
+    cancelIdle: () => undefined,
+    closing: undefined,
+  };
+}
+
+function toInfo(entry: Entry): LiveSandboxInfo {
+  return { sandboxId: entry.sandboxId, sessionId: entry.sessionId, state: entry.state, stages: entry.sandbox?.stages ?? {} };
 }

@@ -5,7 +5,14 @@ import { newId } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
 import type { EgressGateway, GatewayConnection, ModelCallObserver } from '../egress/gateway.ts';
 import { type AgentConnection, AgentFailure, connectAgent } from '../harness/acp/connection.ts';
-import { type AgentOptions, type Harness, SANDBOX_GATEWAY_DIRECTORY, SANDBOX_GATEWAY_PORT, SANDBOX_HOME, SANDBOX_WORKSPACE } from '../harness/harness.ts';
+import {
+  type AgentOptions,
+  type Harness,
+  SANDBOX_GATEWAY_DIRECTORY,
+  SANDBOX_GATEWAY_PORT,
+  SANDBOX_HOME,
+  SANDBOX_WORKSPACE,
+} from '../harness/harness.ts';
 import type { ExitReport, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../runtime/driver.ts';
 import type { SessionRow } from '../store/store.ts';
 import { ensureSessionDirectories, ensureSocketDirectory, sandboxUser } from './directories.ts';
@@ -62,7 +69,11 @@ export async function openSandbox(deps: SandboxDeps, input: OpenSandboxInput): P
   const timeout = new AbortController();
   let stage = 'prepare';
   const cancelTimer = deps.clock.after(deps.startTimeoutMs, () =>
-    timeout.abort(new PlatformError('sandbox_start_timeout', { detail: `The sandbox was not ready after ${deps.startTimeoutMs / 1000} s; it was in the stage "${stage}".` })),
+    timeout.abort(
+      new PlatformError('sandbox_start_timeout', {
+        detail: `The sandbox was not ready after ${deps.startTimeoutMs / 1000} s; it was in the stage "${stage}".`,
+      }),
+    ),
   );
   const signal = AbortSignal.any([input.signal, timeout.signal]);
   const timed = async <T>(name: string, work: Promise<T>): Promise<T> => {
@@ -75,7 +86,8 @@ export async function openSandbox(deps: SandboxDeps, input: OpenSandboxInput): P
   try {
     return await assemble(deps, input, { stages, undo, timed, signal });
   } catch (error) {
-    for (const step of undo.reverse()) await step()?.catch((cause: unknown) => deps.log.warn({ err: cause }, 'cleaning up after a failed start'));
+    for (const step of undo.reverse())
+      await step()?.catch((cause: unknown) => deps.log.warn({ err: cause }, 'cleaning up after a failed start'));
     throw error;
   } finally {
     cancelTimer();
@@ -94,7 +106,14 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { stages, un
   const observer = createObserverRelay();
   const socketDirectory = await ensureSocketDirectory(deps.dataDir, sandboxId);
   undo.push(() => rm(socketDirectory, { recursive: true, force: true }));
-  const gateway = await deps.gateway.open({ sandboxId, tenantId: session.tenantId, sessionId: session.id, directory: socketDirectory, network: parseTemplate(session.environment).network, observer });
+  const gateway = await deps.gateway.open({
+    sandboxId,
+    tenantId: session.tenantId,
+    sessionId: session.id,
+    directory: socketDirectory,
+    network: parseTemplate(session.environment).network,
+    observer,
+  });
   undo.push(() => gateway.close());
   const spec = await sandboxSpec(deps, input, socketDirectory);
   const ref = await timed('create', deps.driver.create(spec, { signal }));
@@ -118,9 +137,16 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { stages, un
   };
 }
 
-async function openConversation(io: SandboxIo, { harness, options, session }: OpenSandboxInput): Promise<{ agent: AgentConnection; sessionId: string; isResumed: boolean }> {
+async function openConversation(
+  io: SandboxIo,
+  { harness, options, session }: OpenSandboxInput,
+): Promise<{ agent: AgentConnection; sessionId: string; isResumed: boolean }> {
   const agent = await connectAgent(io.stdin, io.stdout);
-  const opened = await agent.openSession({ cwd: SANDBOX_WORKSPACE, meta: harness.sessionMeta(options), harnessSessionId: session.harnessSessionId });
+  const opened = await agent.openSession({
+    cwd: SANDBOX_WORKSPACE,
+    meta: harness.sessionMeta(options),
+    harnessSessionId: session.harnessSessionId,
+  });
   return { agent, ...opened };
 }
 
@@ -130,7 +156,14 @@ async function sandboxSpec(deps: SandboxDeps, input: OpenSandboxInput, socketDir
   const directories = await ensureSessionDirectories(deps.dataDir, session.id);
   const launch = harness.launch(input.options);
   return {
-    labels: { installation: deps.installation, tenant: session.tenantId, agent: session.agentId, session: session.id, sandbox: input.sandboxId, incarnation: newId('incarnation') },
+    labels: {
+      installation: deps.installation,
+      tenant: session.tenantId,
+      agent: session.agentId,
+      session: session.id,
+      sandbox: input.sandboxId,
+      incarnation: newId('incarnation'),
+    },
     image: template.image ?? deps.imageFor(harness.imageVariant),
     argv: launch.argv,
     env: {
@@ -161,7 +194,15 @@ async function sandboxSpec(deps: SandboxDeps, input: OpenSandboxInput, socketDir
 function proxyVariables(): Record<string, string> {
   const proxy = `http://127.0.0.1:${SANDBOX_GATEWAY_PORT}`;
   const local = '127.0.0.1,localhost';
-  return { HTTP_PROXY: proxy, HTTPS_PROXY: proxy, http_proxy: proxy, https_proxy: proxy, NO_PROXY: local, no_proxy: local, NODE_USE_ENV_PROXY: '1' };
+  return {
+    HTTP_PROXY: proxy,
+    HTTPS_PROXY: proxy,
+    http_proxy: proxy,
+    https_proxy: proxy,
+    NO_PROXY: local,
+    no_proxy: local,
+    NODE_USE_ENV_PROXY: '1',
+  };
 }
 
 interface Parts {
@@ -178,7 +219,10 @@ async function closeSandbox(deps: SandboxDeps, parts: Parts): Promise<void> {
   parts.io.stdin.end();
   parts.agent.close();
   parts.gateway.abortModelCalls();
-  const hasLeft = await Promise.race([parts.io.exited.then(() => true), new Promise<boolean>((resolve) => deps.clock.after(STOP_GRACE_MS, () => resolve(false)))]);
+  const hasLeft = await Promise.race([
+    parts.io.exited.then(() => true),
+    new Promise<boolean>((resolve) => deps.clock.after(STOP_GRACE_MS, () => resolve(false))),
+  ]);
   if (!hasLeft) deps.log.debug({ sandbox: parts.ref.sandbox }, 'agent did not leave by itself');
   try {
     await deps.driver.remove(parts.ref);
@@ -194,7 +238,8 @@ async function untilExit<T>(io: SandboxIo, diagnostics: () => string, work: Prom
   try {
     return await Promise.race([work, exit]);
   } catch (error) {
-    if (error instanceof AgentFailure) throw new PlatformError('harness_failed', { detail: `The agent refused to start: ${error.message}`, cause: error });
+    if (error instanceof AgentFailure)
+      throw new PlatformError('harness_failed', { detail: `The agent refused to start: ${error.message}`, cause: error });
     // The pipe breaks a moment before the engine reports the exit, and only the report has the reason.
     if (isPlatformError(error, 'sandbox_exited')) await exit;
     throw error;
@@ -208,7 +253,9 @@ export function exitProblem(report: ExitReport, diagnostics: string): PlatformEr
   if (report.isOutOfMemory) return new PlatformError('sandbox_out_of_memory');
   const how = report.signal === null ? `exit code ${report.exitCode}` : `signal ${report.signal}`;
   const lastLine = diagnostics.trim().split('\n').at(-1) ?? '';
-  return new PlatformError('sandbox_exited', { detail: `The sandbox ended with ${how}${lastLine === '' ? '' : `: ${lastLine.slice(0, 300)}`}.` });
+  return new PlatformError('sandbox_exited', {
+    detail: `The sandbox ended with ${how}${lastLine === '' ? '' : `: ${lastLine.slice(0, 300)}`}.`,
+  });
 }
 
 function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

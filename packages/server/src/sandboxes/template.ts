@@ -1,5 +1,5 @@
-import type { NetworkPolicy } from '../egress/gateway.ts';
 import { asJsonObject, type JsonObject, type JsonValue } from '../base/json.ts';
+import type { NetworkPolicy } from '../egress/gateway.ts';
 
 /** What an environment asks of a sandbox, with the defaults filled in. */
 export interface SandboxTemplate {

@@ -18,7 +18,8 @@ export interface EventBus {
 export function createEventBus(store: Store): EventBus {
   const bySession = new Map<string, Set<Subscriber>>();
   const stop = store.events.onCommit((events) => {
-    for (const [sessionId, own] of groupBySession(events)) for (const subscriber of bySession.get(sessionId) ?? []) subscriber.onEvents(own);
+    for (const [sessionId, own] of groupBySession(events))
+      for (const subscriber of bySession.get(sessionId) ?? []) subscriber.onEvents(own);
   });
   return {
     subscribe(sessionId, subscriber) {

@@ -82,32 +82,55 @@ function toAccepted(event: ParsedEventParam, now: number): AcceptedEventInput {
   const id = newId('event');
   switch (event.type) {
     case 'user.message':
-      return { id, type: event.type, payload: toJsonObject({ content: event.content }), processedAt: null, effect: { kind: 'message', turnId: newId('turn') } };
+      return {
+        id,
+        type: event.type,
+        payload: toJsonObject({ content: event.content }),
+        processedAt: null,
+        effect: { kind: 'message', turnId: newId('turn') },
+      };
     case 'user.interrupt':
       return {
-        id, type: event.type, payload: {}, processedAt: now,
+        id,
+        type: event.type,
+        payload: {},
+        processedAt: now,
         effect: {
           kind: 'interrupt',
-          ended: (turn) => [turnEnded({ turnId: turn.id, eventId: turn.eventId, outcome: 'cancelled', stopReason: 'cancelled', problem: null }, now)],
+          ended: (turn) => [
+            turnEnded({ turnId: turn.id, eventId: turn.eventId, outcome: 'cancelled', stopReason: 'cancelled', problem: null }, now),
+          ],
           idle: statusIdle('end_turn', now),
         },
       };
     case 'user.tool_confirmation': {
       const denyMessage = event.deny_message ?? null;
       if (denyMessage !== null && event.result === 'allow') {
-        throw new PlatformError('request_invalid', { detail: 'deny_message goes only with the result "deny".', fields: [{ pointer: '/events', message: 'deny_message without deny' }] });
+        throw new PlatformError('request_invalid', {
+          detail: 'deny_message goes only with the result "deny".',
+          fields: [{ pointer: '/events', message: 'deny_message without deny' }],
+        });
       }
       return {
-        id, type: event.type, processedAt: now,
+        id,
+        type: event.type,
+        processedAt: now,
         payload: { tool_use_id: event.tool_use_id, result: event.result, ...(denyMessage === null ? {} : { deny_message: denyMessage }) },
-        effect: { kind: 'confirmation', approvalId: event.tool_use_id, decision: event.result === 'allow' ? 'granted' : 'denied', denyMessage },
+        effect: {
+          kind: 'confirmation',
+          approvalId: event.tool_use_id,
+          decision: event.result === 'allow' ? 'granted' : 'denied',
+          denyMessage,
+        },
       };
     }
   }
 }
 
 function hash(sessionId: string, events: readonly ParsedEventParam[]): string {
-  return createHash('sha256').update(JSON.stringify(['POST events', sessionId, events])).digest('hex');
+  return createHash('sha256')
+    .update(JSON.stringify(['POST events', sessionId, events]))
+    .digest('hex');
 }
 
 /** Resolves with the turn when it has ended, when it asks for an approval, or when the time is over. */
@@ -135,7 +158,13 @@ async function waitForTurn(deps: SendEventsDeps, input: SendEventsInput, turnId:
 function isResting(event: { readonly type: string; readonly payload: JsonObject }): boolean {
   if (event.type === 'turn.ended') return true;
   const reason = event.payload.stop_reason;
-  return event.type === 'session.status_idle' && typeof reason === 'object' && reason !== null && 'type' in reason && reason.type === 'requires_action';
+  return (
+    event.type === 'session.status_idle' &&
+    typeof reason === 'object' &&
+    reason !== null &&
+    'type' in reason &&
+    reason.type === 'requires_action'
+  );
 }
 
 async function findTurn(store: Store, tenantId: string, turnId: string): Promise<TurnRow> {

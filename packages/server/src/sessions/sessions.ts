@@ -47,8 +47,16 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const environment = await requireEnvironment(store, tenantId, body.environment_id);
       if (environment.archivedAt !== null) throw new PlatformError('environment_archived');
       const row = await store.sessions.create({
-        id: newId('session'), tenantId, agentId: agent.id, agentVersion: agent.version, agent: agent.definition,
-        environmentId: environment.id, environment: environment.definition, title: body.title ?? null, metadata: body.metadata ?? {}, now: clock.now(),
+        id: newId('session'),
+        tenantId,
+        agentId: agent.id,
+        agentVersion: agent.version,
+        agent: agent.definition,
+        environmentId: environment.id,
+        environment: environment.definition,
+        title: body.title ?? null,
+        metadata: body.metadata ?? {},
+        now: clock.now(),
       });
       if (body.initial_events?.length) await deps.send({ tenantId, sessionId: row.id, events: body.initial_events });
       return answer(await requireSession(store, tenantId, row.id));
@@ -62,9 +70,14 @@ export function createSessions(deps: SessionsDeps): Sessions {
       refuseUnsupported(body);
       const current = await requireSession(store, tenantId, id);
       const agent = body.agent?.tools === undefined ? undefined : withTools(current, body.agent.tools);
-      const metadata = body.metadata === undefined || body.metadata === null ? undefined : patchMetadata(stringRecord(current.metadata), body.metadata);
+      const metadata =
+        body.metadata === undefined || body.metadata === null ? undefined : patchMetadata(stringRecord(current.metadata), body.metadata);
       const now = clock.now();
-      const changed: JsonObject = { ...(body.title === undefined ? {} : { title: body.title }), ...(metadata === undefined ? {} : { metadata }), ...(agent === undefined ? {} : { agent: agentEvent(current, agent) }) };
+      const changed: JsonObject = {
+        ...(body.title === undefined ? {} : { title: body.title }),
+        ...(metadata === undefined ? {} : { metadata }),
+        ...(agent === undefined ? {} : { agent: agentEvent(current, agent) }),
+      };
       if (Object.keys(changed).length === 0) return answer(current);
       const event = { id: newId('event'), type: 'session.updated', payload: changed, processedAt: now };
       return answer(await store.sessions.update({ tenantId, id, title: body.title, metadata, agent, event, now }));
@@ -76,7 +89,12 @@ export function createSessions(deps: SessionsDeps): Sessions {
     },
     async remove(tenantId, id) {
       const now = clock.now();
-      const isRemoved = await store.sessions.remove({ tenantId, id, event: { id: newId('event'), type: 'session.deleted', payload: {}, processedAt: now }, now });
+      const isRemoved = await store.sessions.remove({
+        tenantId,
+        id,
+        event: { id: newId('event'), type: 'session.deleted', payload: {}, processedAt: now },
+        now,
+      });
       if (!isRemoved) throw sessionNotFound(id);
       await deps.release(id, { isRemoved: true });
     },
@@ -99,7 +117,11 @@ function refuseUnsupported(body: Pick<SessionCreate, 'vault_ids' | 'budget'> & {
   if (body.budget !== undefined && body.budget !== null) throw unsupported('/budget', 'budgets');
 }
 
-async function resolveAgentParam(deps: SessionsDeps, tenantId: string, param: SessionCreate['agent']): Promise<{ id: string; version: number; definition: JsonObject }> {
+async function resolveAgentParam(
+  deps: SessionsDeps,
+  tenantId: string,
+  param: SessionCreate['agent'],
+): Promise<{ id: string; version: number; definition: JsonObject }> {
   const reference = typeof param === 'string' ? { type: 'agent' as const, id: param } : param;
   const row = await requireAgent(deps.store.agents, tenantId, reference.id, reference.version);
   if (row.archivedAt !== null) throw new PlatformError('agent_archived');
@@ -107,7 +129,17 @@ async function resolveAgentParam(deps: SessionsDeps, tenantId: string, param: Se
   const definition =
     reference.type === 'agent'
       ? current
-      : mergeDefinition(current, { model: reference.model, system: reference.system, tools: reference.tools, mcp_servers: reference.mcp_servers, skills: reference.skills }, deps.limits);
+      : mergeDefinition(
+          current,
+          {
+            model: reference.model,
+            system: reference.system,
+            tools: reference.tools,
+            mcp_servers: reference.mcp_servers,
+            skills: reference.skills,
+          },
+          deps.limits,
+        );
   requireRunnable(definition, deps.limits);
   return { id: row.id, version: row.version, definition: toJsonObject(definition) };
 }
@@ -128,5 +160,5 @@ function toStates(status: Session['status']): SessionState[] {
 }
 
 function stringRecord(metadata: JsonObject): Record<string, string> {
-  return Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, String(value)]));
+  return Object.fromEntries(Object.entries(metadata).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
 }

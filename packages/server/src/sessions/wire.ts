@@ -1,5 +1,5 @@
 import type { Session, SessionEvent, Turn } from '@cloister/api';
-import { PROBLEMS, isProblemCode } from '@cloister/api';
+import { isProblemCode, PROBLEMS } from '@cloister/api';
 import { EMPTY_AGENT_FIELDS, parseDefinition } from '../agents/agents.ts';
 import { toTimestamp } from '../base/clock.ts';
 import { isTerminal, type JsonObject, type SessionRow, type SessionState, type StoredEvent, type TurnRow } from '../store/store.ts';
@@ -52,7 +52,13 @@ export function toWireEvent(event: StoredEvent): SessionEvent {
 }
 
 export function toTurn(row: TurnRow): Turn {
-  return { id: row.id, state: row.state, outcome: isTerminal(row.state) ? row.state : null, stop_reason: row.stopReason, error: row.error === null ? null : toTurnError(row.error) };
+  return {
+    id: row.id,
+    state: row.state,
+    outcome: isTerminal(row.state) ? row.state : null,
+    stop_reason: row.stopReason,
+    error: row.error === null ? null : toTurnError(row.error),
+  };
 }
 
 function toTurnError(error: JsonObject): NonNullable<Turn['error']> {

@@ -1,8 +1,8 @@
 import { statfs } from 'node:fs/promises';
 import type { Health, HealthCheck } from '@cloister/api';
+import { PROBLEMS } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import { isPlatformError } from '../base/errors.ts';
-import { PROBLEMS } from '@cloister/api';
 import type { Service } from '../base/service.ts';
 import type { RuntimeDriver } from '../runtime/driver.ts';
 import type { Store } from '../store/store.ts';
@@ -57,7 +57,9 @@ export function createHealthMonitor(deps: HealthDeps): HealthMonitor {
     },
     refresh,
     current() {
-      const all: Record<string, HealthCheck> = deps.isDraining() ? { ...checks, accepting: { status: 'unhealthy', detail: 'The server is stopping.' } } : checks;
+      const all: Record<string, HealthCheck> = deps.isDraining()
+        ? { ...checks, accepting: { status: 'unhealthy', detail: 'The server is stopping.' } }
+        : checks;
       return { status: worst(Object.values(all)), version: deps.version, checks: all };
     },
   };
@@ -81,7 +83,9 @@ async function checkStore(deps: HealthDeps): Promise<HealthCheck> {
 /** Without an engine messages are still accepted and kept; they wait, so the server is degraded, not down. */
 async function checkRuntime(driver: RuntimeDriver): Promise<HealthCheck> {
   const probe = await driver.probe();
-  return probe.ok ? { status: 'healthy', detail: `${driver.name} ${probe.version}` } : { status: 'degraded', detail: probe.detail, fix: probe.fix };
+  return probe.ok
+    ? { status: 'healthy', detail: `${driver.name} ${probe.version}` }
+    : { status: 'degraded', detail: probe.detail, fix: probe.fix };
 }
 
 async function checkDisk(dataDir: string): Promise<HealthCheck> {

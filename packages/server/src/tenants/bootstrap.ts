@@ -22,13 +22,28 @@ export interface AdminKey {
  * Makes sure there is an admin key: the configured one, or the one in `<dataDir>/admin.key`, made on the
  * first start and readable by its owner alone. Only its hash goes into the database.
  */
-export async function ensureAdminKey(deps: { readonly store: Store; readonly clock: Clock; readonly dataDir: string; readonly configured: string | undefined; readonly hash: (key: string) => string }): Promise<AdminKey> {
+export async function ensureAdminKey(deps: {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly dataDir: string;
+  readonly configured: string | undefined;
+  readonly hash: (key: string) => string;
+}): Promise<AdminKey> {
   const file = path.join(deps.dataDir, 'admin.key');
   const { key, isNew } = deps.configured === undefined ? await readOrMakeKey(file) : { key: deps.configured, isNew: false };
   if (key.length < MIN_KEY_LENGTH) {
-    throw new PlatformError('config_invalid', { detail: `CLOISTER_ADMIN_KEY: a key needs at least ${MIN_KEY_LENGTH} characters; leave it unset and one is made.` });
+    throw new PlatformError('config_invalid', {
+      detail: `CLOISTER_ADMIN_KEY: a key needs at least ${MIN_KEY_LENGTH} characters; leave it unset and one is made.`,
+    });
   }
-  await deps.store.apiKeys.ensure({ id: newId('apiKey'), tenantId: DEFAULT_TENANT, name: 'admin', role: 'admin', hash: deps.hash(key), now: deps.clock.now() });
+  await deps.store.apiKeys.ensure({
+    id: newId('apiKey'),
+    tenantId: DEFAULT_TENANT,
+    name: 'admin',
+    role: 'admin',
+    hash: deps.hash(key),
+    now: deps.clock.now(),
+  });
   return { file: deps.configured === undefined ? file : undefined, isNew };
 }
 
@@ -47,17 +62,33 @@ async function readOrMakeKey(file: string): Promise<{ key: string; isNew: boolea
 }
 
 /** A newcomer finds an agent and an environment to begin with. An installation that has any is left alone. */
-export async function ensureDefaults(deps: { readonly agents: Agents; readonly environments: Environments; readonly model: string; readonly harness: string }): Promise<void> {
+export async function ensureDefaults(deps: {
+  readonly agents: Agents;
+  readonly environments: Environments;
+  readonly model: string;
+  readonly harness: string;
+}): Promise<void> {
   const page = { limit: 1, order: 'asc', includeArchived: true } as const;
   const environments = await deps.environments.list(DEFAULT_TENANT, page);
-  if (environments.data.length === 0) await deps.environments.create(DEFAULT_TENANT, { name: 'default', description: 'Made on the first start: 1 GiB, 1 CPU, no network.', config: { type: 'container' } });
+  if (environments.data.length === 0)
+    await deps.environments.create(DEFAULT_TENANT, {
+      name: 'default',
+      description: 'Made on the first start: 1 GiB, 1 CPU, no network.',
+      config: { type: 'container' },
+    });
   const existing = (await deps.agents.list(DEFAULT_TENANT, page)).data[0];
   const wanted = { model: deps.model, harness: deps.harness };
   if (existing === undefined) {
-    await deps.agents.create(DEFAULT_TENANT, { name: 'default', description: 'Made on the first start; follows the server\'s default model.', ...wanted, metadata: { 'cloister.default': 'true' } });
+    await deps.agents.create(DEFAULT_TENANT, {
+      name: 'default',
+      description: "Made on the first start; follows the server's default model.",
+      ...wanted,
+      metadata: { 'cloister.default': 'true' },
+    });
     return;
   }
   // The default agent follows the configuration, so that setting a key is all it takes to leave the demo.
   const isOurs = existing.metadata['cloister.default'] === 'true' && existing.archived_at === null;
-  if (isOurs && (existing.model.id !== deps.model || existing.harness !== deps.harness)) await deps.agents.update(DEFAULT_TENANT, existing.id, wanted);
+  if (isOurs && (existing.model.id !== deps.model || existing.harness !== deps.harness))
+    await deps.agents.update(DEFAULT_TENANT, existing.id, wanted);
 }

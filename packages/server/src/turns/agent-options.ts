@@ -1,12 +1,16 @@
 import { PlatformError } from '../base/errors.ts';
+import { asJsonObject, type JsonObject } from '../base/json.ts';
 import { type Provider, resolveModel } from '../core/model.ts';
 import { parseToolRules } from '../core/tools.ts';
 import type { HarnessCatalog } from '../harness/catalog.ts';
 import type { AgentOptions, Harness } from '../harness/harness.ts';
-import { asJsonObject, type JsonObject, type JsonValue } from '../base/json.ts';
 
 /** What a session's copy of its agent means on this installation today. Throws when a harness or provider has gone since. */
-export function resolveAgent(agent: JsonObject, catalog: HarnessCatalog, providers: ReadonlySet<Provider>): { readonly harness: Harness; readonly options: AgentOptions } {
+export function resolveAgent(
+  agent: JsonObject,
+  catalog: HarnessCatalog,
+  providers: ReadonlySet<Provider>,
+): { readonly harness: Harness; readonly options: AgentOptions } {
   const harness = catalog.require(typeof agent.harness === 'string' ? agent.harness : catalog.defaultId);
   const model = asJsonObject(agent.model);
   const id = typeof model.id === 'string' ? model.id : '';

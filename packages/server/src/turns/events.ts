@@ -1,7 +1,6 @@
 import { PROBLEMS, type ProblemCode } from '@cloister/api';
 import { newId } from '../base/ids.ts';
-import type { Usage } from '../store/store.ts';
-import type { JsonObject, NewEvent, TurnOutcome } from '../store/store.ts';
+import type { JsonObject, NewEvent, TurnOutcome, Usage } from '../store/store.ts';
 
 /** Builders of the events that turns write. Fields are the published ones; what we add is named in docs/events.md. */
 export function newEvent(type: string, payload: JsonObject, now: number, id: string = newId('event')): NewEvent {
@@ -34,13 +33,30 @@ export function agentThinking(id: string, now: number): NewEvent {
   return newEvent('agent.thinking', {}, now, id);
 }
 
-export function toolUse(input: { id: string; name: string; input: JsonObject; permission: 'allow' | 'ask' | 'deny' }, now: number): NewEvent {
+export function toolUse(
+  input: { id: string; name: string; input: JsonObject; permission: 'allow' | 'ask' | 'deny' },
+  now: number,
+): NewEvent {
   const evaluation = { type: input.permission === 'ask' ? 'always_ask' : 'always_allow' };
-  return newEvent('agent.tool_use', { name: input.name, input: input.input, evaluated_permission: input.permission, ...(input.permission === 'deny' ? {} : { evaluation }) }, now, input.id);
+  return newEvent(
+    'agent.tool_use',
+    {
+      name: input.name,
+      input: input.input,
+      evaluated_permission: input.permission,
+      ...(input.permission === 'deny' ? {} : { evaluation }),
+    },
+    now,
+    input.id,
+  );
 }
 
 export function toolResult(input: { toolUseId: string; text: string; isError: boolean }, now: number): NewEvent {
-  return newEvent('agent.tool_result', { tool_use_id: input.toolUseId, content: [{ type: 'text', text: input.text }], is_error: input.isError }, now);
+  return newEvent(
+    'agent.tool_result',
+    { tool_use_id: input.toolUseId, content: [{ type: 'text', text: input.text }], is_error: input.isError },
+    now,
+  );
 }
 
 export function modelRequestStart(id: string, model: string | null, now: number): NewEvent {
@@ -48,11 +64,20 @@ export function modelRequestStart(id: string, model: string | null, now: number)
 }
 
 export function modelRequestEnd(input: { startId: string; usage: Usage; isError: boolean }, now: number): NewEvent {
-  return newEvent('span.model_request_end', { model_request_start_id: input.startId, is_error: input.isError, model_usage: toModelUsage(input.usage) }, now);
+  return newEvent(
+    'span.model_request_end',
+    { model_request_start_id: input.startId, is_error: input.isError, model_usage: toModelUsage(input.usage) },
+    now,
+  );
 }
 
 function toModelUsage(usage: Usage): JsonObject {
-  return { input_tokens: usage.inputTokens, output_tokens: usage.outputTokens, cache_read_input_tokens: usage.cacheReadTokens, cache_creation_input_tokens: usage.cacheCreationTokens };
+  return {
+    input_tokens: usage.inputTokens,
+    output_tokens: usage.outputTokens,
+    cache_read_input_tokens: usage.cacheReadTokens,
+    cache_creation_input_tokens: usage.cacheCreationTokens,
+  };
 }
 
 /** Why a turn did not complete, as events, the turn's row and the chat tell it. */
@@ -70,11 +95,22 @@ function errorType(code: ProblemCode): string {
 
 export function sessionError(problem: TurnProblem, now: number): NewEvent {
   const { code, message } = problem;
-  return newEvent('session.error', { error: { type: errorType(code), message, retry_status: { type: 'exhausted' }, code, fix: PROBLEMS[code].fix } }, now);
+  return newEvent(
+    'session.error',
+    { error: { type: errorType(code), message, retry_status: { type: 'exhausted' }, code, fix: PROBLEMS[code].fix } },
+    now,
+  );
 }
 
-export function turnEnded(input: { turnId: string; eventId: string; outcome: TurnOutcome; stopReason: string | null; problem: TurnProblem | null }, now: number): NewEvent {
+export function turnEnded(
+  input: { turnId: string; eventId: string; outcome: TurnOutcome; stopReason: string | null; problem: TurnProblem | null },
+  now: number,
+): NewEvent {
   const { problem } = input;
   const error = problem === null ? null : { code: problem.code, message: problem.message, fix: PROBLEMS[problem.code].fix };
-  return newEvent('turn.ended', { turn_id: input.turnId, event_id: input.eventId, outcome: input.outcome, stop_reason: input.stopReason, error }, now);
+  return newEvent(
+    'turn.ended',
+    { turn_id: input.turnId, event_id: input.eventId, outcome: input.outcome, stop_reason: input.stopReason, error },
+    now,
+  );
 }

@@ -44,12 +44,16 @@ export async function finishTurn(context: OutcomeContext, end: Extract<TurnEnd, 
 
 export async function requeueTurn(context: OutcomeContext): Promise<void> {
   const { turn } = context.leased;
-  await persist(context, (now) => context.store.turns.requeue({ turnId: turn.id, attempt: turn.attempt, rescheduled: statusRescheduled(now), now }));
+  await persist(context, (now) =>
+    context.store.turns.requeue({ turnId: turn.id, attempt: turn.attempt, rescheduled: statusRescheduled(now), now }),
+  );
 }
 
 export async function parkTurn(context: OutcomeContext): Promise<void> {
   const { turn } = context.leased;
-  await persist(context, (now) => context.store.turns.append({ turnId: turn.id, attempt: turn.attempt, events: [], state: 'waiting_approval', isParked: true, now }));
+  await persist(context, (now) =>
+    context.store.turns.append({ turnId: turn.id, attempt: turn.attempt, events: [], state: 'waiting_approval', isParked: true, now }),
+  );
 }
 
 function persist<T>(context: OutcomeContext, write: (now: number) => Promise<T>): Promise<T> {

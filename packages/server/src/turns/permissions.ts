@@ -1,8 +1,8 @@
 import type { RequestPermissionRequest } from '@agentclientprotocol/sdk';
+import type { Clock } from '../base/clock.ts';
 import { type ToolRules, toolRule } from '../core/tools.ts';
 import type { PermissionAnswer } from '../harness/acp/connection.ts';
 import type { ApprovalRow, JsonObject, Store } from '../store/store.ts';
-import type { Clock } from '../base/clock.ts';
 import { requiresAction, statusRunning } from './events.ts';
 import type { Recorder } from './recorder.ts';
 
@@ -30,7 +30,9 @@ export interface Permissions {
 export function createPermissions(deps: PermissionsDeps): Permissions {
   const { recorder } = deps;
   const waiting = new Map<string, (answer: PermissionAnswer) => void>();
-  const grants = deps.earlier.filter((approval) => approval.state === 'granted').map((approval) => callKey(approval.toolName, approval.input));
+  const grants = deps.earlier
+    .filter((approval) => approval.state === 'granted')
+    .map((approval) => callKey(approval.toolName, approval.input));
   let isCancelled = false;
 
   function useGrant(key: string): boolean {
@@ -43,7 +45,10 @@ export function createPermissions(deps: PermissionsDeps): Permissions {
     const eventId = await recorder.logToolUse(request.toolCall, 'ask');
     const { promise, resolve } = Promise.withResolvers<PermissionAnswer>();
     waiting.set(eventId, resolve);
-    await recorder.append([requiresAction([...waiting.keys()], deps.clock.now())], { approvals: [{ id: eventId, toolName: name, input }], state: 'waiting_approval' });
+    await recorder.append([requiresAction([...waiting.keys()], deps.clock.now())], {
+      approvals: [{ id: eventId, toolName: name, input }],
+      state: 'waiting_approval',
+    });
     // A cancel that came while the question was written.
     if (isCancelled) resolve({ type: 'cancelled' });
     return promise;
@@ -95,5 +100,9 @@ function callKey(name: string, input: JsonObject): string {
 function sortKeys(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sortKeys);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => [key, sortKeys(inner)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, sortKeys(inner)]),
+  );
 }

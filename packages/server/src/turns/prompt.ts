@@ -29,7 +29,11 @@ export function continuationContent(approvals: readonly ApprovalRow[]): ContentB
       if (approval.state === 'granted') return `- approved: ${call}. Make this exact call again now.`;
       return `- denied: ${call}${approval.denyMessage === null ? '' : ` (${approval.denyMessage})`}. Do not make this call.`;
     });
-  const text = ['Your environment was restarted while a tool call waited for permission; the call has not run. The decision is in:', ...decisions, 'Go on with the task.'].join('\n');
+  const text = [
+    'Your environment was restarted while a tool call waited for permission; the call has not run. The decision is in:',
+    ...decisions,
+    'Go on with the task.',
+  ].join('\n');
   return [{ type: 'text', text }];
 }
 
@@ -40,7 +44,13 @@ const PRIMING_CHARACTERS = 50_000;
 /** The conversation so far, from the log, for an agent whose own transcript is gone. Empty when there was none. */
 export async function primingContent(store: Store, message: StoredEvent): Promise<ContentBlock[]> {
   const { tenantId, sessionId } = message;
-  const page = await store.events.list({ tenantId, sessionId, types: ['user.message', 'agent.message'], limit: PRIMING_EVENTS, order: 'desc' });
+  const page = await store.events.list({
+    tenantId,
+    sessionId,
+    types: ['user.message', 'agent.message'],
+    limit: PRIMING_EVENTS,
+    order: 'desc',
+  });
   const lines: string[] = [];
   let size = 0;
   for (const event of page.data) {
@@ -51,7 +61,12 @@ export async function primingContent(store: Store, message: StoredEvent): Promis
     lines.unshift(line);
   }
   if (lines.length === 0) return [];
-  return [{ type: 'text', text: `Your memory of this conversation was lost. It went like this:\n\n${lines.join('\n\n')}\n\nThe user's next message follows.` }];
+  return [
+    {
+      type: 'text',
+      text: `Your memory of this conversation was lost. It went like this:\n\n${lines.join('\n\n')}\n\nThe user's next message follows.`,
+    },
+  ];
 }
 
 function textOf(payload: JsonObject): string {

@@ -18,181 +18,196 @@ export interface RecorderDeps {
   readonly toolName: (name: string) => string;
 }
 
-/**
- * Turns what the agent does into the session's log. Everything is written in the order it happened, under
- * the run's token; what piles up while a write is under way goes into the next one.
- */
-export interface Recorder {
-  readonly observer: ModelCallObserver;
-  /** The newest failed model call, when none has succeeded since. */
-  lastModelFailure(): ModelFailure | undefined;
-  onUpdate(update: SessionUpdate): void;
-  /** Writes the call's `agent.tool_use`, once, with all that came before it; resolves when it is on disk. */
-  logToolUse(call: ToolCallFields, permission: 'allow' | 'ask' | 'deny', extra?: Extra): Promise<string>;
-  toolLog: ToolLog;
-  /** Writes what is given after all that came before. */
-  append(events: readonly NewEvent[], extra?: Extra): Promise<void>;
-  /** Closes the open message and writes all. With `dropText` an open message with that text is not written. */
-  flush(options?: { dropText?: string }): Promise<void>;
-  /** Usage not yet written, for the turn's end. */
-  takeUsage(): Usage | undefined;
-}
-
 export type Extra = Partial<Pick<AppendInput, 'approvals' | 'state' | 'isParked' | 'isPrompted' | 'harnessSessionId'>>;
 
 const WRITE_RETRY_MS = 1000;
 
-export function createRecorder(deps: RecorderDeps, run: RunToken & { readonly sessionId: string }): Recorder {
-  const { clock } = deps;
-  const toolLog = createToolLog(deps.toolName);
-  const callEvents = new Map<string, string>();
-  let pending: NewEvent[] = [];
-  let usage: Usage | undefined;
-  let writes: Promise<void> = Promise.resolve();
-  let isScheduled = false;
-  let message: { readonly id: string; readonly sourceId: string | null; text: string } | undefined;
-  let thinkingId: string | undefined;
-  let modelFailure: ModelFailure | undefined;
+/**
+ * Turns what the agent does into the session's log. Everything is written in the order it happened, under
+ * the run's token; what piles up while a write is under way goes into the next one.
+ */
+export class Recorder {
+  readonly toolLog: ToolLog;
+  readonly observer: ModelCallObserver;
+  private readonly deps: RecorderDeps;
+  private readonly run: RunToken & { readonly sessionId: string };
+  private readonly callEvents = new Map<string, string>();
+  private pending: NewEvent[] = [];
+  private usage: Usage | undefined;
+  private writes: Promise<void> = Promise.resolve();
+  private isScheduled = false;
+  private message: { readonly id: string; readonly sourceId: string | null; text: string } | undefined;
+  private thinkingId: string | undefined;
+  private modelFailure: ModelFailure | undefined;
   // A log with a hole is worse than none: after one refused write nothing more is written.
-  let refusal: { readonly error: unknown } | undefined;
+  private refusal: { readonly error: unknown } | undefined;
 
-  const takeUsage = (): Usage | undefined => {
-    const taken = usage;
-    usage = undefined;
+  constructor(deps: RecorderDeps, run: RunToken & { readonly sessionId: string }) {
+    this.deps = deps;
+    this.run = run;
+    this.toolLog = createToolLog(deps.toolName);
+    this.observer = { onStart: (call) => this.onModelStart(call), onEnd: (call) => this.onModelEnd(call) };
+  }
+
+  /** The newest failed model call, when none has succeeded since. */
+  lastModelFailure(): ModelFailure | undefined {
+    return this.modelFailure;
+  }
+
+  /** Usage not yet written, for the turn's end. */
+  takeUsage(): Usage | undefined {
+    const taken = this.usage;
+    this.usage = undefined;
     return taken;
-  };
+  }
 
-  function write(extra: Extra): Promise<void> {
-    const result = writes.then(async () => {
-      if (refusal !== undefined) throw refusal.error;
-      const events = pending;
-      const taken = takeUsage();
-      pending = [];
-      if (events.length === 0 && taken === undefined && Object.keys(extra).length === 0) return;
-      const input: AppendInput = { turnId: run.turnId, attempt: run.attempt, events, usage: taken, ...extra, now: clock.now() };
-      await whileUnavailable(deps, () => deps.store.turns.append(input));
+  onUpdate(update: SessionUpdate): void {
+    if (update.sessionUpdate === 'agent_message_chunk') {
+      if (update.content.type === 'text') this.onText(update.content.text, update.messageId ?? null);
+    } else if (update.sessionUpdate === 'agent_thought_chunk') this.onThought();
+    else if (update.sessionUpdate === 'tool_call' || update.sessionUpdate === 'tool_call_update') this.onToolUpdate(update);
+  }
+
+  /** Writes the call's `agent.tool_use`, once, with all that came before it; resolves when it is on disk. */
+  async logToolUse(call: ToolCallFields, permission: 'allow' | 'ask' | 'deny'): Promise<string> {
+    const eventId = this.recordToolUse(call, permission);
+    await this.write({});
+    return eventId;
+  }
+
+  /** Writes what is given after all that came before. */
+  async append(events: readonly NewEvent[], extra: Extra = {}): Promise<void> {
+    this.closeThinking();
+    this.closeMessage();
+    this.pending.push(...events);
+    await this.write(extra);
+  }
+
+  /** Closes the open message and writes all. With `dropText` an open message with that text is not written. */
+  async flush({ dropText }: { readonly dropText?: string } = {}): Promise<void> {
+    this.closeThinking();
+    this.closeMessage(dropText);
+    await this.write({});
+  }
+
+  private write(extra: Extra): Promise<void> {
+    const result = this.writes.then(async () => {
+      if (this.refusal !== undefined) throw this.refusal.error;
+      const events = this.pending;
+      const usage = this.takeUsage();
+      this.pending = [];
+      if (events.length === 0 && usage === undefined && Object.keys(extra).length === 0) return;
+      const { turnId, attempt } = this.run;
+      const input: AppendInput = { turnId, attempt, events, usage, ...extra, now: this.deps.clock.now() };
+      await whileUnavailable(this.deps, () => this.deps.store.turns.append(input));
     });
-    writes = result.catch((error: unknown) => {
-      refusal = { error };
+    this.writes = result.catch((error: unknown) => {
+      this.refusal = { error };
     });
     return result;
   }
 
   /** Writes soon, together with what comes in the same moment. A refused write shows at the next awaited one. */
-  function schedule(): void {
-    if (isScheduled) return;
-    isScheduled = true;
+  private schedule(): void {
+    if (this.isScheduled) return;
+    this.isScheduled = true;
     queueMicrotask(() => {
-      isScheduled = false;
-      write({}).catch(() => undefined);
+      this.isScheduled = false;
+      this.write({}).catch(() => undefined);
     });
   }
 
-  function record(event: NewEvent): void {
-    pending.push(event);
-    schedule();
+  private record(event: NewEvent): void {
+    this.pending.push(event);
+    this.schedule();
   }
 
-  function closeThinking(): void {
-    if (thinkingId === undefined) return;
-    record(agentThinking(thinkingId, clock.now()));
-    thinkingId = undefined;
+  private closeThinking(): void {
+    if (this.thinkingId === undefined) return;
+    this.record(agentThinking(this.thinkingId, this.deps.clock.now()));
+    this.thinkingId = undefined;
   }
 
-  function closeMessage(dropText?: string): void {
-    if (message === undefined) return;
-    const { id, text } = message;
-    message = undefined;
-    if (text !== '' && !(dropText !== undefined && dropText.includes(text.trim()))) record(agentMessage(id, text, clock.now()));
+  private closeMessage(dropText?: string): void {
+    if (this.message === undefined) return;
+    const { id, text } = this.message;
+    this.message = undefined;
+    const isDropped = dropText?.includes(text.trim()) ?? false;
+    if (text !== '' && !isDropped) this.record(agentMessage(id, text, this.deps.clock.now()));
   }
 
-  function onText(text: string, sourceId: string | null): void {
-    closeThinking();
-    if (message !== undefined && message.sourceId !== sourceId) closeMessage();
-    if (message === undefined) {
-      message = { id: newId('event'), sourceId, text: '' };
-      deps.publishPreview(run.sessionId, { type: 'event_start', event: { type: 'agent.message', id: message.id } });
+  private preview(preview: JsonObject): void {
+    this.deps.publishPreview(this.run.sessionId, preview);
+  }
+
+  private onText(text: string, sourceId: string | null): void {
+    this.closeThinking();
+    if (this.message !== undefined && this.message.sourceId !== sourceId) this.closeMessage();
+    if (this.message === undefined) {
+      this.message = { id: newId('event'), sourceId, text: '' };
+      this.preview({ type: 'event_start', event: { type: 'agent.message', id: this.message.id } });
     }
-    message.text += text;
-    deps.publishPreview(run.sessionId, { type: 'event_delta', event_id: message.id, delta: { type: 'content_delta', index: 0, content: { type: 'text', text } } });
+    this.message.text += text;
+    this.preview({
+      type: 'event_delta',
+      event_id: this.message.id,
+      delta: { type: 'content_delta', index: 0, content: { type: 'text', text } },
+    });
   }
 
-  function onThought(): void {
-    closeMessage();
-    if (thinkingId !== undefined) return;
-    thinkingId = newId('event');
-    deps.publishPreview(run.sessionId, { type: 'event_start', event: { type: 'agent.thinking', id: thinkingId } });
+  private onThought(): void {
+    this.closeMessage();
+    if (this.thinkingId !== undefined) return;
+    this.thinkingId = newId('event');
+    this.preview({ type: 'event_start', event: { type: 'agent.thinking', id: this.thinkingId } });
   }
 
-  function closeOpen(): void {
-    closeThinking();
-    closeMessage();
-  }
-
-  function recordToolUse(call: ToolCallFields, permission: 'allow' | 'ask' | 'deny'): string {
-    const entry = toolLog.merge(call);
+  private recordToolUse(call: ToolCallFields, permission: 'allow' | 'ask' | 'deny'): string {
+    const entry = this.toolLog.merge(call);
     if (entry.eventId !== undefined) return entry.eventId;
-    closeOpen();
+    this.closeThinking();
+    this.closeMessage();
     entry.eventId = newId('event');
-    pending.push(toolUse({ id: entry.eventId, name: entry.name, input: entry.input, permission }, clock.now()));
+    this.record(toolUse({ id: entry.eventId, name: entry.name, input: entry.input, permission }, this.deps.clock.now()));
     return entry.eventId;
   }
 
-  function onToolUpdate(call: ToolCallFields & { readonly status?: string | null }): void {
-    const entry = toolLog.merge(call);
+  private onToolUpdate(call: ToolCallFields & { readonly status?: string | null }): void {
+    const entry = this.toolLog.merge(call);
     const isOver = call.status === 'completed' || call.status === 'failed';
-    if (isOver || call.status === 'in_progress') recordToolUse(call, 'allow');
-    if (!isOver || entry.eventId === undefined || entry.isOver) return schedule();
+    if (isOver || call.status === 'in_progress') this.recordToolUse(call, 'allow');
+    if (!isOver || entry.eventId === undefined || entry.isOver) return;
     entry.isOver = true;
-    record(toolResult({ toolUseId: entry.eventId, text: toolLog.resultText(call), isError: call.status === 'failed' }, clock.now()));
+    this.record(
+      toolResult(
+        { toolUseId: entry.eventId, text: this.toolLog.resultText(call), isError: call.status === 'failed' },
+        this.deps.clock.now(),
+      ),
+    );
   }
 
-  return {
-    toolLog,
-    takeUsage,
-    lastModelFailure: () => modelFailure,
-    observer: {
-      onStart(call) {
-        const id = newId('event');
-        callEvents.set(call.callId, id);
-        record(modelRequestStart(id, call.model, clock.now()));
-      },
-      onEnd(call: ModelCallEnd) {
-        const startId = callEvents.get(call.callId);
-        callEvents.delete(call.callId);
-        if (startId === undefined) return;
-        usage = addUsage(usage, call.usage);
-        if (call.failure === undefined) modelFailure = undefined;
-        else if (call.failure !== 'aborted') modelFailure = call.failure;
-        record(modelRequestEnd({ startId, usage: call.usage, isError: call.failure !== undefined }, clock.now()));
-      },
-    },
-    onUpdate(update) {
-      if (update.sessionUpdate === 'agent_message_chunk') {
-        if (update.content.type === 'text') onText(update.content.text, update.messageId ?? null);
-      } else if (update.sessionUpdate === 'agent_thought_chunk') onThought();
-      else if (update.sessionUpdate === 'tool_call' || update.sessionUpdate === 'tool_call_update') onToolUpdate(update);
-    },
-    async logToolUse(call, permission, extra = {}) {
-      const eventId = recordToolUse(call, permission);
-      await write(extra);
-      return eventId;
-    },
-    async append(events, extra = {}) {
-      closeOpen();
-      pending.push(...events);
-      await write(extra);
-    },
-    async flush({ dropText } = {}) {
-      closeThinking();
-      closeMessage(dropText);
-      await write({});
-    },
-  };
+  private onModelStart(call: { readonly callId: string; readonly model: string | null }): void {
+    const id = newId('event');
+    this.callEvents.set(call.callId, id);
+    this.record(modelRequestStart(id, call.model, this.deps.clock.now()));
+  }
+
+  private onModelEnd(call: ModelCallEnd): void {
+    const startId = this.callEvents.get(call.callId);
+    this.callEvents.delete(call.callId);
+    if (startId === undefined) return;
+    this.usage = addUsage(this.usage, call.usage);
+    if (call.failure === undefined) this.modelFailure = undefined;
+    else if (call.failure !== 'aborted') this.modelFailure = call.failure;
+    this.record(modelRequestEnd({ startId, usage: call.usage, isError: call.failure !== undefined }, this.deps.clock.now()));
+  }
 }
 
 /** A full disk or a busy database delays the log, it does not lose it: the agent waits. */
-export async function whileUnavailable<T>(deps: { readonly clock: Clock; readonly signal: AbortSignal }, attempt: () => Promise<T>): Promise<T> {
+export async function whileUnavailable<T>(
+  deps: { readonly clock: Clock; readonly signal: AbortSignal },
+  attempt: () => Promise<T>,
+): Promise<T> {
   for (;;) {
     try {
       return await attempt();

@@ -20,7 +20,12 @@ const MAX_ATTEMPTS = 5;
 export async function recoverTurns(deps: RecoveryDeps, options: { isSoleNode: boolean }): Promise<number> {
   for (let count = 0; ; count++) {
     const now = deps.clock.now();
-    const leased = await deps.store.turns.takeOver({ nodeId: deps.nodeId, leaseUntil: now + deps.leaseMs, isSoleNode: options.isSoleNode, now });
+    const leased = await deps.store.turns.takeOver({
+      nodeId: deps.nodeId,
+      leaseUntil: now + deps.leaseMs,
+      isSoleNode: options.isSoleNode,
+      now,
+    });
     if (leased === undefined) return count;
     await recoverTurn(deps, leased);
   }
@@ -41,13 +46,27 @@ async function recoverTurn(deps: RecoveryDeps, leased: LeasedTurn): Promise<void
     return requeueTurn(context);
   }
   deps.log.warn({ turn: turn.id, attempt: turn.attempt }, 'the turn was interrupted');
-  const message = isSafe ? 'The server stopped in the middle of this turn again and again.' : 'The server stopped in the middle of this turn. It was not run again, since a tool may have run.';
-  return finishTurn(context, { type: 'finished', outcome: 'interrupted', stopReason: null, problem: { code: 'turn_interrupted', message } });
+  const message = isSafe
+    ? 'The server stopped in the middle of this turn again and again.'
+    : 'The server stopped in the middle of this turn. It was not run again, since a tool may have run.';
+  return finishTurn(context, {
+    type: 'finished',
+    outcome: 'interrupted',
+    stopReason: null,
+    problem: { code: 'turn_interrupted', message },
+  });
 }
 
 async function isWithoutTools(deps: RecoveryDeps, { turn, session }: LeasedTurn): Promise<boolean> {
   const harness = deps.catalog.find(typeof session.agent.harness === 'string' ? session.agent.harness : deps.catalog.defaultId);
   if (harness?.asksBeforeTools !== true || turn.isContinuation) return false;
-  const page = await deps.store.events.list({ tenantId: turn.tenantId, sessionId: turn.sessionId, turnId: turn.id, types: ['agent.tool_use'], limit: 1, order: 'asc' });
+  const page = await deps.store.events.list({
+    tenantId: turn.tenantId,
+    sessionId: turn.sessionId,
+    turnId: turn.id,
+    types: ['agent.tool_use'],
+    limit: 1,
+    order: 'asc',
+  });
   return page.data.length === 0;
 }

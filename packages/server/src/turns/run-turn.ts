@@ -8,12 +8,11 @@ import type { LiveSandboxes } from '../sandboxes/live-sandboxes.ts';
 import { exitProblem, type OpenSandbox } from '../sandboxes/open-sandbox.ts';
 import type { LeasedTurn, RunToken, Store } from '../store/store.ts';
 import { resolveAgent } from './agent-options.ts';
-import type { TurnProblem } from './events.ts';
 import { describeFailure } from './failure.ts';
 import { finishTurn, parkTurn, requeueTurn, type TurnEnd } from './outcome.ts';
 import { createPermissions, type Permissions } from './permissions.ts';
 import { continuationContent, primingContent, toPromptContent } from './prompt.ts';
-import { createRecorder, type PreviewSink, type Recorder } from './recorder.ts';
+import { type PreviewSink, Recorder } from './recorder.ts';
 
 export interface RunDeps {
   readonly store: Store;
@@ -27,185 +26,227 @@ export interface RunDeps {
   readonly turnTimeoutMs: number;
 }
 
-/** One attempt at a turn, under its lease. */
-export interface ActiveRun {
-  readonly sessionId: string;
-  /** Resolves when nothing of the attempt runs any more; never rejects. */
-  readonly done: Promise<void>;
-  isWaiting(): boolean;
-  /** The user wants it to stop. */
-  interrupt(): void;
-  /** An approval of the session was decided. */
-  confirmed(): void;
-  /** Gives the sandbox up while the turn waits for an approval; it goes on in another one later. */
-  park(): void;
-  /** The server stops: hands the turn back when nothing is lost by it, else ends it as interrupted. */
-  handBack(): void;
-}
-
 type StopCause = 'interrupt' | 'timeout' | 'park' | 'hand_back' | 'lease_lost';
+type FinalEnd = Exclude<TurnEnd, { type: 'stopped' }>;
 
 /** How long an agent may take to honour a cancel before its sandbox is removed: a stop is felt within a second. */
 const CANCEL_GRACE_MS = 700;
 const EXIT_REPORT_MS = 5000;
 
-export function startRun(deps: RunDeps, leased: LeasedTurn): ActiveRun {
-  const { turn, session } = leased;
-  const token: RunToken = { turnId: turn.id, attempt: turn.attempt };
-  const stop = new AbortController();
-  let cause: StopCause | undefined;
-  let permissions: Permissions | undefined;
+/** One attempt at a turn, under its lease. It begins when it is made. */
+export class TurnRun {
+  readonly sessionId: string;
+  /** Resolves when nothing of the attempt runs any more; never rejects. */
+  readonly done: Promise<void>;
+  private readonly deps: RunDeps;
+  private readonly leased: LeasedTurn;
+  private readonly token: RunToken;
+  private readonly recorder: Recorder;
+  private readonly stop = new AbortController();
+  private cause: StopCause | undefined;
+  private permissions: Permissions | undefined;
 
-  const halt = (why: StopCause) => {
-    if (cause !== undefined) return;
-    cause = why;
-    stop.abort(new PlatformError('bug', { detail: `The run was stopped: ${why}.` }));
-  };
-  // Asked for before this attempt began.
-  if (turn.cancelRequested) halt('interrupt');
-  const cancelTimeout = deps.clock.after(deps.turnTimeoutMs, () => halt('timeout'));
-  const cancelHeartbeat = deps.clock.every(deps.leaseMs / 3, () => void heartbeat());
-
-  async function heartbeat(): Promise<void> {
-    try {
-      const { cancelRequested } = await deps.store.turns.heartbeat({ ...token, leaseUntil: deps.clock.now() + deps.leaseMs });
-      if (cancelRequested) halt('interrupt');
-    } catch (error) {
-      if (isPlatformError(error, 'lease_lost')) halt('lease_lost');
-      else deps.log.warn({ err: error, turn: turn.id }, 'heartbeat failed');
-    }
+  constructor(deps: RunDeps, leased: LeasedTurn) {
+    const { turn, session } = leased;
+    this.deps = deps;
+    this.leased = leased;
+    this.sessionId = session.id;
+    this.token = { turnId: turn.id, attempt: turn.attempt };
+    const harness = deps.catalog.find(typeof session.agent.harness === 'string' ? session.agent.harness : deps.catalog.defaultId);
+    this.recorder = new Recorder(
+      {
+        store: deps.store,
+        clock: deps.clock,
+        publishPreview: deps.publishPreview,
+        signal: this.stop.signal,
+        toolName: harness?.toolName ?? ((name) => name),
+      },
+      { ...this.token, sessionId: session.id },
+    );
+    // Asked for before this attempt began.
+    if (turn.cancelRequested) this.halt('interrupt');
+    this.done = this.run();
   }
 
-  async function run(): Promise<void> {
-    const recorder = newRecorder(deps, leased, stop.signal);
+  isWaiting(): boolean {
+    return this.permissions?.isWaiting() ?? false;
+  }
+
+  /** The user wants it to stop. */
+  interrupt(): void {
+    this.halt('interrupt');
+  }
+
+  /** An approval of the session was decided. */
+  confirmed(): void {
+    this.permissions
+      ?.refresh()
+      .catch((error: unknown) => this.deps.log.error({ err: error, ...this.token }, 'an answer could not be passed on'));
+  }
+
+  /** Gives the sandbox up while the turn waits for an approval; it goes on in another one later. */
+  park(): void {
+    this.halt('park');
+  }
+
+  /** The server stops: hands the turn back when nothing is lost by it, else ends it as interrupted. */
+  handBack(): void {
+    this.halt(this.isWaiting() ? 'park' : 'hand_back');
+  }
+
+  private halt(cause: StopCause): void {
+    if (this.cause !== undefined) return;
+    this.cause = cause;
+    this.stop.abort(new PlatformError('bug', { detail: `The run was stopped: ${cause}.` }));
+  }
+
+  private async run(): Promise<void> {
+    const { deps } = this;
+    const cancelTimeout = deps.clock.after(deps.turnTimeoutMs, () => this.halt('timeout'));
+    const cancelHeartbeat = deps.clock.every(deps.leaseMs / 3, () => void this.heartbeat());
     try {
-      const end = await attempt(recorder);
-      await settle(recorder, end);
+      await this.settle(await this.attempt());
     } catch (error) {
-      if (isPlatformError(error, 'lease_lost')) deps.log.warn({ turn: turn.id, attempt: turn.attempt }, 'the turn was taken over by another worker');
-      else deps.log.error({ err: error, turn: turn.id }, 'the turn could not be settled');
-      await deps.live.discard(session.id);
+      if (isPlatformError(error, 'lease_lost')) deps.log.warn(this.token, 'the turn was taken over by another worker');
+      else deps.log.error({ err: error, ...this.token }, 'the turn could not be settled');
+      await deps.live.discard(this.sessionId);
     } finally {
       cancelTimeout();
       cancelHeartbeat();
     }
   }
 
+  private async heartbeat(): Promise<void> {
+    const { deps } = this;
+    try {
+      const { cancelRequested } = await deps.store.turns.heartbeat({ ...this.token, leaseUntil: deps.clock.now() + deps.leaseMs });
+      if (cancelRequested) this.halt('interrupt');
+    } catch (error) {
+      if (isPlatformError(error, 'lease_lost')) this.halt('lease_lost');
+      else deps.log.warn({ err: error, ...this.token }, 'heartbeat failed');
+    }
+  }
+
   /** Does the work; answers how it ended. Throws only what cannot be told as an end. */
-  async function attempt(recorder: Recorder): Promise<TurnEnd> {
+  private async attempt(): Promise<TurnEnd> {
+    const { deps, leased, recorder } = this;
+    const { session } = leased;
     let sandbox: OpenSandbox | undefined;
     try {
       const { harness, options } = resolveAgent(session.agent, deps.catalog, deps.providers);
-      sandbox = await deps.live.acquire({ session, harness, options, signal: stop.signal });
-      permissions = createPermissions({ store: deps.store, clock: deps.clock, recorder, rules: options.tools, tenantId: session.tenantId, sessionId: session.id, earlier: leased.approvals });
+      this.stop.signal.throwIfAborted();
+      sandbox = await deps.live.acquire({ session, harness, options, signal: this.stop.signal });
+      this.permissions = createPermissions({
+        store: deps.store,
+        clock: deps.clock,
+        recorder,
+        rules: options.tools,
+        tenantId: session.tenantId,
+        sessionId: session.id,
+        earlier: leased.approvals,
+      });
       sandbox.observe(recorder.observer);
-      return await promptAgent(sandbox, recorder, permissions);
+      return await this.prompt(sandbox, this.permissions);
     } catch (error) {
       if (isPlatformError(error, 'lease_lost')) throw error;
-      return endOfFailure(error, sandbox, recorder);
+      return this.endOfFailure(error, sandbox);
     } finally {
       sandbox?.observe(undefined);
     }
   }
 
-  async function promptAgent(sandbox: OpenSandbox, recorder: Recorder, gate: Permissions): Promise<TurnEnd> {
-    const content = await promptContent(deps, leased, sandbox);
+  private async prompt(sandbox: OpenSandbox, permissions: Permissions): Promise<TurnEnd> {
+    const { recorder, stop } = this;
+    const content = await promptContent(this.deps, this.leased, sandbox);
     await recorder.append([], { isPrompted: true, harnessSessionId: sandbox.harnessSessionId });
     stop.signal.throwIfAborted();
-    const prompt = sandbox.agent.prompt({ sessionId: sandbox.harnessSessionId, content, onUpdate: recorder.onUpdate, onPermission: gate.decide });
-    const release = onAbort(stop.signal, () => {
-      if (cause !== 'park') gate.cancel();
-      void cancelPrompt(sandbox, prompt);
+    const prompt = sandbox.agent.prompt({
+      sessionId: sandbox.harnessSessionId,
+      content,
+      onUpdate: (update) => recorder.onUpdate(update),
+      onPermission: permissions.decide,
     });
+    const onStop = () => void this.cancelPrompt(sandbox, permissions, prompt);
+    stop.signal.addEventListener('abort', onStop, { once: true });
     try {
       const { stopReason } = await prompt;
       await recorder.flush();
-      if (cause !== undefined) return { type: 'stopped' };
-      return stopReason === 'cancelled' ? { type: 'finished', outcome: 'cancelled', stopReason, problem: null } : { type: 'finished', outcome: 'completed', stopReason, problem: null };
+      if (this.cause !== undefined) return { type: 'stopped' };
+      return { type: 'finished', outcome: stopReason === 'cancelled' ? 'cancelled' : 'completed', stopReason, problem: null };
     } finally {
-      release();
+      stop.signal.removeEventListener('abort', onStop);
     }
   }
 
   /** Stops the model at once, asks the agent to stop, and removes its sandbox when it does not. */
-  async function cancelPrompt(sandbox: OpenSandbox, prompt: Promise<unknown>): Promise<void> {
-    if (cause === 'park' || cause === 'lease_lost') return deps.live.discard(session.id);
+  private async cancelPrompt(sandbox: OpenSandbox, permissions: Permissions, prompt: Promise<unknown>): Promise<void> {
+    const { live, clock } = this.deps;
+    if (this.cause === 'park' || this.cause === 'lease_lost') return live.discard(this.sessionId);
+    permissions.cancel();
     sandbox.abortModelCalls();
     // An agent that is gone cannot be asked; its prompt ends all the same.
     await sandbox.agent.cancel(sandbox.harnessSessionId).catch(() => undefined);
-    const settled = prompt.then(() => true, () => true);
-    const late = delay(deps.clock, CANCEL_GRACE_MS).then(() => false);
-    if (!(await Promise.race([settled, late]))) await deps.live.discard(session.id);
+    const settled = prompt.then(
+      () => true,
+      () => true,
+    );
+    const late = delay(clock, CANCEL_GRACE_MS).then(() => false);
+    if (!(await Promise.race([settled, late]))) await live.discard(this.sessionId);
   }
 
-  async function endOfFailure(error: unknown, sandbox: OpenSandbox | undefined, recorder: Recorder): Promise<TurnEnd> {
-    if (cause !== undefined) return { type: 'stopped' };
-    const exit = isPlatformError(error, 'sandbox_exited') && sandbox !== undefined ? await exitOf(sandbox) : undefined;
+  private async endOfFailure(error: unknown, sandbox: OpenSandbox | undefined): Promise<TurnEnd> {
+    const { recorder } = this;
+    if (this.cause !== undefined) return { type: 'stopped' };
+    const exit = isPlatformError(error, 'sandbox_exited') && sandbox !== undefined ? await this.exitOf(sandbox) : undefined;
     const problem = describeFailure(exit ?? error, recorder.lastModelFailure());
-    if (problem.code === 'bug') deps.log.error({ err: error, turn: turn.id }, 'the turn failed for a reason of our own');
+    if (problem.code === 'bug') this.deps.log.error({ err: error, ...this.token }, 'the turn failed for a reason of our own');
     await recorder.flush(error instanceof Error ? { dropText: error.message } : {});
     if (problem.code === 'capacity_exhausted') return { type: 'requeue' };
     const outcome = problem.code === 'sandbox_exited' && sandbox !== undefined ? 'interrupted' : 'failed';
     return { type: 'finished', outcome, stopReason: null, problem };
   }
 
-  async function exitOf(sandbox: OpenSandbox): Promise<PlatformError | undefined> {
-    const report = await Promise.race([sandbox.exited, delay(deps.clock, EXIT_REPORT_MS).then(() => undefined)]);
-    if (report === undefined) await deps.live.discard(session.id);
-    return report === undefined ? undefined : exitProblem(report, sandbox.diagnostics());
+  private async exitOf(sandbox: OpenSandbox): Promise<PlatformError | undefined> {
+    const report = await Promise.race([sandbox.exited, delay(this.deps.clock, EXIT_REPORT_MS).then(() => undefined)]);
+    if (report !== undefined) return exitProblem(report, sandbox.diagnostics());
+    await this.deps.live.discard(this.sessionId);
+    return undefined;
   }
 
   /** Writes the end of the attempt, and only then lets the sandbox go: the next turn finds the log complete. */
-  async function settle(recorder: Recorder, end: TurnEnd): Promise<void> {
-    const context = { store: deps.store, clock: deps.clock, leased, recorder };
-    const final = end.type === 'stopped' ? stoppedEnd(recorder) : end;
-    if (final.type === 'lost') return deps.live.discard(session.id);
-    if (final.type === 'parked') {
-      await parkTurn(context);
-      return deps.live.discard(session.id);
-    }
-    if (final.type === 'requeue') {
-      await deps.live.discard(session.id);
-      return requeueTurn(context);
-    }
-    await recorder.flush();
+  private async settle(end: TurnEnd): Promise<void> {
+    const { live, store, clock } = this.deps;
+    const context = { store, clock, leased: this.leased, recorder: this.recorder };
+    const final = end.type === 'stopped' ? this.stoppedEnd() : end;
+    if (final.type === 'parked') await parkTurn(context);
+    if (final.type !== 'finished') await live.discard(this.sessionId);
+    if (final.type === 'requeue') await requeueTurn(context);
+    if (final.type !== 'finished') return;
+    await this.recorder.flush();
     await finishTurn(context, final);
-    deps.live.release(session.id);
+    live.release(this.sessionId);
   }
 
-  function stoppedEnd(recorder: Recorder): Exclude<TurnEnd, { type: 'stopped' }> {
-    if (cause === 'lease_lost') return { type: 'lost' };
-    if (cause === 'park') return { type: 'parked' };
-    if (cause === 'timeout') return failed('turn_timeout', `The turn ran longer than ${deps.turnTimeoutMs / 1000} s and was stopped.`);
-    if (cause !== 'hand_back') return { type: 'finished', outcome: 'cancelled', stopReason: 'cancelled', problem: null };
-    if (permissions === undefined) return { type: 'requeue' };
-    const problem: TurnProblem = { code: 'turn_interrupted', message: 'The server was stopped in the middle of this turn.' };
-    return recorder.toolLog.isEmpty() ? { type: 'requeue' } : { type: 'finished', outcome: 'interrupted', stopReason: null, problem };
+  private stoppedEnd(): FinalEnd {
+    switch (this.cause) {
+      case 'lease_lost':
+        return { type: 'lost' };
+      case 'park':
+        return { type: 'parked' };
+      case 'timeout': {
+        const message = `The turn ran longer than ${this.deps.turnTimeoutMs / 1000} s and was stopped.`;
+        return { type: 'finished', outcome: 'failed', stopReason: null, problem: { code: 'turn_timeout', message } };
+      }
+      case 'hand_back': {
+        if (this.recorder.toolLog.isEmpty()) return { type: 'requeue' };
+        const problem = { code: 'turn_interrupted', message: 'The server was stopped in the middle of this turn.' } as const;
+        return { type: 'finished', outcome: 'interrupted', stopReason: null, problem };
+      }
+      case 'interrupt':
+      case undefined:
+        return { type: 'finished', outcome: 'cancelled', stopReason: 'cancelled', problem: null };
+    }
   }
-
-  return {
-    sessionId: session.id,
-    done: run(),
-    isWaiting: () => permissions?.isWaiting() ?? false,
-    interrupt: () => halt('interrupt'),
-    confirmed: () => {
-      permissions?.refresh().catch((error: unknown) => deps.log.error({ err: error, turn: turn.id }, 'an answer could not be passed on'));
-    },
-    park: () => halt('park'),
-    handBack: () => halt(permissions?.isWaiting() ? 'park' : 'hand_back'),
-  };
-}
-
-function failed(code: TurnProblem['code'], message: string): Exclude<TurnEnd, { type: 'stopped' }> {
-  return { type: 'finished', outcome: 'failed', stopReason: null, problem: { code, message } };
-}
-
-function newRecorder(deps: RunDeps, { turn, session }: LeasedTurn, signal: AbortSignal): Recorder {
-  const harness = deps.catalog.find(typeof session.agent.harness === 'string' ? session.agent.harness : deps.catalog.defaultId);
-  return createRecorder(
-    { store: deps.store, clock: deps.clock, publishPreview: deps.publishPreview, signal, toolName: harness?.toolName ?? ((name) => name) },
-    { turnId: turn.id, attempt: turn.attempt, sessionId: session.id },
-  );
 }
 
 /** Sandboxes whose agent has been given the log once already. */
@@ -216,10 +257,4 @@ async function promptContent(deps: RunDeps, leased: LeasedTurn, sandbox: OpenSan
   if (sandbox.isResumed || primed.has(sandbox)) return own;
   primed.add(sandbox);
   return [...(await primingContent(deps.store, leased.message)), ...own];
-}
-
-function onAbort(signal: AbortSignal, run: () => void): () => void {
-  if (signal.aborted) run();
-  else signal.addEventListener('abort', run, { once: true });
-  return () => signal.removeEventListener('abort', run);
 }

@@ -42,7 +42,9 @@ export function createToolLog(toolName: (name: string) => string): ToolLog {
     },
     resultText(call) {
       const text = typeof call.rawOutput === 'string' ? call.rawOutput : contentText(call.content ?? []);
-      return text.length > MAX_RESULT_CHARACTERS ? `${text.slice(0, MAX_RESULT_CHARACTERS)}\n[cut: ${text.length - MAX_RESULT_CHARACTERS} more characters]` : text;
+      return text.length > MAX_RESULT_CHARACTERS
+        ? `${text.slice(0, MAX_RESULT_CHARACTERS)}\n[cut: ${text.length - MAX_RESULT_CHARACTERS} more characters]`
+        : text;
     },
     isEmpty: () => [...entries.values()].every((entry) => entry.eventId === undefined),
   };
@@ -55,7 +57,9 @@ function metaToolName(call: ToolCallFields): string | undefined {
 }
 
 function contentText(content: readonly unknown[]): string {
-  const texts = content.map((item) => (isRecord(item) && isRecord(item.content) && typeof item.content.text === 'string' ? item.content.text : ''));
+  const texts = content.map((item) =>
+    isRecord(item) && isRecord(item.content) && typeof item.content.text === 'string' ? item.content.text : '',
+  );
   return texts.filter((text) => text !== '').join('\n');
 }
 

@@ -1,7 +1,7 @@
 import { type Readable, Writable } from 'node:stream';
 import * as acp from '@agentclientprotocol/sdk';
-import type { JsonObject } from '../../store/store.ts';
 import { PlatformError } from '../../base/errors.ts';
+import type { JsonObject } from '../../store/store.ts';
 
 /** A frame longer than this ends the connection: the agent is hostile and memory is ours. */
 const MAX_FRAME_BYTES = 32 * 1024 * 1024;
@@ -13,7 +13,10 @@ export interface PromptHandlers {
   onPermission(request: acp.RequestPermissionRequest): Promise<PermissionAnswer>;
 }
 
-export type PermissionAnswer = { readonly type: 'allow' } | { readonly type: 'deny'; readonly message: string | null } | { readonly type: 'cancelled' };
+export type PermissionAnswer =
+  | { readonly type: 'allow' }
+  | { readonly type: 'deny'; readonly message: string | null }
+  | { readonly type: 'cancelled' };
 
 export interface PromptResult {
   readonly stopReason: acp.StopReason;
@@ -22,7 +25,11 @@ export interface PromptResult {
 /** One agent program on the other end of a pair of streams. */
 export interface AgentConnection {
   /** Opens the conversation anew, or goes on with an earlier one by the best way the agent has. */
-  openSession(input: { cwd: string; meta: JsonObject; harnessSessionId: string | null }): Promise<{ readonly sessionId: string; readonly isResumed: boolean }>;
+  openSession(input: {
+    cwd: string;
+    meta: JsonObject;
+    harnessSessionId: string | null;
+  }): Promise<{ readonly sessionId: string; readonly isResumed: boolean }>;
   /** One turn. Rejects with `AgentFailure` when the agent answers an error, with `sandbox_exited` when the connection is gone. */
   prompt(input: { sessionId: string; content: readonly acp.ContentBlock[] } & PromptHandlers): Promise<PromptResult>;
   /** Asks the agent to stop the turn; its prompt then ends as cancelled. */
@@ -50,17 +57,28 @@ export async function connectAgent(stdin: Writable, stdout: Readable): Promise<A
   const app = acp
     .client()
     .onNotification('session/update', ({ params }) => handlers?.onUpdate(params.update))
-    .onRequest('session/request_permission', async ({ params }) => toOutcome(params, handlers === undefined ? { type: 'cancelled' } : await handlers.onPermission(params)));
+    .onRequest('session/request_permission', async ({ params }) =>
+      toOutcome(params, handlers === undefined ? { type: 'cancelled' } : await handlers.onPermission(params)),
+    );
   const connection = app.connect(acp.ndJsonStream(Writable.toWeb(stdin), toWebReadable(stdout), { maxMessageBytes: MAX_FRAME_BYTES }));
   const { agent } = connection;
   const call = <T>(request: Promise<T>): Promise<T> => request.catch((error: unknown) => Promise.reject(toFailure(error)));
-  const hello = await call(agent.request('initialize', { protocolVersion: acp.PROTOCOL_VERSION, clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false } }));
-  if (hello.protocolVersion !== acp.PROTOCOL_VERSION) throw new PlatformError('harness_failed', { detail: `The agent speaks ACP version ${hello.protocolVersion}, not ${acp.PROTOCOL_VERSION}.` });
+  const hello = await call(
+    agent.request('initialize', {
+      protocolVersion: acp.PROTOCOL_VERSION,
+      clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
+    }),
+  );
+  if (hello.protocolVersion !== acp.PROTOCOL_VERSION)
+    throw new PlatformError('harness_failed', {
+      detail: `The agent speaks ACP version ${hello.protocolVersion}, not ${acp.PROTOCOL_VERSION}.`,
+    });
   const capabilities = hello.agentCapabilities;
   return {
     async openSession({ cwd, meta, harnessSessionId }) {
       const common: acp.NewSessionRequest = { cwd, mcpServers: [], _meta: { ...meta } };
-      if (harnessSessionId !== null && (await reopen(agent, capabilities, harnessSessionId, common))) return { sessionId: harnessSessionId, isResumed: true };
+      if (harnessSessionId !== null && (await reopen(agent, capabilities, harnessSessionId, common)))
+        return { sessionId: harnessSessionId, isResumed: true };
       const opened = await call(agent.request('session/new', common));
       return { sessionId: opened.sessionId, isResumed: false };
     },

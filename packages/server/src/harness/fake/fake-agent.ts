@@ -29,7 +29,10 @@ export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
 
   const app = acp
     .agent()
-    .onRequest('initialize', () => ({ protocolVersion: acp.PROTOCOL_VERSION, agentCapabilities: { loadSession: false, sessionCapabilities: { resume: {} } } }))
+    .onRequest('initialize', () => ({
+      protocolVersion: acp.PROTOCOL_VERSION,
+      agentCapabilities: { loadSession: false, sessionCapabilities: { resume: {} } },
+    }))
     .onRequest('session/new', async () => {
       const sessionId = newId('session');
       await appendFile(transcript(sessionId), '');
@@ -46,7 +49,14 @@ export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
       const text = params.prompt.map((block) => (block.type === 'text' ? block.text : '')).join('\n');
       await appendFile(transcript(params.sessionId), 'turn\n');
       const count = (await turnCount(transcript(params.sessionId))) ?? 0;
-      const answered = await answer({ client, sessionId: params.sessionId, text, count, signal: AbortSignal.any([stop.signal, io.signal]), die });
+      const answered = await answer({
+        client,
+        sessionId: params.sessionId,
+        text,
+        count,
+        signal: AbortSignal.any([stop.signal, io.signal]),
+        die,
+      });
       return { stopReason: answered };
     });
 
@@ -69,7 +79,11 @@ interface Answer {
 
 async function answer(input: Answer): Promise<acp.StopReason> {
   const { text, signal } = input;
-  const say = (words: string) => input.client.notify('session/update', { sessionId: input.sessionId, update: { sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: words } } });
+  const say = (words: string) =>
+    input.client.notify('session/update', {
+      sessionId: input.sessionId,
+      update: { sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: words } },
+    });
   try {
     if (text.includes('[[fail]]')) throw new acp.RequestError(-32603, 'the fake agent was told to fail');
     if (text.includes('[[exit]]') || text.includes('[[oom]]')) {
@@ -96,15 +110,29 @@ async function answer(input: Answer): Promise<acp.StopReason> {
 async function useTool({ client, sessionId }: Answer, name: string, json: string): Promise<'done' | 'cancelled'> {
   const toolCallId = newId('event');
   const rawInput: unknown = JSON.parse(json);
-  await client.notify('session/update', { sessionId, update: { sessionUpdate: 'tool_call', toolCallId, title: name, name, status: 'pending', rawInput } });
+  await client.notify('session/update', {
+    sessionId,
+    update: { sessionUpdate: 'tool_call', toolCallId, title: name, name, status: 'pending', rawInput },
+  });
   const { outcome } = await client.request('session/request_permission', {
     sessionId,
     toolCall: { toolCallId, name, rawInput },
-    options: [{ optionId: 'allow', name: 'Allow', kind: 'allow_once' }, { optionId: 'reject', name: 'Reject', kind: 'reject_once' }],
+    options: [
+      { optionId: 'allow', name: 'Allow', kind: 'allow_once' },
+      { optionId: 'reject', name: 'Reject', kind: 'reject_once' },
+    ],
   });
   if (outcome.outcome === 'cancelled') return 'cancelled';
   const isAllowed = outcome.optionId === 'allow';
-  await client.notify('session/update', { sessionId, update: { sessionUpdate: 'tool_call_update', toolCallId, status: isAllowed ? 'completed' : 'failed', rawOutput: isAllowed ? `ran ${name}` : 'denied' } });
+  await client.notify('session/update', {
+    sessionId,
+    update: {
+      sessionUpdate: 'tool_call_update',
+      toolCallId,
+      status: isAllowed ? 'completed' : 'failed',
+      rawOutput: isAllowed ? `ran ${name}` : 'denied',
+    },
+  });
   return 'done';
 }
 

@@ -1,4 +1,12 @@
-import { agentCreateSchema, agentGetQuerySchema, agentListQuerySchema, agentSchema, agentUpdateSchema, pageOf, pageQuerySchema } from '@cloister/api';
+import {
+  agentCreateSchema,
+  agentGetQuerySchema,
+  agentListQuerySchema,
+  agentSchema,
+  agentUpdateSchema,
+  pageOf,
+  pageQuerySchema,
+} from '@cloister/api';
 import { type RouteTable, route } from '../openapi.ts';
 import { createdRange, toPage } from './paging.ts';
 
@@ -9,33 +17,95 @@ export function agentRoutes(table: RouteTable): void {
   const { agents } = table.deps;
   route(
     table,
-    { method: 'post', path: '/v1/agents', operationId: 'createAgent', summary: 'Create an agent', tag, body: agentCreateSchema, response: agentSchema, problems: UNRUNNABLE },
+    {
+      method: 'post',
+      path: '/v1/agents',
+      operationId: 'createAgent',
+      summary: 'Create an agent',
+      tag,
+      body: agentCreateSchema,
+      response: agentSchema,
+      problems: UNRUNNABLE,
+    },
     ({ tenantId, body }) => agents.create(tenantId, body),
   );
   route(
     table,
-    { method: 'get', path: '/v1/agents', operationId: 'listAgents', summary: 'List agents', tag, query: agentListQuerySchema, response: pageOf(agentSchema), problems: ['cursor_invalid'] },
+    {
+      method: 'get',
+      path: '/v1/agents',
+      operationId: 'listAgents',
+      summary: 'List agents',
+      tag,
+      query: agentListQuerySchema,
+      response: pageOf(agentSchema),
+      problems: ['cursor_invalid'],
+    },
     async ({ tenantId, query }) =>
-      toPage(await agents.list(tenantId, { limit: query.limit, page: query.page, order: query.order, includeArchived: query.include_archived ?? false, ...createdRange(query) })),
+      toPage(
+        await agents.list(tenantId, {
+          limit: query.limit,
+          page: query.page,
+          order: query.order,
+          includeArchived: query.include_archived ?? false,
+          ...createdRange(query),
+        }),
+      ),
   );
   route(
     table,
-    { method: 'get', path: '/v1/agents/{id}', operationId: 'getAgent', summary: 'Get an agent, at its newest or a named version', tag, query: agentGetQuerySchema, response: agentSchema, problems: ['agent_not_found', 'agent_version_not_found'] },
+    {
+      method: 'get',
+      path: '/v1/agents/{id}',
+      operationId: 'getAgent',
+      summary: 'Get an agent, at its newest or a named version',
+      tag,
+      query: agentGetQuerySchema,
+      response: agentSchema,
+      problems: ['agent_not_found', 'agent_version_not_found'],
+    },
     ({ tenantId, query, param }) => agents.get(tenantId, param('id'), query.version),
   );
   route(
     table,
-    { method: 'post', path: '/v1/agents/{id}', operationId: 'updateAgent', summary: 'Change an agent by making a new version', tag, body: agentUpdateSchema, response: agentSchema, problems: ['agent_not_found', 'agent_archived', 'agent_version_conflict', ...UNRUNNABLE] },
+    {
+      method: 'post',
+      path: '/v1/agents/{id}',
+      operationId: 'updateAgent',
+      summary: 'Change an agent by making a new version',
+      tag,
+      body: agentUpdateSchema,
+      response: agentSchema,
+      problems: ['agent_not_found', 'agent_archived', 'agent_version_conflict', ...UNRUNNABLE],
+    },
     ({ tenantId, body, param }) => agents.update(tenantId, param('id'), body),
   );
   route(
     table,
-    { method: 'get', path: '/v1/agents/{id}/versions', operationId: 'listAgentVersions', summary: 'List the versions of an agent, newest first', tag, query: pageQuerySchema, response: pageOf(agentSchema), problems: ['agent_not_found', 'cursor_invalid'] },
-    async ({ tenantId, query, param }) => toPage(await agents.listVersions(tenantId, param('id'), { limit: query.limit, page: query.page, order: 'desc' })),
+    {
+      method: 'get',
+      path: '/v1/agents/{id}/versions',
+      operationId: 'listAgentVersions',
+      summary: 'List the versions of an agent, newest first',
+      tag,
+      query: pageQuerySchema,
+      response: pageOf(agentSchema),
+      problems: ['agent_not_found', 'cursor_invalid'],
+    },
+    async ({ tenantId, query, param }) =>
+      toPage(await agents.listVersions(tenantId, param('id'), { limit: query.limit, page: query.page, order: 'desc' })),
   );
   route(
     table,
-    { method: 'post', path: '/v1/agents/{id}/archive', operationId: 'archiveAgent', summary: 'Archive an agent; its sessions go on', tag, response: agentSchema, problems: ['agent_not_found'] },
+    {
+      method: 'post',
+      path: '/v1/agents/{id}/archive',
+      operationId: 'archiveAgent',
+      summary: 'Archive an agent; its sessions go on',
+      tag,
+      response: agentSchema,
+      problems: ['agent_not_found'],
+    },
     ({ tenantId, param }) => agents.archive(tenantId, param('id')),
   );
 }

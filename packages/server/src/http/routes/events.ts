@@ -1,4 +1,12 @@
-import { eventListQuerySchema, eventSchema, eventSendQuerySchema, eventSendResponseSchema, eventSendSchema, eventStreamQuerySchema, pageOf } from '@cloister/api';
+import {
+  eventListQuerySchema,
+  eventSchema,
+  eventSendQuerySchema,
+  eventSendResponseSchema,
+  eventSendSchema,
+  eventStreamQuerySchema,
+  pageOf,
+} from '@cloister/api';
 import { PlatformError } from '../../base/errors.ts';
 import { requireSession } from '../../sessions/sessions.ts';
 import { toWireEvent } from '../../sessions/wire.ts';
@@ -14,11 +22,24 @@ export function eventRoutes(table: RouteTable): void {
   route(
     table,
     {
-      method: 'post', path: '/v1/sessions/{id}/events', operationId: 'sendEvents', tag,
+      method: 'post',
+      path: '/v1/sessions/{id}/events',
+      operationId: 'sendEvents',
+      tag,
       summary: 'Send events; when it answers they are on disk',
       headers: { 'Idempotency-Key': 'The same key with the same body within 24 h answers the first result and does nothing else' },
-      query: eventSendQuerySchema, body: eventSendSchema, response: eventSendResponseSchema,
-      problems: ['session_not_found', 'session_archived', 'event_not_found', 'approval_not_pending', 'idempotency_mismatch', 'capacity_exhausted', 'draining'],
+      query: eventSendQuerySchema,
+      body: eventSendSchema,
+      response: eventSendResponseSchema,
+      problems: [
+        'session_not_found',
+        'session_archived',
+        'event_not_found',
+        'approval_not_pending',
+        'idempotency_mismatch',
+        'capacity_exhausted',
+        'draining',
+      ],
     },
     ({ c, tenantId, query, body, param }) =>
       deps.sendEvents({
@@ -33,14 +54,25 @@ export function eventRoutes(table: RouteTable): void {
   route(
     table,
     {
-      method: 'get', path: '/v1/sessions/{id}/events', operationId: 'listEvents', summary: 'List the events of a session', tag,
-      query: eventListQuerySchema, response: pageOf(eventSchema), problems: ['session_not_found', 'cursor_invalid'],
+      method: 'get',
+      path: '/v1/sessions/{id}/events',
+      operationId: 'listEvents',
+      summary: 'List the events of a session',
+      tag,
+      query: eventListQuerySchema,
+      response: pageOf(eventSchema),
+      problems: ['session_not_found', 'cursor_invalid'],
     },
     async ({ tenantId, query, param }) => {
       await requireSession(deps.store, tenantId, param('id'));
       const page = await deps.store.events.list({
-        tenantId, sessionId: param('id'), limit: query.limit, page: query.page, order: query.order,
-        types: query['types[]'] ?? query.types, ...createdRange(query),
+        tenantId,
+        sessionId: param('id'),
+        limit: query.limit,
+        page: query.page,
+        order: query.order,
+        types: query['types[]'] ?? query.types,
+        ...createdRange(query),
       });
       return toPage({ ...page, data: page.data.map(toWireEvent) });
     },
@@ -48,10 +80,15 @@ export function eventRoutes(table: RouteTable): void {
   route(
     table,
     {
-      method: 'get', path: '/v1/sessions/{id}/events/stream', operationId: 'streamEvents', tag,
+      method: 'get',
+      path: '/v1/sessions/{id}/events/stream',
+      operationId: 'streamEvents',
+      tag,
       summary: 'Stream the events of a session: new ones, and with `Last-Event-ID` or `after` the past ones first',
       headers: { 'Last-Event-ID': 'The `id:` of the last event you saw' },
-      query: eventStreamQuerySchema, response: { mediaType: 'text/event-stream', description: '`id:` is the seq, `event:` the type, `data:` the event' }, problems: ['session_not_found'],
+      query: eventStreamQuerySchema,
+      response: { mediaType: 'text/event-stream', description: '`id:` is the seq, `event:` the type, `data:` the event' },
+      problems: ['session_not_found'],
     },
     async ({ c, tenantId, query, param }) => {
       const session = await requireSession(deps.store, tenantId, param('id'));
@@ -70,7 +107,10 @@ function readIdempotencyKey(c: AppContext): string | undefined {
   const key = c.req.header('idempotency-key');
   if (key === undefined) return undefined;
   if (/^[\x21-\x7e]{1,255}$/.test(key)) return key;
-  throw new PlatformError('request_invalid', { detail: 'The Idempotency-Key is not 1 to 255 visible ASCII characters.', fields: [{ pointer: 'Idempotency-Key', message: '1 to 255 visible ASCII characters' }] });
+  throw new PlatformError('request_invalid', {
+    detail: 'The Idempotency-Key is not 1 to 255 visible ASCII characters.',
+    fields: [{ pointer: 'Idempotency-Key', message: '1 to 255 visible ASCII characters' }],
+  });
 }
 
 function readLastEventId(c: AppContext): number | undefined {
@@ -78,5 +118,8 @@ function readLastEventId(c: AppContext): number | undefined {
   if (value === undefined || value === '') return undefined;
   const seq = Number(value);
   if (Number.isSafeInteger(seq) && seq >= 0) return seq;
-  throw new PlatformError('request_invalid', { detail: 'Last-Event-ID is not a seq of this session.', fields: [{ pointer: 'Last-Event-ID', message: 'a whole number' }] });
+  throw new PlatformError('request_invalid', {
+    detail: 'Last-Event-ID is not a seq of this session.',
+    fields: [{ pointer: 'Last-Event-ID', message: 'a whole number' }],
+  });
 }

@@ -11,13 +11,18 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /** RapiDoc styles its shadow roots with style elements; scripts come from our own files alone. */
-const DOCS_CSP = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-const DASHBOARD_CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+const DOCS_CSP =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+const DASHBOARD_CSP =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /** The pages: static files without data, so they need no key; what they show they fetch with the user's. */
 export function pageRoutes({ app, deps }: RouteTable): void {
   app.get('/', (c) => c.redirect('/dashboard/'));
-  for (const [base, directory, csp] of [['/dashboard', deps.assets.dashboard, DASHBOARD_CSP], ['/docs', deps.assets.docs, DOCS_CSP]] as const) {
+  for (const [base, directory, csp] of [
+    ['/dashboard', deps.assets.dashboard, DASHBOARD_CSP],
+    ['/docs', deps.assets.docs, DOCS_CSP],
+  ] as const) {
     app.get(base, (c) => c.redirect(`${base}/`));
     app.on('GET', [`${base}/`, `${base}/:file`], async (c) => {
       const name = c.req.param('file') ?? '';

@@ -8,24 +8,61 @@ const tag = 'System';
 /** Health, status, metrics and the document of the API itself. */
 export function systemRoutes(table: RouteTable, metrics: Registry): void {
   const { app, deps, methods } = table;
-  route(table, { method: 'get', path: '/health', operationId: 'getHealth', summary: 'Whether the server can serve, and what each part says', tag, response: healthSchema }, async ({ c }) => {
-    const health = deps.health();
-    return c.json(health, isServing(health) ? 200 : 503);
-  });
+  route(
+    table,
+    {
+      method: 'get',
+      path: '/health',
+      operationId: 'getHealth',
+      summary: 'Whether the server can serve, and what each part says',
+      tag,
+      response: healthSchema,
+    },
+    async ({ c }) => {
+      const health = deps.health();
+      return c.json(health, isServing(health) ? 200 : 503);
+    },
+  );
   app.get('/health/live', (c) => c.json({ status: 'healthy' }));
   app.get('/health/ready', (c) => {
     const health = deps.health();
     return c.json({ status: health.status }, isServing(health) ? 200 : 503);
   });
-  route(table, { method: 'get', path: '/v1/status', operationId: 'getStatus', summary: 'What this server runs on', tag, response: statusSchema }, () => deps.status());
-  route(table, { method: 'get', path: '/v1/sandboxes', operationId: 'listSandboxes', summary: 'The live sandboxes', tag, response: pageOf(sandboxSchema) }, async ({ tenantId }) => {
-    const live = deps.sandboxes();
-    const owned = await Promise.all(live.map((one) => deps.store.sessions.find({ tenantId, id: one.sessionId })));
-    const data = live.filter((_, index) => owned[index] !== undefined).map((one) => ({ id: one.sandboxId, type: 'sandbox' as const, session_id: one.sessionId, state: one.state, stages: one.stages }));
-    return { data, next_page: null };
-  });
-  route(table, { method: 'get', path: '/metrics', operationId: 'getMetrics', summary: 'Metrics in the Prometheus text format', tag, response: { mediaType: 'text/plain', description: 'Prometheus text format' } }, async ({ c }) =>
-    c.body(await metrics.metrics(), 200, { 'Content-Type': metrics.contentType }),
+  route(
+    table,
+    { method: 'get', path: '/v1/status', operationId: 'getStatus', summary: 'What this server runs on', tag, response: statusSchema },
+    () => deps.status(),
+  );
+  route(
+    table,
+    {
+      method: 'get',
+      path: '/v1/sandboxes',
+      operationId: 'listSandboxes',
+      summary: 'The live sandboxes',
+      tag,
+      response: pageOf(sandboxSchema),
+    },
+    async ({ tenantId }) => {
+      const live = deps.sandboxes();
+      const owned = await Promise.all(live.map((one) => deps.store.sessions.find({ tenantId, id: one.sessionId })));
+      const data = live
+        .filter((_, index) => owned[index] !== undefined)
+        .map((one) => ({ id: one.sandboxId, type: 'sandbox' as const, session_id: one.sessionId, state: one.state, stages: one.stages }));
+      return { data, next_page: null };
+    },
+  );
+  route(
+    table,
+    {
+      method: 'get',
+      path: '/metrics',
+      operationId: 'getMetrics',
+      summary: 'Metrics in the Prometheus text format',
+      tag,
+      response: { mediaType: 'text/plain', description: 'Prometheus text format' },
+    },
+    async ({ c }) => c.body(await metrics.metrics(), 200, { 'Content-Type': metrics.contentType }),
   );
   let document: object | undefined;
   app.get('/openapi.json', (c) => {
