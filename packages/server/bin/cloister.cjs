@@ -22,7 +22,7 @@ if (version[0] > 24 || (version[0] === 24 && version[1] >= 15)) {
   var node;
   try {
     node = path.join(path.dirname(require.resolve('node/package.json')), 'bin', 'node');
-  } catch (error) {
+  } catch {
     node = undefined;
   }
   if (node === undefined || !fs.existsSync(node)) fail('it needs Node 24.15 or newer, and this is ' + process.version + '.');

@@ -1,9 +1,13 @@
 import { findAssets } from '../assets.ts';
+import { systemClock } from '../base/clock.ts';
 import { VERSION } from '../base/version.ts';
 import { loadConfig } from '../config.ts';
 import { type RunningServer, startServer } from '../main.ts';
 import { prepareSandboxImages } from '../prepare-images.ts';
 import { emphasize, printLine } from './output.ts';
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+const REPEAT_MS = 1000;
 
 /** Starts the server in the foreground and serves until it is told to stop; then drains and returns. */
 export async function runServer(): Promise<void> {
@@ -14,13 +18,17 @@ export async function runServer(): Promise<void> {
   for (const line of banner(server)) printLine(line);
   const signal = await stopRequested;
   printLine(`${signal}: finishing what runs (up to ${config.drainMs / 1000} s); once more stops at once.`);
-  process.once('SIGINT', () => process.exit(130));
+  // A terminal, a shell and npm may each pass the same signal on; only a later one is a second wish.
+  const stopHasty = systemClock.after(REPEAT_MS, () => {
+    for (const again of SIGNALS) process.once(again, () => process.exit(130));
+  });
   await server.stop();
+  stopHasty();
 }
 
 function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal));
+    for (const signal of SIGNALS) process.on(signal, () => resolve(signal));
   });
 }
 

@@ -76,7 +76,7 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
   async function ensureRoom(): Promise<void> {
     while (entries.size >= deps.maxSandboxes) {
       const stopping = [...entries.values()].find((entry) => entry.closing !== undefined);
-      const idle = [...entries.values()].filter((entry) => entry.state === 'idle').sort((a, b) => a.idleSince - b.idleSince)[0];
+      const idle = longestIdle([...entries.values()]);
       if (stopping !== undefined) await stopping.closing;
       else if (idle !== undefined) await discardEntry(idle);
       else if (!(await deps.makeRoom()))
@@ -104,11 +104,8 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     async acquire(input) {
       const definition = JSON.stringify([input.session.agent, input.session.environment]);
       const entry = entries.get(input.session.id);
-      if (entry?.sandbox !== undefined && entry.closing === undefined && entry.definition === definition) {
-        entry.cancelIdle();
-        entry.state = 'busy';
-        return entry.sandbox;
-      }
+      const kept = entry === undefined ? undefined : takeBack(entry, definition);
+      if (kept !== undefined) return kept;
       if (entry !== undefined) await discardEntry(entry);
       return open(input, definition);
     },
@@ -119,7 +116,7 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
       entry.idleSince = deps.clock.monotonic();
       entry.cancelIdle = deps.clock.after(deps.idleMs, () => void discardEntry(entry));
     },
-    async discard(sessionId) {
+    discard: async (sessionId) => {
       const entry = entries.get(sessionId);
       if (entry !== undefined) await discardEntry(entry);
     },
@@ -129,6 +126,18 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
       await Promise.all([...entries.values()].map(discardEntry));
     },
   };
+}
+
+/** The entry's sandbox, when it still is what the session asks for. */
+function takeBack(entry: Entry, definition: string): OpenSandbox | undefined {
+  if (entry.sandbox === undefined || entry.closing !== undefined || entry.definition !== definition) return undefined;
+  entry.cancelIdle();
+  entry.state = 'busy';
+  return entry.sandbox;
+}
+
+function longestIdle(entries: readonly Entry[]): Entry | undefined {
+  return entries.filter((entry) => entry.state === 'idle').sort((a, b) => a.idleSince - b.idleSince)[0];
 }
 
 function newEntry(sessionId: string, definition: string): Entry {

@@ -31,7 +31,7 @@ const TURN_MS = 60_000;
 
 /** The main job, whole, on real parts: the official SDK, the real engine, the real agent, a model that refuses any other key. */
 export function agentScenario(options: ScenarioOptions): void {
-  describe(`the whole way with ${options.name}`, { skip: undefined }, () => {
+  describe(`the whole way with ${options.name}`, () => {
     let skip: string | false = false;
     let model: FakeModel;
     let server: ServerProcess;
@@ -54,11 +54,12 @@ export function agentScenario(options: ScenarioOptions): void {
       await model?.close();
     });
 
-    const test = (name: string, run: () => Promise<void>) =>
-      it(name, async (t) => {
+    const test = (name: string, run: () => Promise<void>): void => {
+      void it(name, async (t) => {
         if (skip !== false) return t.skip(skip);
         await run();
       });
+    };
 
     async function newSession(policy: 'always_allow' | 'always_ask' = 'always_allow'): Promise<string> {
       const agent = await client.beta.agents.create({
