@@ -114,8 +114,8 @@ class StreamReader {
     this.hasNews = true;
     // The one event that is in no log to catch up with.
     const removal = events.find((event) => event.type === 'session.deleted');
-    if (removal !== undefined) return this.writeEvent(removal);
-    if (!this.isLive) return;
+    if (removal !== undefined) this.writeEvent(removal);
+    if (!this.isLive || this.isOver) return;
     for (const event of events) {
       if (event.seq <= this.cursor) continue;
       // Something in between is not here yet: the log has it.
