@@ -4,11 +4,14 @@ import { APICallError } from '@ai-sdk/provider';
 /** What the host learns of a model call that failed: `data` of the JSON-RPC error. */
 export interface ModelErrorData {
   readonly kind: 'model_error';
-  /** The provider's HTTP status; null when there was no answer, or the failure came after it had begun. */
+  /** The provider's HTTP status; null when there was no answer, or the answer was not as it must be. */
   readonly status: number | null;
   readonly message: string;
   readonly retryAfterMs: number | null;
 }
+
+/** Some messages quote what the provider sent. */
+const MAX_MESSAGE = 2000;
 
 const INTERNAL_ERROR = -32_603;
 
@@ -24,8 +27,8 @@ export function toModelError(error: unknown): RequestError {
   const cause = rootCause(error);
   const data: ModelErrorData = {
     kind: 'model_error',
-    status: APICallError.isInstance(cause) ? (cause.statusCode ?? null) : null,
-    message: messageOf(cause),
+    status: statusOf(cause),
+    message: messageOf(cause).slice(0, MAX_MESSAGE),
     retryAfterMs: APICallError.isInstance(cause) ? retryAfter(cause.responseHeaders ?? {}) : null,
   };
   return new RequestError(INTERNAL_ERROR, data.status === null ? data.message : `The model answered ${data.status}: ${data.message}`, data);
@@ -34,6 +37,11 @@ export function toModelError(error: unknown): RequestError {
 /** The SDK wraps what was retried; the last attempt is what counts. */
 function rootCause(error: unknown): unknown {
   return error instanceof Error && 'lastError' in error && error.lastError !== undefined ? error.lastError : error;
+}
+
+/** Failures inside a stream carry the status that the provider's own words mean. */
+function statusOf(error: unknown): number | null {
+  return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : null;
 }
 
 /** Errors inside a stream are whatever the provider sent. */

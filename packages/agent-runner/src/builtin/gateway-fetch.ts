@@ -1,4 +1,4 @@
-import { type IncomingMessage, request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 
 /** The gateway gives up after ten minutes without a byte and says so; this is for a gateway that is itself gone. */
 const SILENCE_MS = 660_000;
@@ -10,6 +10,8 @@ const SILENCE_MS = 660_000;
  */
 export function createGatewayFetch(socketPath: string): typeof globalThis.fetch {
   return async (input, init) => {
+    // Loaded late: the module brings all of Node's web client with it.
+    const { request } = await import('node:http');
     const outgoing = new Request(input, init);
     const body = Buffer.from(await outgoing.arrayBuffer());
     const url = new URL(outgoing.url);

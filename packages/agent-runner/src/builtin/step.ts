@@ -53,8 +53,7 @@ export async function runStep(input: StepInput, answer: Answer): Promise<StepEnd
     if (part.type === 'text-delta' && part.text !== '') await input.onText(part.text);
     if (part.type === 'reasoning-delta' && part.text !== '') await input.onThought(part.text);
     if (part.type !== 'finish-step') continue;
-    // Every provider says why it stopped. When none did, the stream was cut between two events.
-    if (part.finishReason === 'other' && part.rawFinishReason === undefined) throw new IncompleteAnswerError();
+    if (part.finishReason === 'interrupted') throw new IncompleteAnswerError();
     if (part.finishReason === 'error') throw new Error(`The model stopped with an error (${part.rawFinishReason ?? 'unnamed'}).`);
     end = { finishReason: part.finishReason, usage: part.usage };
   }
