@@ -69,7 +69,10 @@ export function createAnswer(uniqueId: (id: string) => string): Answer {
             input,
             ...(part.providerMetadata && { providerOptions: part.providerMetadata }),
           });
+          return;
         }
+        default:
+          return;
       }
     },
     message: () => toMessage(parts.filter((part) => part.type !== 'text' || part.text !== '' || part.providerOptions !== undefined)),
