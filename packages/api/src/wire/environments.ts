@@ -30,7 +30,20 @@ const packagesParamSchema = z.strictObject({
   pip: z.array(z.string()).nullish(),
 });
 
-const memorySchema = z.union([z.int().min(64 * 1024 ** 2), z.string().regex(/^\d+(\.\d+)?\s*[kmg]i?b?$/i, 'such as `512m` or `1g`')]);
+/** Less, and no agent program starts. */
+const MIN_MEMORY_BYTES = 64 * 1024 ** 2;
+const MAX_MEMORY_BYTES = 1024 ** 4;
+const UNIT_BYTES: Readonly<Record<string, number>> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
+
+function toBytes(memory: string | number): number {
+  return typeof memory === 'number'
+    ? memory
+    : Number.parseFloat(memory) * (UNIT_BYTES[/[kmg]/i.exec(memory)?.[0].toLowerCase() ?? ''] ?? 1);
+}
+
+const memorySchema = z
+  .union([z.int(), z.string().regex(/^\d+(\.\d+)?\s*[kmg]i?b?$/i, 'such as `512m` or `1g`')])
+  .refine((memory) => toBytes(memory) >= MIN_MEMORY_BYTES && toBytes(memory) <= MAX_MEMORY_BYTES, 'from `64m` to `1024g`');
 
 export const environmentConfigParamSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('cloud'), networking: networkingParamSchema.nullish(), packages: packagesParamSchema.nullish() }),

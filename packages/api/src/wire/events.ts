@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { sessionAgentSchema } from './agents.ts';
 import { createdRangeShape, pageQuerySchema, timestampSchema } from './common.ts';
 
 const textBlockSchema = z.strictObject({ type: z.literal('text'), text: z.string() });
@@ -100,7 +101,11 @@ export const eventSchema = z.discriminatedUnion('type', [
       fix: z.string(),
     }),
   }),
-  event('session.updated', { title: z.string().nullable().optional(), metadata: z.record(z.string(), z.string()).optional() }),
+  event('session.updated', {
+    title: z.string().nullable().optional(),
+    metadata: z.record(z.string(), z.string()).optional(),
+    agent: sessionAgentSchema.optional(),
+  }),
   event('session.deleted', {}),
   event('span.model_request_start', { model: z.string().optional() }),
   event('span.model_request_end', {
@@ -162,10 +167,15 @@ export const eventListQuerySchema = pageQuerySchema.extend({
   ...createdRangeShape,
 });
 
+const previewedType = z.enum(['agent.message', 'agent.thinking']);
+const deltaTypes = z
+  .union([previewedType, z.array(previewedType)])
+  .transform((value): readonly string[] => (typeof value === 'string' ? [value] : value));
+
 export const eventStreamQuerySchema = z.strictObject({
   after: z.coerce.number().int().min(0).optional().describe('Replay the events after this `seq` first, as `Last-Event-ID` does'),
-  'event_deltas[]': listOf.optional().describe('`agent.message` and `agent.thinking`: also stream previews of these'),
-  event_deltas: listOf.optional(),
+  'event_deltas[]': deltaTypes.optional().describe('Also stream previews of these'),
+  event_deltas: deltaTypes.optional(),
   beta: z.string().optional(),
 });
 

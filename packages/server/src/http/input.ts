@@ -15,19 +15,25 @@ export async function readBody<S extends z.ZodType>(c: AppContext, schema: S, ma
 }
 
 export function readQuery<S extends z.ZodType>(c: AppContext, schema: S): z.output<S> {
-  const query = Object.fromEntries(
-    Object.entries(c.req.queries()).map(([name, values]) => [name, values.length === 1 ? values[0] : values]),
-  );
-  return parseWith(schema, query, '?');
+  const params = new URL(c.req.url).searchParams;
+  const empty = params.entries().find(([, value]) => value === '')?.[0];
+  // It would count as 0 where a number is expected.
+  if (empty !== undefined) throw invalid('The query', [{ pointer: empty.toWellFormed().slice(0, 80), message: 'has no value' }]);
+  const byName = Map.groupBy(params, ([name]) => name);
+  const query = [...byName].map(([name, pairs]) => [name, pairs.length === 1 ? pairs[0]?.[1] : pairs.map(([, value]) => value)]);
+  return parseWith(schema, Object.fromEntries(query), '?');
 }
 
 function parseWith<S extends z.ZodType>(schema: S, value: unknown, prefix: '' | '?'): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const fields = result.error.issues.flatMap((issue) => toFields(issue, prefix)).slice(0, 20);
+  throw invalid(prefix === '?' ? 'The query' : 'The body', fields);
+}
+
+function invalid(where: string, fields: readonly FieldError[]): PlatformError {
   const first = fields[0];
-  const where = prefix === '?' ? 'The query' : 'The body';
-  throw new PlatformError('request_invalid', {
+  return new PlatformError('request_invalid', {
     detail:
       first === undefined
         ? `${where} is not valid.`
@@ -37,22 +43,89 @@ function parseWith<S extends z.ZodType>(schema: S, value: unknown, prefix: '' | 
 }
 
 function toFields(issue: z.core.$ZodIssue, prefix: string): FieldError[] {
-  const path =
-    prefix === '?'
-      ? issue.path.join('.')
-      : issue.path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+  const path = prefix === '?' ? issue.path.join('.') : issue.path.map((part) => `/${escapePointer(String(part))}`).join('');
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => ({ pointer: prefix === '?' ? key : `${path}/${key}`, message: 'unknown field' }));
+    return issue.keys.map((key) => ({ pointer: prefix === '?' ? key : `${path}/${escapePointer(key)}`, message: 'unknown field' }));
   return [{ pointer: path, message: issue.message }];
 }
 
 function parseJson(text: string): unknown {
   if (text === '') return {};
+  const value = tryParse(text);
+  // Only an escape can bring in a character that is none; most bodies have no such escape and need no walk.
+  if (/\\u(0000|d[89a-f])/i.test(text)) refuseBrokenText(value);
+  // Schemas drop this key without a word, since as a name in an object it is a trap.
+  if (text.includes('__proto__')) refuseProtoKeys(value);
+  return value;
+}
+
+function tryParse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
     throw new PlatformError('json_malformed', { cause });
   }
+}
+
+/** NUL and lone surrogates are in no text: databases cut or refuse them, and so do model providers. */
+function refuseBrokenText(value: unknown): void {
+  walk(value, ({ key, node, pointer }) => {
+    const texts = typeof node === 'string' ? [key, node] : [key];
+    if (!texts.every((text) => text.isWellFormed() && !text.includes('\0')))
+      throw new PlatformError('request_invalid', {
+        detail: 'A text holds a NUL character or half of a surrogate pair.',
+        fields: [{ pointer: pointer().toWellFormed(), message: 'no NUL and no lone surrogate' }],
+      });
+  });
+}
+
+function refuseProtoKeys(value: unknown): void {
+  walk(value, ({ key, pointer }) => {
+    if (key === '__proto__')
+      throw new PlatformError('request_invalid', {
+        detail: 'A field is named __proto__.',
+        fields: [{ pointer: pointer(), message: 'unknown field' }],
+      });
+  });
+}
+
+interface Visit {
+  readonly key: string;
+  readonly node: unknown;
+  pointer(): string;
+}
+
+interface Place {
+  readonly key: string;
+  readonly node: unknown;
+  readonly parent: Place | undefined;
+}
+
+/** Visits every node, without recursion: bodies can be nested a hundred thousand deep. */
+function walk(root: unknown, visit: (one: Visit) => void): void {
+  const places: Place[] = [{ key: '', node: root, parent: undefined }];
+  for (let place = places.pop(); place !== undefined; place = places.pop()) {
+    const at = place;
+    visit({ key: at.key, node: at.node, pointer: () => pointerOf(at) });
+    if (typeof at.node !== 'object' || at.node === null) continue;
+    for (const [key, node] of Object.entries(at.node)) places.push({ key, node, parent: at });
+  }
+}
+
+/** Long enough to find the place by, and no echo of a deep nest. */
+const MAX_POINTER_PARTS = 32;
+
+function pointerOf(place: Place): string {
+  const parts: string[] = [];
+  for (let at: Place | undefined = place; at?.parent !== undefined; at = at.parent) parts.unshift(escapePointer(at.key));
+  return parts
+    .slice(0, MAX_POINTER_PARTS)
+    .map((part) => `/${part}`)
+    .join('');
+}
+
+function escapePointer(part: string): string {
+  return part.replaceAll('~', '~0').replaceAll('/', '~1');
 }
 
 /** Reads no more than `maxBytes`, whatever the length header says. */
@@ -72,5 +145,13 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
     }
     chunks.push(next.value);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return decodeUtf8(Buffer.concat(chunks));
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new PlatformError('json_malformed', { detail: 'The body is not UTF-8.', cause });
+  }
 }

@@ -92,13 +92,16 @@ export function eventRoutes(table: RouteTable): void {
     },
     async ({ c, tenantId, query, param }) => {
       const session = await requireSession(deps.store, tenantId, param('id'));
-      const after = readLastEventId(c) ?? query.after ?? session.lastSeq;
-      const previews = new Set(query['event_deltas[]'] ?? query.event_deltas ?? []);
-      return c.body(eventStream(deps, { tenantId, sessionId: session.id, after, previews }), 200, {
+      const headers = {
         'Content-Type': 'text/event-stream; charset=utf-8',
         'Cache-Control': 'no-cache, no-transform',
         'X-Accel-Buffering': 'no',
-      });
+      };
+      // Nobody would read the stream of a HEAD, nor ever close it.
+      if (c.req.method === 'HEAD') return c.body(null, 200, headers);
+      const after = readLastEventId(c) ?? query.after ?? session.lastSeq;
+      const previews = new Set(query['event_deltas[]'] ?? query.event_deltas ?? []);
+      return c.body(eventStream(deps, { tenantId, sessionId: session.id, after, previews }), 200, headers);
     },
   );
 }

@@ -1,0 +1,286 @@
+import type { ProblemCode } from '@cloister/api';
+import { message, type RequestInput } from '../support/server.ts';
+
+export interface Case {
+  readonly what: string;
+  readonly send: readonly [method: string, path: string, init?: RequestInput];
+  readonly code: ProblemCode;
+  /** Of the first field that is named. */
+  readonly pointer?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export const agent = (more: object) => ({ body: { name: 'x', model: 'demo', ...more } });
+export const environment = (config: object) => ({ body: { name: 'x', config } });
+const deep = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
+const unsupported = (what: string, path: string, body: object, pointer: string): Case => ({
+  what: `${what}: published, not supported here`,
+  send: ['POST', path, { body }],
+  code: 'capability_unsupported',
+  pointer,
+});
+
+export const UNKNOWN_IDS: readonly Case[] = [
+  { what: 'agent', send: ['GET', '/v1/agents/agt_0'], code: 'agent_not_found' },
+  { what: 'agent to update', send: ['POST', '/v1/agents/agt_0', { body: { name: 'y' } }], code: 'agent_not_found' },
+  { what: 'agent to archive', send: ['POST', '/v1/agents/agt_0/archive'], code: 'agent_not_found' },
+  { what: 'agent with versions', send: ['GET', '/v1/agents/agt_0/versions'], code: 'agent_not_found' },
+  {
+    what: 'agent of a session',
+    send: ['POST', '/v1/sessions', { body: { agent: 'agt_0', environment_id: 'x' } }],
+    code: 'agent_not_found',
+  },
+  { what: 'environment', send: ['GET', '/v1/environments/env_0'], code: 'environment_not_found' },
+  { what: 'environment to update', send: ['POST', '/v1/environments/env_0', { body: { name: 'y' } }], code: 'environment_not_found' },
+  { what: 'environment to archive', send: ['POST', '/v1/environments/env_0/archive'], code: 'environment_not_found' },
+  { what: 'environment to delete', send: ['DELETE', '/v1/environments/env_0'], code: 'environment_not_found' },
+  { what: 'session', send: ['GET', '/v1/sessions/ses_0'], code: 'session_not_found' },
+  { what: 'session to update', send: ['POST', '/v1/sessions/ses_0', { body: { title: 'y' } }], code: 'session_not_found' },
+  { what: 'session to archive', send: ['POST', '/v1/sessions/ses_0/archive'], code: 'session_not_found' },
+  { what: 'session to delete', send: ['DELETE', '/v1/sessions/ses_0'], code: 'session_not_found' },
+  { what: 'session with events', send: ['GET', '/v1/sessions/ses_0/events'], code: 'session_not_found' },
+  {
+    what: 'session to send to',
+    send: ['POST', '/v1/sessions/ses_0/events', { body: { events: [message('m')] } }],
+    code: 'session_not_found',
+  },
+  { what: 'session to stream', send: ['GET', '/v1/sessions/ses_0/events/stream'], code: 'session_not_found' },
+  { what: 'an id with a NUL', send: ['GET', '/v1/sessions/%00'], code: 'session_not_found' },
+  { what: 'an id that is no UTF-8', send: ['GET', '/v1/sessions/%ff%fe'], code: 'session_not_found' },
+  { what: 'an id of a path', send: ['GET', '/v1/sessions/..%2f..%2fetc%2fpasswd'], code: 'session_not_found' },
+];
+
+export const BODIES: readonly Case[] = [
+  { what: 'malformed JSON', send: ['POST', '/v1/agents', { body: '{"name":' }], code: 'json_malformed' },
+  { what: 'a body that is an array', send: ['POST', '/v1/agents', { body: '[]' }], code: 'request_invalid' },
+  { what: 'a body that is null', send: ['POST', '/v1/agents', { body: 'null' }], code: 'request_invalid' },
+  { what: 'no body', send: ['POST', '/v1/agents'], code: 'request_invalid', pointer: '/model' },
+  { what: 'an unknown field', send: ['POST', '/v1/agents', agent({ nmae: 'y' })], code: 'request_invalid', pointer: '/nmae' },
+  { what: 'an unknown field to escape', send: ['POST', '/v1/agents', agent({ 'a/b~c': 1 })], code: 'request_invalid', pointer: '/a~1b~0c' },
+  {
+    what: 'an unknown field deeper down',
+    send: ['POST', '/v1/environments', environment({ type: 'container', memroy: '1g' })],
+    code: 'request_invalid',
+    pointer: '/config/memroy',
+  },
+  {
+    what: 'an unknown event type',
+    send: ['POST', '/v1/sessions/ses_0/events', { body: { events: [{ type: 'user.shout' }] } }],
+    code: 'request_invalid',
+    pointer: '/events/0/type',
+  },
+  {
+    what: 'a message without content',
+    send: ['POST', '/v1/sessions/ses_0/events', { body: { events: [{ type: 'user.message', content: [] }] } }],
+    code: 'request_invalid',
+  },
+  { what: 'no events', send: ['POST', '/v1/sessions/ses_0/events', { body: { events: [] } }], code: 'request_invalid', pointer: '/events' },
+  {
+    what: 'a null id',
+    send: ['POST', '/v1/sessions', { body: { agent: null, environment_id: 'x' } }],
+    code: 'request_invalid',
+    pointer: '/agent',
+  },
+  {
+    what: 'another content type',
+    send: ['POST', '/v1/agents', { body: 'a=b', headers: { 'content-type': 'text/plain' } }],
+    code: 'content_type_unsupported',
+  },
+  {
+    what: 'a form',
+    send: ['POST', '/v1/agents', { body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } }],
+    code: 'content_type_unsupported',
+  },
+  {
+    what: 'JSON by another name',
+    send: ['POST', '/v1/agents', { body: '{}', headers: { 'content-type': 'application/jsonx' } }],
+    code: 'content_type_unsupported',
+  },
+  { what: '2 MB with its length', send: ['POST', '/v1/agents', { body: ' '.repeat(2_000_000) }], code: 'message_too_large' },
+  {
+    what: '__proto__ as a field',
+    send: ['POST', '/v1/agents', { body: '{"name":"x","model":"demo","__proto__":{"harness":"y"}}' }],
+    code: 'request_invalid',
+    pointer: '/__proto__',
+  },
+  {
+    what: '__proto__ in metadata',
+    send: ['POST', '/v1/agents', { body: '{"name":"x","model":"demo","metadata":{"__proto__":"y"}}' }],
+    code: 'request_invalid',
+    pointer: '/metadata/__proto__',
+  },
+  { what: 'nesting 100,000 deep', send: ['POST', '/v1/agents', { body: deep(100_000) }], code: 'request_invalid' },
+  {
+    what: 'nesting in an open field',
+    send: ['POST', '/v1/agents', { body: `{"name":"x","model":"demo","skills":[${deep(100_000)}]}` }],
+    code: 'capability_unsupported',
+  },
+  {
+    what: 'nesting with a broken text',
+    send: ['POST', '/v1/agents', { body: `[${deep(100_000)},"\\u0000"]` }],
+    code: 'request_invalid',
+    pointer: '/1',
+  },
+  {
+    what: 'a lone surrogate',
+    send: ['POST', '/v1/agents', { body: '{"name":"\\ud800","model":"demo"}' }],
+    code: 'request_invalid',
+    pointer: '/name',
+  },
+  {
+    what: 'a NUL',
+    send: ['POST', '/v1/agents', { body: '{"name":"x","model":"demo","metadata":{"a":"\\u0000"}}' }],
+    code: 'request_invalid',
+    pointer: '/metadata/a',
+  },
+  {
+    what: 'a NUL in a key',
+    send: ['POST', '/v1/agents', { body: '{"name":"x","model":"demo","metadata":{"a\\u0000":""}}' }],
+    code: 'request_invalid',
+  },
+  {
+    what: '17 pairs of metadata',
+    send: ['POST', '/v1/agents', agent({ metadata: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, ''])) })],
+    code: 'request_invalid',
+    pointer: '/metadata',
+  },
+  { what: 'a name of spaces', send: ['POST', '/v1/agents', agent({ name: '   ' })], code: 'request_invalid', pointer: '/name' },
+  { what: 'an unknown harness', send: ['POST', '/v1/agents', agent({ harness: 'nobody' })], code: 'harness_unknown', pointer: '/harness' },
+  { what: 'an unknown model', send: ['POST', '/v1/agents', agent({ model: 'nobody' })], code: 'model_unknown', pointer: '/model' },
+  {
+    what: 'a model without its key',
+    send: ['POST', '/v1/agents', agent({ model: 'claude-sonnet-4-5' })],
+    code: 'provider_not_configured',
+    pointer: '/model',
+  },
+  {
+    what: 'a prefixed model without its key',
+    send: ['POST', '/v1/agents', agent({ model: 'openai/gpt-5' })],
+    code: 'provider_not_configured',
+  },
+  {
+    what: 'a toolset twice',
+    send: ['POST', '/v1/agents', agent({ tools: [1, 2].map(() => ({ type: 'agent_toolset_20260401' })) })],
+    code: 'request_invalid',
+    pointer: '/tools/1',
+  },
+  {
+    what: 'an unrestricted network',
+    send: ['POST', '/v1/environments', environment({ type: 'container', networking: { type: 'unrestricted' } })],
+    code: 'network_unrestricted_refused',
+    pointer: '/config/networking/type',
+  },
+  {
+    what: 'a host that is none',
+    send: ['POST', '/v1/environments', environment({ type: 'cloud', networking: { type: 'limited', allowed_hosts: ['http://x/'] } })],
+    code: 'request_invalid',
+    pointer: '/config/networking/allowed_hosts/0',
+  },
+  {
+    what: 'memory that is none',
+    send: ['POST', '/v1/environments', environment({ type: 'container', memory: 'much' })],
+    code: 'request_invalid',
+    pointer: '/config/memory',
+  },
+  {
+    what: 'too little memory',
+    send: ['POST', '/v1/environments', environment({ type: 'container', memory: '1k' })],
+    code: 'request_invalid',
+    pointer: '/config/memory',
+  },
+];
+
+const container = { type: 'container' };
+const base = { name: 'x', model: 'demo' };
+const session = { agent: 'agt_0', environment_id: 'env_0' };
+export const UNSUPPORTED: readonly Case[] = [
+  unsupported('MCP servers', '/v1/agents', { ...base, mcp_servers: [{ type: 'url', name: 'a', url: 'https://a' }] }, '/mcp_servers'),
+  unsupported('skills', '/v1/agents', { ...base, skills: [{ type: 'anthropic', skill_id: 'a' }] }, '/skills'),
+  unsupported('multiagent', '/v1/agents', { ...base, multiagent: { type: 'coordinator' } }, '/multiagent'),
+  unsupported('custom tools', '/v1/agents', { ...base, tools: [{ type: 'custom', name: 'a' }] }, '/tools/0'),
+  unsupported('resources', '/v1/sessions', { ...session, resources: [{ type: 'file' }] }, '/resources'),
+  unsupported('vaults', '/v1/sessions', { ...session, vault_ids: ['vlt_0'] }, '/vault_ids'),
+  unsupported('budgets', '/v1/sessions', { ...session, budget: { tokens: 1 } }, '/budget'),
+  unsupported('mounts', '/v1/environments', { name: 'x', config: { ...container, mounts: ['/etc'] } }, '/config/mounts'),
+  unsupported('a runtime', '/v1/environments', { name: 'x', config: { ...container, runtime: 'gvisor' } }, '/config/runtime'),
+  unsupported('self-hosted', '/v1/environments', { name: 'x', config: { type: 'self_hosted' } }, '/config/type'),
+  unsupported(
+    'packages',
+    '/v1/environments',
+    { name: 'x', config: { type: 'cloud', packages: { pip: ['numpy'] } } },
+    '/config/packages/pip',
+  ),
+];
+
+export const REQUESTS: readonly Case[] = [
+  { what: 'a bad cursor', send: ['GET', '/v1/agents?page=nonsense'], code: 'cursor_invalid' },
+  { what: 'an empty cursor', send: ['GET', '/v1/sessions?page='], code: 'request_invalid', pointer: 'page' },
+  { what: 'an unknown parameter', send: ['GET', '/v1/agents?limt=1'], code: 'request_invalid', pointer: 'limt' },
+  { what: '__proto__ as a parameter', send: ['GET', '/v1/agents?__proto__=1'], code: 'request_invalid', pointer: '__proto__' },
+  { what: 'a limit of 0', send: ['GET', '/v1/agents?limit=0'], code: 'request_invalid', pointer: 'limit' },
+  { what: 'a limit of nothing', send: ['GET', '/v1/agents?limit='], code: 'request_invalid', pointer: 'limit' },
+  { what: 'two limits', send: ['GET', '/v1/agents?limit=1&limit=2'], code: 'request_invalid', pointer: 'limit' },
+  { what: 'a limit of words', send: ['GET', '/v1/sessions/ses_0/events?limit=ten'], code: 'request_invalid', pointer: 'limit' },
+  { what: 'an unknown order', send: ['GET', '/v1/sessions?order=up'], code: 'request_invalid', pointer: 'order' },
+  { what: 'an unknown status', send: ['GET', '/v1/sessions?statuses[]=asleep'], code: 'request_invalid', pointer: 'statuses[]' },
+  {
+    what: 'a time that is none',
+    send: ['GET', '/v1/sessions?created_at[gt]=yesterday'],
+    code: 'request_invalid',
+    pointer: 'created_at[gt]',
+  },
+  {
+    what: 'an endless wait',
+    send: ['POST', '/v1/sessions/ses_0/events?wait=1e9', { body: { events: [message()] } }],
+    code: 'request_invalid',
+    pointer: 'wait',
+  },
+  {
+    what: 'an empty wait',
+    send: ['POST', '/v1/sessions/ses_0/events?wait=', { body: { events: [message()] } }],
+    code: 'request_invalid',
+    pointer: 'wait',
+  },
+  { what: 'an after of words', send: ['GET', '/v1/sessions/ses_0/events/stream?after=x'], code: 'request_invalid', pointer: 'after' },
+  { what: 'an empty after', send: ['GET', '/v1/sessions/ses_0/events/stream?after='], code: 'request_invalid', pointer: 'after' },
+  {
+    what: 'previews of what has none',
+    send: ['GET', '/v1/sessions/ses_0/events/stream?event_deltas[]=user.message'],
+    code: 'request_invalid',
+  },
+  { what: 'an unknown route', send: ['GET', '/v1/nothing'], code: 'route_not_found' },
+  { what: 'an unknown page', send: ['GET', '/docs/nothing.html', { key: null }], code: 'route_not_found' },
+  { what: 'a page above the pages', send: ['GET', '/docs/..%2fLICENSE.txt', { key: null }], code: 'route_not_found' },
+  { what: 'a wrong method', send: ['PUT', '/v1/agents', { body: {} }], code: 'method_not_allowed', headers: { allow: 'POST, GET, HEAD' } },
+  {
+    what: 'a wrong method on one',
+    send: ['PATCH', '/v1/sessions/ses_0', { body: {} }],
+    code: 'method_not_allowed',
+    headers: { allow: 'GET, POST, DELETE, HEAD' },
+  },
+  {
+    what: 'a wrong method on health',
+    send: ['POST', '/health/live', { key: null }],
+    code: 'method_not_allowed',
+    headers: { allow: 'GET, HEAD' },
+  },
+  {
+    what: 'no key',
+    send: ['GET', '/v1/agents', { key: null }],
+    code: 'credentials_missing',
+    headers: { 'www-authenticate': 'Bearer realm="cloister"' },
+  },
+  { what: 'no key on an unknown route', send: ['GET', '/v1/nothing', { key: null }], code: 'credentials_missing' },
+  { what: 'no key on the metrics', send: ['GET', '/metrics', { key: null }], code: 'credentials_missing' },
+  { what: 'a wrong key', send: ['GET', '/v1/agents', { key: 'clst_wrong' }], code: 'credentials_invalid' },
+  {
+    what: 'a wrong bearer',
+    send: ['GET', '/v1/agents', { key: null, headers: { authorization: 'Bearer x' } }],
+    code: 'credentials_invalid',
+  },
+  {
+    what: 'a login that is no bearer',
+    send: ['GET', '/v1/agents', { key: null, headers: { authorization: 'Basic eDp5' } }],
+    code: 'credentials_missing',
+  },
+];
