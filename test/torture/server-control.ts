@@ -1,0 +1,95 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface ServerControl {
+  readonly url: string;
+  readonly key: string;
+  readonly logFile: string;
+  readonly pid: number | undefined;
+  /** Answers how long it took until the first answer, in ms; undefined when it was killed before. */
+  start(): Promise<number | undefined>;
+  kill(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+const MAIN = path.resolve(import.meta.dirname, '../../packages/server/src/cli/main.ts');
+const READY_LIMIT_MS = 60_000;
+const POLL_MS = 5;
+
+/** The real server in a process of its own, on one port over all its lives. */
+export async function createServerControl(input: {
+  readonly dataDir: string;
+  readonly env?: Readonly<Record<string, string>>;
+}): Promise<ServerControl> {
+  const key = 'clst_key-of-a-server-that-is-killed';
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const logFile = path.join(input.dataDir, 'server.log');
+  let child: ChildProcess | undefined;
+  return {
+    url,
+    key,
+    logFile,
+    get pid() {
+      return child?.pid;
+    },
+    async start() {
+      const log = openSync(logFile, 'a');
+      const started = spawn(process.execPath, [MAIN, 'serve'], {
+        // Nothing of this process's own settings, but for where programs are.
+        env: {
+          PATH: process.env.PATH ?? '',
+          HOME: os.homedir(),
+          CLOISTER_RUNTIME: 'fake',
+          DATA_DIR: path.join(input.dataDir, 'data'),
+          PORT: String(port),
+          CLOISTER_ADMIN_KEY: key,
+          LOG_FORMAT: 'json',
+          ...input.env,
+        },
+        stdio: ['ignore', log, log],
+      });
+      closeSync(log);
+      child = started;
+      return untilReady(url, started, logFile);
+    },
+    async kill(signal) {
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+      const ended = once(child, 'exit');
+      child.kill(signal);
+      const [code] = await ended;
+      return code;
+    },
+  };
+}
+
+async function untilReady(url: string, child: ChildProcess, logFile: string): Promise<number | undefined> {
+  const began = performance.now();
+  while (performance.now() - began < READY_LIMIT_MS) {
+    if (child.signalCode === 'SIGKILL') return undefined;
+    if (child.exitCode !== null) break;
+    const isReady = await fetch(`${url}/health/live`, { signal: AbortSignal.timeout(2000) }).then(
+      (response) => response.ok,
+      () => false,
+    );
+    if (isReady) return performance.now() - began;
+    await sleep(POLL_MS);
+  }
+  const tail = (await readFile(logFile, 'utf8')).slice(-3000);
+  throw new Error(`the server ${child.exitCode === null ? 'did not answer' : `ended with ${child.exitCode}`}:\n${tail}`);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('there is no free port');
+  return address.port;
+}
