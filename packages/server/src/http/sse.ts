@@ -22,11 +22,12 @@ export interface EventStreamDeps {
 }
 
 const KEEP_ALIVE_MS = 15_000;
-/** What one reader may have unread. A slower one is cut; it comes back with its last id and misses nothing. */
+/** What one reader may have unread before it is sent anything more; one event of any size comes on top. */
 const MAX_BUFFERED_BYTES = 256 * 1024;
-/** A reader of the past is waited for this long per page. */
-const CATCH_UP_PATIENCE_MS = 30_000;
-const PAGE = 200;
+/** A reader whose buffer stays full for this long is cut; it comes back with its last id and misses nothing. */
+const PATIENCE_MS = 30_000;
+/** Pages of the log begin small and grow while their events are, so that a page of large ones fits in memory. */
+const PAGE = { first: 8, most: 200, growsBelowBytes: 64 * 1024 } as const;
 
 const encoder = new TextEncoder();
 /** One frame per event, whatever the number of readers. */
@@ -66,7 +67,10 @@ class StreamReader {
       onEvents: (events) => this.onEvents(events),
       onPreview: (preview) => this.onPreview(preview),
     });
-    const stopKeepAlive = this.deps.clock.every(KEEP_ALIVE_MS, () => this.write(encoder.encode(': keep-alive\n\n')));
+    const stopKeepAlive = this.deps.clock.every(KEEP_ALIVE_MS, () => {
+      // What is unread keeps the connection alive by itself.
+      if (this.hasRoom()) this.write(encoder.encode(': keep-alive\n\n'));
+    });
     this.cleanUp = () => {
       unsubscribe();
       stopKeepAlive();
@@ -95,19 +99,20 @@ class StreamReader {
   }
 
   private write(frame: Uint8Array): void {
-    if (this.isOver) return;
-    this.controller?.enqueue(frame);
-    if (this.free() < 0) this.end('a stream was cut: its reader is too slow');
+    if (!this.isOver) this.controller?.enqueue(frame);
   }
 
-  private free(): number {
-    return this.controller?.desiredSize ?? 0;
+  private hasRoom(): boolean {
+    return (this.controller?.desiredSize ?? 0) > MAX_BUFFERED_BYTES / 2;
   }
 
-  private writeEvent(event: StoredEvent): void {
+  /** Answers how large it was. */
+  private writeEvent(event: StoredEvent): number {
+    const frame = eventFrame(event);
     this.cursor = event.seq;
-    this.write(eventFrame(event));
+    this.write(frame);
     if (event.type === 'session.deleted') this.end();
+    return frame.byteLength;
   }
 
   private onEvents(events: readonly StoredEvent[]): void {
@@ -125,18 +130,21 @@ class StreamReader {
   }
 
   private onPreview(preview: JsonObject): void {
-    if (this.isLive && wantsPreview(preview, this.input.previews)) this.write(previewFrame(preview));
+    if (this.isLive && this.hasRoom() && wantsPreview(preview, this.input.previews)) this.write(previewFrame(preview));
   }
 
   /** Reads the log until nothing new came in meanwhile; from then on events are passed on as they come. */
   private async catchUp(): Promise<void> {
     const { tenantId, sessionId } = this.input;
     this.isLive = false;
+    let limit: number = PAGE.first;
     try {
       while (!this.isOver && !this.isLive) {
         this.hasNews = false;
-        const page = await this.deps.store.events.listAfter({ tenantId, sessionId, after: this.cursor, limit: PAGE });
-        if (!(await this.writePage(page))) return this.end('a stream was cut: its reader does not read');
+        const page = await this.deps.store.events.listAfter({ tenantId, sessionId, after: this.cursor, limit });
+        const bytes = await this.writePage(page);
+        if (bytes === undefined) return this.end('a stream was cut: its reader does not read');
+        limit = bytes < PAGE.growsBelowBytes ? Math.min(limit * 2, PAGE.most) : PAGE.first;
         this.isLive = page.length === 0 && !this.hasNews;
       }
     } catch (error) {
@@ -145,24 +153,24 @@ class StreamReader {
     }
   }
 
-  /** False when the reader does not take it. */
-  private async writePage(page: readonly StoredEvent[]): Promise<boolean> {
+  /** How many bytes it was; undefined when the reader does not take it. */
+  private async writePage(page: readonly StoredEvent[]): Promise<number | undefined> {
+    let bytes = 0;
     for (const event of page) {
-      if (!(await this.room())) return false;
-      if (!this.isOver) this.writeEvent(event);
+      if (!(await this.room())) return undefined;
+      if (!this.isOver) bytes += this.writeEvent(event);
     }
-    return true;
+    return bytes;
   }
 
   /** Waits until half of the buffer is free; false when the reader takes too long. */
   private async room(): Promise<boolean> {
-    const hasRoom = () => this.isOver || this.free() > MAX_BUFFERED_BYTES / 2;
-    if (hasRoom()) return true;
+    if (this.isOver || this.hasRoom()) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.onRoom = () => {
-      if (hasRoom()) resolve(true);
+      if (this.isOver || this.hasRoom()) resolve(true);
     };
-    const cancel = this.deps.clock.after(CATCH_UP_PATIENCE_MS, () => resolve(false));
+    const cancel = this.deps.clock.after(PATIENCE_MS, () => resolve(false));
     const result = await promise;
     cancel();
     this.onRoom = undefined;
