@@ -14,6 +14,7 @@ export interface ServerProcess extends AsyncDisposable {
   readonly dataDir: string;
   /** What it wrote so far, over all its lives. */
   output(): string;
+  pid(): number;
   kill(signal: NodeJS.Signals): Promise<number | null>;
   start(env?: Readonly<Record<string, string>>): Promise<void>;
 }
@@ -75,6 +76,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     url,
     dataDir,
     output: () => output,
+    pid: () => child?.pid ?? 0,
     kill,
     start,
     async [Symbol.asyncDispose]() {

@@ -1,0 +1,82 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { newId } from '../../packages/server/src/base/ids.ts';
+import { silentLogger } from '../../packages/server/src/base/log.ts';
+import { createDockerDriver } from '../../packages/server/src/runtime/docker/driver.ts';
+import type { RuntimeDriver } from '../../packages/server/src/runtime/driver.ts';
+import { sandboxImageTag } from '../../packages/server/src/runtime/image.ts';
+import { median, ms, type Row } from './table.ts';
+
+const RUNS = 12;
+const ARGV = ['node', '-e', 'console.log("up"); setInterval(() => {}, 1000)'];
+
+/** A hardened sandbox of ours against a plain `docker run` of the same image, in turns, to the first byte of node. */
+export async function benchColdStart(): Promise<readonly Row[]> {
+  const driver = createDockerDriver({ log: silentLogger });
+  const image = sandboxImageTag('default');
+  const [ours, plain]: [number[], number[]] = [[], []];
+  try {
+    for (let n = 0; n < RUNS; n++) {
+      ours.push(await startOurs(driver, image));
+      plain.push(await startPlain(image));
+    }
+  } finally {
+    await driver.close();
+  }
+  const ratio = median(ours) / median(plain);
+  return [
+    {
+      measure: 'cold sandbox against `docker run`',
+      result: `${ms(median(ours))} : ${ms(median(plain))} = ${ratio.toFixed(2)} ×`,
+      must: '≤ 1.15 ×',
+      goal: '≤ 0.6 ×',
+      isMet: ratio <= 1.15,
+    },
+  ];
+}
+
+async function startOurs(driver: RuntimeDriver, image: string): Promise<number> {
+  const began = performance.now();
+  const ref = await driver.create({
+    labels: {
+      installation: 'bench',
+      tenant: 'bench',
+      agent: 'bench',
+      session: 'bench',
+      sandbox: newId('sandbox'),
+      incarnation: newId('incarnation'),
+    },
+    image,
+    argv: ARGV,
+    env: {},
+    cwd: '/workspace',
+    uid: 1000,
+    gid: 1000,
+    memoryBytes: 1024 ** 3,
+    cpus: 1,
+    pids: 256,
+    mounts: [],
+    tmpBytes: 64 * 1024 ** 2,
+  });
+  const io = await driver.start(ref);
+  io.stderr.resume();
+  await once(io.stdout, 'data');
+  const took = performance.now() - began;
+  io.stdout.resume();
+  await driver.remove(ref);
+  return took;
+}
+
+async function startPlain(image: string): Promise<number> {
+  const name = `bench-${newId('sandbox')}`;
+  const began = performance.now();
+  const child = spawn('docker', ['run', '--rm', '--name', name, '--network', 'none', image, ...ARGV], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  const took = performance.now() - began;
+  child.stdout.resume();
+  await once(spawn('docker', ['rm', '-f', name], { stdio: 'ignore' }), 'exit');
+  if (child.exitCode === null) await once(child, 'exit');
+  return took;
+}
