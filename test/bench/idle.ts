@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { startBenchServer } from './server.ts';
 import type { Row } from './table.ts';
 
-/** Memory of the bundled server after its start, with nothing to do. */
+/** Memory of the server, run from its sources, with nothing to do; the bundle that `npm start` runs needs less. */
 export async function benchIdle(): Promise<readonly Row[]> {
   await using bench = await startBenchServer({ CLOISTER_RUNTIME: 'fake' });
   await bench.newSessions(10);

@@ -1,33 +1,34 @@
-// Measures the numbers that the design promises, on this machine, in one run: `npm run bench [-- --only NAME] [--json]`.
+// `npm run bench [-- --only name] [--json]`: the numbers of the design, measured on this machine.
 import { parseArgs } from 'node:util';
-import { engineMissing } from '../../packages/server/test/support/engine.ts';
-import { benchAccept } from './accept.ts';
-import { benchColdStart } from './cold-start.ts';
-import { benchDeliver } from './deliver.ts';
-import { benchFirstToken, benchFirstTokenClaude } from './first-token.ts';
-import { benchIdle } from './idle.ts';
-import { printTable, type Row } from './table.ts';
+import { acceptBench } from './accept.ts';
+import { build } from './build.ts';
+import { coldStartBench } from './cold-start.ts';
+import { deliveryBench } from './delivery.ts';
+import { engineMissing } from './engine.ts';
+import { firstTokenBench } from './first-token.ts';
+import { memoryBench } from './memory.ts';
+import { type Bench, type Row, table } from './row.ts';
+import { turnsBench } from './turns.ts';
 
-const BENCHES: readonly { readonly name: string; readonly needsEngine: boolean; readonly run: () => Promise<readonly Row[]> }[] = [
-  { name: 'accept', needsEngine: false, run: benchAccept },
-  { name: 'deliver', needsEngine: false, run: benchDeliver },
-  { name: 'idle', needsEngine: false, run: benchIdle },
-  { name: 'cold-start', needsEngine: true, run: benchColdStart },
-  { name: 'first-token', needsEngine: true, run: () => benchFirstToken() },
-  { name: 'first-token-claude', needsEngine: true, run: benchFirstTokenClaude },
-];
+const BENCHES: readonly Bench[] = [acceptBench, deliveryBench, turnsBench, memoryBench, firstTokenBench, coldStartBench];
 
 const { values: options } = parseArgs({ options: { only: { type: 'string' }, json: { type: 'boolean', default: false } } });
-const missing = await engineMissing();
-const rows: Row[] = [];
-for (const bench of BENCHES) {
-  if (options.only !== undefined && !bench.name.includes(options.only)) continue;
-  if (bench.needsEngine && missing !== false) rows.push({ measure: bench.name, result: missing, must: '', goal: '', isMet: undefined });
-  else {
-    if (!options.json) console.error(`… ${bench.name}`);
-    rows.push(...(await bench.run()));
-  }
+const chosen = BENCHES.filter((bench) => options.only === undefined || bench.name === options.only);
+if (chosen.length === 0) {
+  console.error(`--only is one of ${BENCHES.map((bench) => bench.name).join(', ')}.`);
+  process.exit(2);
 }
-if (options.json) console.log(JSON.stringify(rows, null, 2));
-else printTable(rows);
-process.exitCode = rows.every((row) => row.isMet !== false) ? 0 : 1;
+
+await build();
+const missing = chosen.some((bench) => bench.needsEngine) ? await engineMissing() : false;
+const rows: Row[] = [];
+for (const bench of chosen) {
+  if (!options.json) console.error(`measuring ${bench.name} …`);
+  rows.push(...(bench.needsEngine && missing !== false ? [skipped(bench, missing)] : await bench.run()));
+}
+console.log(options.json ? JSON.stringify(rows, undefined, 2) : table(rows));
+process.exitCode = rows.some((row) => row.verdict === 'MISSED') ? 1 : 0;
+
+function skipped(bench: Bench, reason: string): Row {
+  return { measure: bench.name, result: reason, must: '', goal: '', verdict: 'skipped', values: {} };
+}

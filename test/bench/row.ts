@@ -1,0 +1,48 @@
+export interface Row {
+  readonly measure: string;
+  readonly result: string;
+  readonly must: string;
+  readonly goal: string;
+  readonly verdict: Verdict;
+  /** The numbers behind the result, for `--json`. */
+  readonly values: Readonly<Record<string, number>>;
+}
+
+export type Verdict = 'goal' | 'ok' | 'MISSED' | 'info' | 'skipped';
+
+/** One measurement; it cleans up after itself and takes a bounded time. */
+export interface Bench {
+  readonly name: string;
+  readonly needsEngine: boolean;
+  run(): Promise<readonly Row[]>;
+}
+
+export function verdict(isMustMet: boolean, isGoalMet: boolean): Verdict {
+  if (!isMustMet) return 'MISSED';
+  return isGoalMet ? 'goal' : 'ok';
+}
+
+export function ms(value: number): string {
+  return `${value.toFixed(value < 10 ? 1 : 0)} ms`;
+}
+
+export interface Summary {
+  readonly n: number;
+  readonly p50: number;
+  readonly p99: number;
+}
+
+export function summary(values: readonly number[]): Summary {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return { n: sorted.length, p50: at(0.5), p99: at(0.99) };
+}
+
+export function table(rows: readonly Row[]): string {
+  const cells = [
+    ['measure', 'result', 'must', 'goal', 'verdict'],
+    ...rows.map((row) => [row.measure, row.result, row.must, row.goal, row.verdict]),
+  ];
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  return cells.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n');
+}
