@@ -223,7 +223,7 @@ export const PROBLEMS = {
     'upstream',
     'backoff',
     'The model provider could not be reached.',
-    'Check the base URL, the network and the proxy of the server.',
+    'Check the base URL and the network of the server.',
   ),
   model_stream_cut: p('upstream', 'backoff', "The model provider's answer broke off.", 'Send the message again.'),
   model_silent: p(
@@ -251,7 +251,7 @@ export const PROBLEMS = {
     'unprocessable',
     'change',
     'The database would be on a network filesystem, where SQLite loses data.',
-    'Put DATA_DIR on a local disk, or use CLOISTER_STORE=postgres.',
+    'Put DATA_DIR on a local disk.',
   ),
   store_newer: p(
     'unprocessable',

@@ -5,6 +5,7 @@ import { createAgents } from './agents/agents.ts';
 import type { AgentLimits } from './agents/definition.ts';
 import { findAssets } from './assets.ts';
 import { systemClock } from './base/clock.ts';
+import { PlatformError } from './base/errors.ts';
 import { newId } from './base/ids.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import { VERSION } from './base/version.ts';
@@ -159,11 +160,12 @@ function createTurnParts(config: Config, { log, store, driver, gateway, bus, ins
     log,
     live,
     catalog: chosen.catalog,
-    providers: new Set([...config.providers.keys(), 'demo']),
+    providers: chosen.limits.providers,
     publishPreview: bus.publishPreview,
     nodeId: newId('node'),
     leaseMs: LEASE_MS,
     turnTimeoutMs: config.turnTimeoutMs,
+    idleMs: config.sandboxIdleMs,
     maxConcurrentTurns: config.maxConcurrentSandboxes,
     drainMs: config.drainMs,
   });
@@ -249,8 +251,13 @@ const DEFAULT_MODELS: readonly (readonly [Provider, string])[] = [
 function chooseAgents(config: Config, driver: RuntimeDriver): AgentChoices {
   const harnesses = driver.capabilities.isIsolated ? [builtinHarness, claudeHarness] : [fakeHarness];
   const catalog = createHarnessCatalog(harnesses, driver.capabilities.isIsolated ? config.defaultHarness : undefined);
-  const providers: ReadonlySet<Provider> = new Set(config.providers.keys());
+  const providers: ReadonlySet<Provider> = new Set<Provider>([...config.providers.keys(), 'demo']);
   const known = DEFAULT_MODELS.find(([provider]) => providers.has(provider))?.[1];
+  if (config.defaultModel === undefined && known === undefined && providers.has('openai-compatible')) {
+    throw new PlatformError('config_invalid', {
+      detail: 'CLOISTER_MODEL: name the model that the server at OPENAI_BASE_URL is to be asked for.',
+    });
+  }
   const model = config.defaultModel ?? known ?? 'demo';
   const limits: AgentLimits = {
     harnesses: catalog.ids(),

@@ -134,7 +134,7 @@ export function requireRunnable(definition: Pick<AgentDefinition, 'harness' | 'm
       detail: `The harness "${harness}" needs a model of ${required}, and "${definition.model.id}" is one of ${choice.provider}.`,
       ...at,
     });
-  if (choice.provider !== 'demo' && !limits.providers.has(choice.provider))
+  if (!limits.providers.has(choice.provider))
     throw new PlatformError('provider_not_configured', {
       detail: `The model "${definition.model.id}" needs a key for ${choice.provider}.`,
       ...at,

@@ -15,8 +15,11 @@ export interface SessionOptions {
 
 export const SESSION_OPTIONS = [
   new Option('-s, --session <id>', 'go on with this session'),
-  new Option('-a, --agent <id or name>', 'agent of the new session (default: the newest)').conflicts('session'),
-  new Option('-e, --environment <id or name>', 'environment of the new session (default: the newest)').conflicts('session'),
+  new Option('-a, --agent <id or name>', 'agent of the new session (default: the one named default, else the newest)').conflicts('session'),
+  new Option(
+    '-e, --environment <id or name>',
+    'environment of the new session (default: the one named default, else the newest)',
+  ).conflicts('session'),
   new Option('--title <text>', 'title of the new session').conflicts('session'),
 ];
 

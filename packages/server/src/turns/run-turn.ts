@@ -24,6 +24,8 @@ export interface RunDeps {
   readonly publishPreview: PreviewSink;
   readonly leaseMs: number;
   readonly turnTimeoutMs: number;
+  /** A turn that waits for a person this long gives its sandbox up. */
+  readonly idleMs: number;
 }
 
 type StopCause = 'interrupt' | 'timeout' | 'park' | 'hand_back' | 'lease_lost';
@@ -45,6 +47,8 @@ export class TurnRun {
   private readonly stop = new AbortController();
   private cause: StopCause | undefined;
   private permissions: Permissions | undefined;
+  private cancelTimeout: () => void = () => undefined;
+  private cancelIdle: () => void = () => undefined;
 
   constructor(deps: RunDeps, leased: LeasedTurn) {
     const { turn, session } = leased;
@@ -79,6 +83,8 @@ export class TurnRun {
 
   /** An approval of the session was decided. */
   confirmed(): void {
+    // The time a person took to answer is not the turn's.
+    this.startTimeout();
     this.permissions
       ?.refresh()
       .catch((error: unknown) => this.deps.log.error({ err: error, ...this.token }, 'an answer could not be passed on'));
@@ -102,7 +108,7 @@ export class TurnRun {
 
   private async run(): Promise<void> {
     const { deps } = this;
-    const cancelTimeout = deps.clock.after(deps.turnTimeoutMs, () => this.halt('timeout'));
+    this.startTimeout();
     const cancelHeartbeat = deps.clock.every(deps.leaseMs / 3, () => void this.heartbeat());
     try {
       await this.settle(await this.attempt());
@@ -111,9 +117,22 @@ export class TurnRun {
       else deps.log.error({ err: error, ...this.token }, 'the turn could not be settled');
       await deps.live.discard(this.sessionId);
     } finally {
-      cancelTimeout();
+      this.cancelTimeout();
+      this.cancelIdle();
       cancelHeartbeat();
     }
+  }
+
+  private startTimeout(): void {
+    this.cancelTimeout();
+    this.cancelTimeout = this.deps.clock.after(this.deps.turnTimeoutMs, () => this.halt(this.isWaiting() ? 'park' : 'timeout'));
+  }
+
+  private startIdle(): void {
+    this.cancelIdle();
+    this.cancelIdle = this.deps.clock.after(this.deps.idleMs, () => {
+      if (this.isWaiting()) this.park();
+    });
   }
 
   private async heartbeat(): Promise<void> {
@@ -164,7 +183,10 @@ export class TurnRun {
       sessionId: sandbox.harnessSessionId,
       content,
       onUpdate: (update) => recorder.onUpdate(update),
-      onPermission: permissions.decide,
+      onPermission: (request) => {
+        this.startIdle();
+        return permissions.decide(request);
+      },
     });
     const onStop = () => void this.cancelPrompt(sandbox, permissions, prompt);
     stop.signal.addEventListener('abort', onStop, { once: true });

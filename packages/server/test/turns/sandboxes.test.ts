@@ -15,6 +15,8 @@ interface Bench extends AsyncDisposable {
   readonly client: Client;
   newSession(policy?: 'always_allow' | 'always_ask'): Promise<string>;
   events(sessionId: string): Promise<readonly SessionEvent[]>;
+  /** How many sandboxes live. */
+  sandboxes(): Promise<number>;
   /** Waits for the question and answers its event id. */
   question(sessionId: string): Promise<string>;
 }
@@ -39,6 +41,10 @@ async function setup(env: Record<string, string> = {}): Promise<Bench> {
   return {
     client,
     events,
+    async sandboxes() {
+      const page: unknown = await (await fetch(`${server.url}/v1/sandboxes`, { headers: { 'x-api-key': KEY } })).json();
+      return typeof page === 'object' && page !== null && 'data' in page && Array.isArray(page.data) ? page.data.length : Number.NaN;
+    },
     async newSession(policy = 'always_allow') {
       const agent = await client.agents.create({
         name: policy,
@@ -84,6 +90,27 @@ describe('turns and their sandboxes', () => {
     });
     assert.equal(end.type === 'turn.ended' && end.outcome, 'completed');
     assert.match(texts(await bench.events(waiting)), /approved: bash \{"command":"ls"\}/, 'the agent is told the decision');
+  });
+
+  it('a question that nobody answers for a while keeps no sandbox, and can still be answered', async () => {
+    await using bench = await setup({ SANDBOX_IDLE_SECONDS: '1', TURN_TIMEOUT_SECONDS: '2' });
+    const id = await bench.newSession('always_ask');
+    await say(bench, id, '[[tool bash {"command":"ls"}]]');
+    const question = await bench.question(id);
+    await waitFor(async () => ((await bench.client.status()).turns.running === 0 && (await bench.sandboxes()) === 0 ? true : undefined), {
+      timeoutMs: MS,
+      what: 'the sandbox to be given up',
+    });
+    assert.equal((await bench.client.sessions.get(id)).status, 'idle');
+    await bench.client.events.send(id, [
+      { type: 'user.tool_confirmation', tool_use_id: question, result: 'deny', deny_message: 'too late' },
+    ]);
+    const end = await waitFor(async () => (await bench.events(id)).find((event) => event.type === 'turn.ended'), {
+      timeoutMs: MS,
+      what: 'the end',
+    });
+    assert.equal(end.type === 'turn.ended' && end.outcome, 'completed');
+    assert.match(texts(await bench.events(id)), /denied: bash .* \(too late\)/);
   });
 
   it('an idle sandbox makes room for another session, and its own remembers', async () => {
