@@ -15,7 +15,7 @@ const RETRY: Readonly<Record<RetryClass, string>> = {
 };
 
 /** The pages by file name, as they should be. */
-export function problemPages(): ReadonlyMap<string, string> {
+function problemPages(): ReadonlyMap<string, string> {
   return new Map([...PROBLEM_CODES.map((code): [string, string] => [`${code}.md`, page(code)]), ['README.md', index()]]);
 }
 
