@@ -33,7 +33,15 @@ function message(n: number): Draft {
 }
 
 function ended(n: number, id = `ended_${n}`): Draft {
-  return { id, type: 'turn.ended', turn_id: `turn_${n}`, event_id: `event_${n}`, outcome: 'completed', stop_reason: 'end_turn', error: null };
+  return {
+    id,
+    type: 'turn.ended',
+    turn_id: `turn_${n}`,
+    event_id: `event_${n}`,
+    outcome: 'completed',
+    stop_reason: 'end_turn',
+    error: null,
+  };
 }
 
 const HEALTHY: readonly Draft[] = [
@@ -101,7 +109,11 @@ const CONTROLS: readonly (readonly [string, Rule, History])[] = [
     history([...HEALTHY, { ...message(1), id: 'event_3', turn_id: 'turn_3' }, { ...ended(3) }]),
   ],
   ['a key that was never answered', 'one key, one event', history(HEALTHY, { sent: SENT.map((one) => ({ ...one, answers: [] })) })],
-  ['an event missing in the stream', 'stream equals log', history(HEALTHY, { streamed: numbered(HEALTHY).filter((_, index) => index !== 4) })],
+  [
+    'an event missing in the stream',
+    'stream equals log',
+    history(HEALTHY, { streamed: numbered(HEALTHY).filter((_, index) => index !== 4) }),
+  ],
   [
     'an event twice in the stream',
     'stream equals log',
@@ -122,7 +134,12 @@ const CONTROLS: readonly (readonly [string, Rule, History])[] = [
     'a conversation that was forgotten',
     'memory goes on',
     history(
-      replaced('said_2', { id: 'said_2', type: 'agent.message', turn_id: 'turn_2', content: [{ type: 'text', text: 'echo: m2 | turns=1' }] }),
+      replaced('said_2', {
+        id: 'said_2',
+        type: 'agent.message',
+        turn_id: 'turn_2',
+        content: [{ type: 'text', text: 'echo: m2 | turns=1' }],
+      }),
     ),
   ],
   ['a turn that never ends', 'everything ends', { ...history(HEALTHY), unfinished: 1 }],

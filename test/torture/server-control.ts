@@ -25,6 +25,8 @@ const POLL_MS = 5;
 export async function createServerControl(input: {
   readonly dataDir: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** The command line's file: the sources, unless a build is to be run. */
+  readonly program?: string;
 }): Promise<ServerControl> {
   const key = 'clst_key-of-a-server-that-is-killed';
   const port = await freePort();
@@ -40,7 +42,7 @@ export async function createServerControl(input: {
     },
     async start() {
       const log = openSync(logFile, 'a');
-      const started = spawn(process.execPath, [MAIN, 'serve'], {
+      const started = spawn(process.execPath, [input.program ?? MAIN, 'serve'], {
         // Nothing of this process's own settings, but for where programs are.
         env: {
           PATH: process.env.PATH ?? '',
