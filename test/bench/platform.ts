@@ -66,7 +66,8 @@ function postJson(url: string, { agent, key, body }: { agent: Agent; key: string
       response.on('error', reject);
       response.on('end', () => {
         const text = Buffer.concat(chunks).toString();
-        if (response.statusCode === 200) resolve(JSON.parse(text) as EventSendResponse); // the server's own schema
+        if (response.statusCode === 200)
+          resolve(JSON.parse(text) as EventSendResponse); // the server's own schema
         else reject(new Error(`the server answered ${response.statusCode}: ${text.slice(0, 500)}`));
       });
     });
