@@ -123,8 +123,8 @@ class StreamReader {
     if (!this.isLive || this.isOver) return;
     for (const event of events) {
       if (event.seq <= this.cursor) continue;
-      // Something in between is not here yet: the log has it.
-      if (event.seq > this.cursor + 1) return void this.catchUp();
+      // Something in between is not here yet, or the reader is behind: the log has it when there is room.
+      if (event.seq > this.cursor + 1 || !this.hasRoom()) return void this.catchUp();
       this.writeEvent(event);
     }
   }
