@@ -10,7 +10,7 @@ export function hashApiKey(key: string): string {
 }
 
 /** What answers without a key: health, and the pages' own files, which hold no data. */
-const PUBLIC = [/^\/health(\/|$)/, /^\/dashboard(\/|$)/, /^\/docs(\/|$)/, /^\/openapi\.json$/, /^\/$/, /^\/favicon\.ico$/];
+const PUBLIC = [/^\/health(\/|$)/, /^\/dashboard(\/|$)/, /^\/docs(\/|$)/, /^\/$/, /^\/favicon\.ico$/];
 
 /** Lets only known keys through, everywhere but on the public list; a new route is closed until it is named there. */
 export function authenticate(store: Store): MiddlewareHandler<{ Variables: AppVariables }> {
