@@ -108,12 +108,13 @@ function sendEndless(server: TestServer): Promise<{ answer: Answer; sent: number
     let sent = 0;
     let isAnswered = false;
     const headers = { 'x-api-key': server.key, 'content-type': 'application/json' };
-    const request = http.request(`${server.url}/v1/agents`, { method: 'POST', headers }, async (response) => {
+    const read = async (response: http.IncomingMessage) => {
       isAnswered = true;
       const chunks: Buffer[] = await response.toArray();
       const all = new Headers(Object.entries(response.headers).map(([name, value]): [string, string] => [name, String(value)]));
       resolve({ answer: { status: response.statusCode ?? 0, headers: all, body: JSON.parse(Buffer.concat(chunks).toString()) }, sent });
-    });
+    };
+    const request = http.request(`${server.url}/v1/agents`, { method: 'POST', headers }, (response) => void read(response).catch(reject));
     request.on('error', (error) => {
       if (!isAnswered) reject(error);
     });
