@@ -8,6 +8,8 @@ export const healthSchema = z.object({
   checks: z.record(z.string(), healthCheckSchema),
 });
 
+export const readinessSchema = z.object({ status: z.enum(HEALTH_STATUSES) });
+
 export const statusSchema = z.object({
   health: z.enum(HEALTH_STATUSES),
   version: z.string(),

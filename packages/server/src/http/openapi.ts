@@ -16,6 +16,8 @@ export interface Route<Q extends z.ZodType, B extends z.ZodType> {
   readonly query?: Q;
   readonly body?: B;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Answers without a key; auth.ts decides, this says so in the document. */
+  readonly isPublic?: boolean;
   readonly response: z.ZodType | { readonly mediaType: string; readonly description: string };
   /** Codes beyond those any route may answer. */
   readonly problems?: readonly ProblemCode[];
@@ -36,7 +38,8 @@ export interface RouteTable {
   readonly methods: Map<string, Set<string>>;
 }
 
-const COMMON: readonly ProblemCode[] = ['credentials_missing', 'credentials_invalid', 'request_invalid', 'store_unavailable', 'bug'];
+const ALWAYS: readonly ProblemCode[] = ['method_not_allowed', 'bug'];
+const WITH_KEY: readonly ProblemCode[] = ['credentials_missing', 'credentials_invalid', 'request_invalid', 'store_unavailable'];
 const WITH_BODY: readonly ProblemCode[] = ['json_malformed', 'content_type_unsupported', 'message_too_large', 'disk_full'];
 
 /** Registers an operation with the router and the document at once. The handler gets input that is already right. */
@@ -70,7 +73,13 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
     'mediaType' in response
       ? { description: response.description, content: { [response.mediaType]: { schema: { type: 'string' as const } } } }
       : { description: 'Done', content: { 'application/json': { schema: response } } };
-  const codes = [...COMMON, ...(definition.body === undefined ? [] : WITH_BODY), ...(definition.problems ?? [])];
+  const isPublic = definition.isPublic ?? false;
+  const codes = [
+    ...(isPublic ? [] : WITH_KEY),
+    ...ALWAYS,
+    ...(definition.body === undefined ? [] : WITH_BODY),
+    ...(definition.problems ?? []),
+  ];
   const parameters = [...definition.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => ({
     name,
     in: 'path' as const,
@@ -90,6 +99,7 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
     operationId: definition.operationId,
     summary: definition.summary,
     tags: [definition.tag],
+    ...(isPublic ? { security: [] } : {}),
     parameters: [...parameters, ...headers],
     request: {
       // A query's schema is an object schema; the generic alone does not say so.

@@ -1,4 +1,4 @@
-import { type Health, healthSchema, pageOf, sandboxSchema, statusSchema } from '@cloister/api';
+import { type Health, healthSchema, pageOf, readinessSchema, sandboxSchema, statusSchema } from '@cloister/api';
 import type { Registry } from 'prom-client';
 import { PlatformError } from '../../base/errors.ts';
 import { openApiDocument, type RouteTable, route } from '../openapi.ts';
@@ -7,7 +7,7 @@ const tag = 'System';
 
 /** Health, status, metrics and the document of the API itself. */
 export function systemRoutes(table: RouteTable, metrics: Registry): void {
-  const { app, deps, methods } = table;
+  const { deps } = table;
   route(
     table,
     {
@@ -16,6 +16,7 @@ export function systemRoutes(table: RouteTable, metrics: Registry): void {
       operationId: 'getHealth',
       summary: 'Whether the server can serve, and what each part says',
       tag,
+      isPublic: true,
       response: healthSchema,
     },
     async ({ c }) => {
@@ -23,11 +24,35 @@ export function systemRoutes(table: RouteTable, metrics: Registry): void {
       return c.json(health, isServing(health) ? 200 : 503);
     },
   );
-  app.get('/health/live', (c) => c.json({ status: 'healthy' }));
-  app.get('/health/ready', (c) => {
-    const health = deps.health();
-    return c.json({ status: health.status }, isServing(health) ? 200 : 503);
-  });
+  route(
+    table,
+    {
+      method: 'get',
+      path: '/health/live',
+      operationId: 'getLiveness',
+      summary: 'Whether the process answers',
+      tag,
+      isPublic: true,
+      response: readinessSchema,
+    },
+    async () => ({ status: 'healthy' as const }),
+  );
+  route(
+    table,
+    {
+      method: 'get',
+      path: '/health/ready',
+      operationId: 'getReadiness',
+      summary: 'Whether the server can serve: 200, else 503',
+      tag,
+      isPublic: true,
+      response: readinessSchema,
+    },
+    async ({ c }) => {
+      const health = deps.health();
+      return c.json({ status: health.status }, isServing(health) ? 200 : 503);
+    },
+  );
   route(
     table,
     { method: 'get', path: '/v1/status', operationId: 'getStatus', summary: 'What this server runs on', tag, response: statusSchema },
@@ -65,11 +90,21 @@ export function systemRoutes(table: RouteTable, metrics: Registry): void {
     async ({ c }) => c.body(await metrics.metrics(), 200, { 'Content-Type': metrics.contentType }),
   );
   let document: object | undefined;
-  app.get('/openapi.json', (c) => {
-    document ??= openApiDocument(table);
-    return c.json(document);
-  });
-  for (const path of ['/health/live', '/health/ready', '/openapi.json']) methods.set(path, new Set(['GET']));
+  route(
+    table,
+    {
+      method: 'get',
+      path: '/openapi.json',
+      operationId: 'getOpenApi',
+      summary: 'This document',
+      tag,
+      response: { mediaType: 'application/json', description: 'OpenAPI 3.1' },
+    },
+    async () => {
+      document ??= openApiDocument(table);
+      return document;
+    },
+  );
 }
 
 const isServing = (health: Health): boolean => health.status !== 'unhealthy';
