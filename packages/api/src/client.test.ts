@@ -15,7 +15,12 @@ function scripted(...answers: readonly (() => Response)[]) {
   const rest = [...answers];
   const send: typeof fetch = async (url, init) => {
     const body = typeof init?.body === 'string' ? init.body : undefined;
-    calls.push({ method: init?.method ?? 'GET', url: String(url), headers: new Headers(init?.headers), body });
+    calls.push({
+      method: init?.method ?? 'GET',
+      url: url instanceof Request ? url.url : url.toString(),
+      headers: new Headers(init?.headers),
+      body,
+    });
     const next = rest.shift();
     if (next === undefined) throw new Error('no more answers');
     return next();
