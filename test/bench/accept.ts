@@ -1,3 +1,6 @@
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Platform, startPlatform } from './platform.ts';
 import { type Bench, ms, type Row, summary, verdict } from './row.ts';
@@ -5,6 +8,7 @@ import { type Bench, ms, type Row, summary, verdict } from './row.ts';
 const CONCURRENCY = 32;
 const WARM_UP_MS = 1500;
 const DURATION_MS = 6000;
+const DISK_MS = 3000;
 const FIXED_RATE = 300;
 const MUST = { perSecond: 300, p99Ms: 50 };
 const GOAL = { perSecond: 1000, p99Ms: 30 };
@@ -23,7 +27,7 @@ export const acceptBench: Bench = {
     await closedLoop(platform, sessions, WARM_UP_MS);
     const full = await closedLoop(platform, sessions, DURATION_MS);
     const fixed = await fixedRate(platform, sessions);
-    return [fullRow(full), fixedRow(fixed)];
+    return [fullRow(full), fixedRow(fixed), diskRow(await diskTimes())];
   },
 };
 
@@ -51,6 +55,41 @@ function fixedRow(times: readonly number[]): Row {
     verdict: verdict(p99 <= MUST.p99Ms, p99 <= GOAL.p99Ms),
     values: { p50, p99 },
   };
+}
+
+/** What the disk alone takes, which no store can be faster than: it says whether a missed number is ours or the machine's. */
+function diskRow(times: readonly number[]): Row {
+  const { p50, p99 } = summary(times);
+  const most = Math.max(...times);
+  return {
+    measure: 'the disk alone: 8 KiB and fdatasync',
+    result: `p50 ${ms(p50)}, p99 ${ms(p99)}, most ${ms(most)}`,
+    must: '',
+    goal: '',
+    verdict: 'info',
+    values: { p50, p99, most },
+  };
+}
+
+async function diskTimes(): Promise<number[]> {
+  const directory = await mkdtemp(path.join(os.tmpdir(), 'cloister-bench-'));
+  const file = await open(path.join(directory, 'disk'), 'w');
+  const block = Buffer.alloc(8192);
+  const times: number[] = [];
+  try {
+    const end = performance.now() + DISK_MS;
+    while (performance.now() < end) {
+      const began = performance.now();
+      await file.write(block);
+      await file.datasync();
+      times.push(performance.now() - began);
+      await sleep(1);
+    }
+  } finally {
+    await file.close();
+    await rm(directory, { recursive: true, force: true });
+  }
+  return times;
 }
 
 /** Each client sends again as soon as it has its answer. */

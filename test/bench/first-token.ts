@@ -1,15 +1,17 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type FakeModel, startFakeModel } from '../../packages/fake-model/src/index.ts';
 import { systemClock } from '../../packages/server/src/base/clock.ts';
 import { newId } from '../../packages/server/src/base/ids.ts';
 import { silentLogger } from '../../packages/server/src/base/log.ts';
 import { loadConfig } from '../../packages/server/src/config.ts';
+import { parseToolRules } from '../../packages/server/src/core/tools.ts';
 import { createEgressGateway } from '../../packages/server/src/egress/egress-gateway.ts';
 import { builtinHarness } from '../../packages/server/src/harness/builtin.ts';
 import { claudeHarness } from '../../packages/server/src/harness/claude.ts';
-import type { Harness } from '../../packages/server/src/harness/harness.ts';
+import type { AgentOptions, Harness } from '../../packages/server/src/harness/harness.ts';
 import { createDockerDriver } from '../../packages/server/src/runtime/docker/driver.ts';
 import { sandboxImageTag } from '../../packages/server/src/runtime/image.ts';
 import {
@@ -28,6 +30,8 @@ const MODEL = 'claude-sonnet-4-5';
 const MESSAGES = 30;
 const WARM_UP = 3;
 const COLD_STARTS = 6;
+/** Agents work on after their answer, which must not fall into the other one's time. */
+const SETTLE_MS = 150;
 
 /** First word through the platform against the same agent in the same container driven directly over ACP, in turns. */
 function firstTokenBenchOf(harness: Harness, name: string): Bench {
@@ -39,7 +43,16 @@ function firstTokenBenchOf(harness: Harness, name: string): Bench {
       const env = { ANTHROPIC_API_KEY: KEY, ANTHROPIC_BASE_URL: model.url, CLOISTER_MODEL: MODEL, CLOISTER_HARNESS: harness.id };
       // Room for all, so that no start waits for the end of another sandbox.
       await using platform = await startPlatform({ CLOISTER_RUNTIME: 'docker', MAX_CONCURRENT_SANDBOXES: '20', ...env });
-      await using direct = await openDirect(harness, env);
+      const { agent } = await platform.client.sessions.get(await platform.newSession());
+      // The same agent: its tools and its system prompt decide how many model calls a turn makes.
+      const options = {
+        provider: 'anthropic',
+        model: MODEL,
+        system: agent.system || null,
+        tools: parseToolRules(agent.tools),
+        effort: null,
+      } as const;
+      await using direct = await openDirect(harness, options, env);
       const live = await liveTimes(platform, direct);
       const cold = await coldTimes(platform, direct);
       return [liveRow(harness, live), coldRow(harness, cold)];
@@ -90,6 +103,7 @@ async function coldTimes(platform: Platform, direct: Direct): Promise<Times> {
 }
 
 async function throughPlatform(platform: Platform, session: string, watch: ChunkWatch): Promise<number> {
+  await sleep(SETTLE_MS);
   const began = performance.now();
   const [{ firstAt }] = await Promise.all([watch.next(), platform.post(session, 'hello')]);
   return firstAt - began;
@@ -128,7 +142,7 @@ interface Direct extends AsyncDisposable {
   open(): Promise<OpenSandbox>;
 }
 
-async function openDirect(harness: Harness, env: Readonly<Record<string, string>>): Promise<Direct> {
+async function openDirect(harness: Harness, options: AgentOptions, env: Readonly<Record<string, string>>): Promise<Direct> {
   const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-bench-'));
   const driver = createDockerDriver({ log: silentLogger });
   const gateway = createEgressGateway({ providers: loadConfig(env).providers, modelIdleMs: 60_000, clock: systemClock, log: silentLogger });
@@ -145,7 +159,7 @@ async function openDirect(harness: Harness, env: Readonly<Record<string, string>
   const open = new Set<OpenSandbox>();
   return {
     async open() {
-      const sandbox = await openSandbox(deps, openInput(harness));
+      const sandbox = await openSandbox(deps, openInput(harness, options));
       open.add(sandbox);
       return sandbox;
     },
@@ -158,23 +172,18 @@ async function openDirect(harness: Harness, env: Readonly<Record<string, string>
   };
 }
 
-function openInput(harness: Harness): OpenSandboxInput {
+function openInput(harness: Harness, options: AgentOptions): OpenSandboxInput {
   return {
     sandboxId: newId('sandbox'),
     session: benchSession(),
     harness,
-    options: {
-      provider: 'anthropic',
-      model: MODEL,
-      system: null,
-      tools: { fallback: { enabled: true, policy: 'allow' }, byName: new Map() },
-      effort: null,
-    },
+    options,
     signal: new AbortController().signal,
   };
 }
 
 async function firstWordOf(sandbox: OpenSandbox): Promise<number> {
+  await sleep(SETTLE_MS);
   const began = performance.now();
   let first: number | undefined;
   await sandbox.agent.prompt({
