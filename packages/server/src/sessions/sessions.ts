@@ -58,7 +58,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
         metadata: body.metadata ?? {},
         now: clock.now(),
       });
-      if (body.initial_events?.length) await deps.send({ tenantId, sessionId: row.id, events: body.initial_events });
+      if (body.initial_events?.length) await sendInitial(deps, row, body.initial_events);
       return answer(await requireSession(store, tenantId, row.id));
     },
     get: async (tenantId, id) => answer(await requireSession(store, tenantId, id)),
@@ -99,6 +99,26 @@ export function createSessions(deps: SessionsDeps): Sessions {
       await deps.release(id, { isRemoved: true });
     },
   };
+}
+
+/** A session whose first messages are refused is none: the caller was told that nothing was made. */
+async function sendInitial(
+  deps: SessionsDeps,
+  { tenantId, id }: SessionRow,
+  events: NonNullable<SessionCreate['initial_events']>,
+): Promise<void> {
+  try {
+    await deps.send({ tenantId, sessionId: id, events });
+  } catch (error) {
+    const now = deps.clock.now();
+    await deps.store.sessions.remove({
+      tenantId,
+      id,
+      event: { id: newId('event'), type: 'session.deleted', payload: {}, processedAt: now },
+      now,
+    });
+    throw error;
+  }
 }
 
 export async function requireSession(store: Store, tenantId: string, id: string): Promise<SessionRow> {

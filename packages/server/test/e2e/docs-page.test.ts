@@ -17,6 +17,13 @@ const FLAGS = [
 it('the page of the API asks for the key and shows every route, from our own files alone', async (t) => {
   if (!existsSync(CHROMIUM)) return t.skip('needs chromium');
   await using server = await startServerProcess({ env: { CLOISTER_RUNTIME: 'fake' } });
+  const problem = await fetch(`${server.url}/v1/agents`, { headers: { accept: 'application/problem+json' } });
+  const { type }: { type: string } = JSON.parse(await problem.text());
+  assert.match(
+    await (await fetch(`${server.url}${type}`)).text(),
+    /^credentials_missing\n.*Fix: Send/s,
+    'the type of a problem leads to its explanation',
+  );
   assert.equal((await fetch(`${server.url}/openapi.json`)).status, 401, 'the description itself needs the key');
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
   try {

@@ -186,6 +186,25 @@ describe('turns and their sandboxes', () => {
     assert.equal(events.at(-1)?.type, 'session.status_idle');
   });
 
+  it('a stop in the first moment of a cold turn lets the next message run', async () => {
+    await using bench = await setup();
+    const id = await bench.newSession();
+    await say(bench, id, '[[hang]]');
+    await say(bench, id, 'second');
+    await bench.client.events.send(id, [{ type: 'user.interrupt' }]);
+    const ended = await waitFor(
+      async () => {
+        const all = (await bench.events(id)).filter((event) => event.type === 'turn.ended');
+        return all.length === 2 ? all : undefined;
+      },
+      { timeoutMs: MS, what: 'both turns to end' },
+    );
+    assert.deepEqual(
+      ended.map((event) => event.outcome),
+      ['cancelled', 'completed'],
+    );
+  });
+
   it('hands a turn back when it is told to stop, and runs it again in its next life', async () => {
     const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-turns-'));
     try {

@@ -46,7 +46,8 @@ export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
     .onRequest('session/prompt', async ({ params, client }) => {
       const stop = new AbortController();
       turns.set(params.sessionId, stop);
-      const text = params.prompt.map((block) => (block.type === 'text' ? block.text : '')).join('\n');
+      // The message itself comes last; what is before it is only told, and its directives are none.
+      const text = params.prompt.map((block) => (block.type === 'text' ? block.text : '')).at(-1) ?? '';
       await appendFile(transcript(params.sessionId), 'turn\n');
       const count = (await turnCount(transcript(params.sessionId))) ?? 0;
       const answered = await answer({

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { isProblemCode, PROBLEMS } from '@cloister/api';
 import { PlatformError } from '../../base/errors.ts';
 import type { RouteTable } from '../openapi.ts';
 
@@ -18,6 +19,12 @@ const DASHBOARD_CSP =
 
 /** The pages: static files without data, so they need no key; what they show they fetch with the user's. */
 export function pageRoutes({ app, deps }: RouteTable): void {
+  // What a problem document's `type` points at.
+  app.get('/docs/problems/:code', (c) => {
+    const code = c.req.param('code');
+    if (!isProblemCode(code)) throw new PlatformError('route_not_found', { detail: `There is no problem "${code.slice(0, 80)}".` });
+    return c.text(`${code}\n\n${PROBLEMS[code].title}\nFix: ${PROBLEMS[code].fix}\n`);
+  });
   app.get('/', (c) => c.redirect('/dashboard/'));
   for (const [base, directory, csp] of [
     ['/dashboard', deps.assets.dashboard, DASHBOARD_CSP],
