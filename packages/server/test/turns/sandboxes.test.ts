@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { type Client, createClient, type SessionEvent } from '@cloister/api';
+import { type Client, ClientError, createClient, type SessionEvent } from '@cloister/api';
 import { loadConfig } from '../../src/config.ts';
 import { startServer } from '../../src/main.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -203,6 +203,23 @@ describe('turns and their sandboxes', () => {
       ended.map((event) => event.outcome),
       ['cancelled', 'completed'],
     );
+  });
+
+  it('takes nothing more once it is told to stop, says when to come again, and lets what runs finish', async () => {
+    const bench = await setup({ DRAIN_SECONDS: '20' });
+    const id = await bench.newSession();
+    const running = say(bench, id, '[[slow 20 50]]', 20);
+    await waitFor(async () => (await bench.events(id)).some((event) => event.type === 'session.status_running'), {
+      timeoutMs: MS,
+      what: 'the turn to run',
+    });
+    const stopped = bench[Symbol.asyncDispose]();
+    const refusal = await say(bench, id, 'too late').catch((error: unknown) => error);
+    assert.ok(refusal instanceof ClientError);
+    assert.deepEqual([refusal.status, refusal.code], [503, 'draining']);
+    assert.equal((await bench.client.health()).status, 'unhealthy');
+    assert.equal((await running).turn?.outcome, 'completed');
+    await stopped;
   });
 
   it('hands a turn back when it is told to stop, and runs it again in its next life', async () => {
