@@ -7,7 +7,6 @@ import { newId } from '../../base/ids.ts';
 import type { Store } from '../store.ts';
 import { createAgentStore } from './agents.ts';
 import { createApiKeyStore } from './api-keys.ts';
-import { type Checkpointer, startCheckpointer } from './checkpointer.ts';
 import { type Connection, openReader, openWriter } from './connection.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { createEnvironmentStore } from './environments.ts';
@@ -48,23 +47,11 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   const file = await resolveFile(options);
   const lock = acquireOwnerLock(file, { pid: process.pid, nodeId: options.nodeId ?? null, now: options.clock.now() });
   try {
-    return withCheckpointer(assemble(openFile(file, lock), options.clock), startCheckpointer(file, options.clock));
+    return assemble(openFile(file, lock), options.clock);
   } catch (error) {
     lock.release();
     throw toStoreError(error);
   }
-}
-
-function withCheckpointer(store: Store, checkpointer: Checkpointer): Store {
-  let closing: Promise<void> | undefined;
-  return {
-    ...store,
-    close() {
-      // At once, so that the store refuses what comes from now on.
-      closing ??= Promise.all([store.close(), checkpointer.stop()]).then(() => undefined);
-      return closing;
-    },
-  };
 }
 
 interface Connections {
