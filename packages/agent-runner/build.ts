@@ -13,7 +13,6 @@ const REQUIRE_BANNER =
   "import { createRequire as __nodeCreateRequire } from 'node:module'; const require = __nodeCreateRequire(import.meta.url);";
 
 const COMMON: BuildOptions = {
-  outdir: DIST,
   outExtension: { '.js': '.mjs' },
   bundle: true,
   platform: 'node',
@@ -25,11 +24,12 @@ const COMMON: BuildOptions = {
   banner: { js: REQUIRE_BANNER },
 };
 
-/** Writes `builtin.mjs` with its `chunk-*.mjs`, `forwarder.mjs` and `supervisor.mjs` to `dist`. */
-export async function buildRunner(): Promise<void> {
+/** Writes `builtin.mjs` with its `chunk-*.mjs`, `forwarder.mjs` and `supervisor.mjs` to `dist` or elsewhere. */
+export async function buildRunner(outdir: string = DIST): Promise<void> {
   const [agent] = await Promise.all([
     build({
       ...COMMON,
+      outdir,
       entryPoints: { builtin: path.join(SOURCE, 'builtin', 'main.ts') },
       splitting: true,
       chunkNames: 'chunk-[hash]',
@@ -37,12 +37,13 @@ export async function buildRunner(): Promise<void> {
     }),
     build({
       ...COMMON,
+      outdir,
       entryPoints: { forwarder: path.join(SOURCE, 'forwarder', 'preload.ts'), supervisor: path.join(SOURCE, 'supervisor', 'main.ts') },
     }),
   ]);
   const written = new Set(Object.keys(agent.metafile.outputs).map((file) => path.basename(file)));
-  const stale = (await readdir(DIST)).filter((file) => file.startsWith('chunk-') && !written.has(file));
-  await Promise.all(stale.map((file) => rm(path.join(DIST, file), { force: true })));
+  const stale = (await readdir(outdir)).filter((file) => file.startsWith('chunk-') && !written.has(file));
+  await Promise.all(stale.map((file) => rm(path.join(outdir, file), { force: true })));
 }
 
 if (import.meta.main) await buildRunner();

@@ -35,8 +35,9 @@ export const editTool = defineTool({
 });
 
 async function readText(file: string, signal: AbortSignal): Promise<string> {
-  const { size } = await stat(file);
-  if (size > MAX_BYTES) throw new ToolError(`the file is larger than ${MAX_BYTES} bytes; change it with bash`);
+  const found = await stat(file);
+  if (!found.isFile()) throw new ToolError('this is not a regular file');
+  if (found.size > MAX_BYTES) throw new ToolError(`the file is larger than ${MAX_BYTES} bytes; change it with bash`);
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(file, { signal }));
   } catch (error) {

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { inWorkspace, whyNot } from './files.ts';
@@ -25,7 +26,10 @@ export const readTool = defineTool({
     const range = { first, last: last <= 0 ? Number.POSITIVE_INFINITY : last };
     if (range.last < range.first) throw new ToolError('view_range ends before it begins');
     const path = inWorkspace(cwd, file_path);
-    const handle = await open(path, 'r').catch((error: unknown) => Promise.reject(whyNot(error, path)));
+    // Opening a pipe would else wait for a writer.
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) =>
+      Promise.reject(whyNot(error, path)),
+    );
     try {
       const stat = await handle.stat();
       if (stat.isDirectory()) throw new ToolError(`${path} is a directory; list it with glob or bash`);
