@@ -42,7 +42,7 @@ export function createSession(deps: SessionDeps, { id, cwd, config, transcript, 
     return loading;
   };
   // The libraries load while the host is still thinking about the first message; a failure shows when they are used.
-  setImmediate(() => void Promise.all([model(), import('ai')]).catch(() => undefined));
+  setImmediate(() => void Promise.all([model(), import('ai'), import('node:http')]).catch(() => undefined));
 
   let abort: AbortController | undefined;
   let running: Promise<unknown> = Promise.resolve();
