@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, mock } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { ClientError, createClient } from './client.ts';
 
 interface Call {
@@ -12,6 +13,7 @@ interface Call {
 /** A client whose calls are answered in turn, and the calls. */
 function scripted(...answers: readonly (() => Response)[]) {
   const calls: Call[] = [];
+  const signals: AbortSignal[] = [];
   const rest = [...answers];
   const send: typeof fetch = async (url, init) => {
     const body = typeof init?.body === 'string' ? init.body : undefined;
@@ -23,9 +25,14 @@ function scripted(...answers: readonly (() => Response)[]) {
     });
     const next = rest.shift();
     if (next === undefined) throw new Error('no more answers');
-    return next();
+    const signal = init?.signal;
+    if (!(signal instanceof AbortSignal)) return next();
+    signals.push(signal);
+    const response = next();
+    // As fetch does: an abort reaches whoever reads the body.
+    return new Response(response.body?.pipeThrough(new TransformStream(), { signal }), response);
   };
-  return { calls, client: createClient({ url: 'http://x', key: 'k', fetch: send }) };
+  return { calls, signals, client: createClient({ url: 'http://x', key: 'k', fetch: send }) };
 }
 
 const event = (seq: number, type = 'agent.message') => `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify({ seq, type })}\n\n`;
@@ -79,5 +86,33 @@ describe('the client', () => {
     assert.equal((await items.next()).done, false);
     stop.abort();
     assert.equal((await items.next()).done, true);
+  });
+
+  it('takes a connection that has gone silent for a lost one', async () => {
+    const open = (text: string) => () =>
+      new Response(new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode(text)) }));
+    const { calls, client, signals } = scripted(open(`${event(1)}: keep-alive\n\n`), stream(event(2, 'session.deleted')));
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const items = client.events.stream('s', { after: 0 });
+      assert.equal((await items.next()).done, false);
+      // What the reader does with an item is no silence of the server.
+      mock.timers.tick(60_000);
+      const next = items.next();
+      await setImmediate();
+      mock.timers.tick(44_999);
+      await setImmediate();
+      assert.equal(signals[0]?.aborted, false);
+      for (let second = 0; second < 5 && calls.length < 2; second++) {
+        mock.timers.tick(1000);
+        await setImmediate();
+      }
+      assert.equal(signals[0]?.aborted, true);
+      const { value } = await next;
+      assert.equal(value?.type === 'event' && value.event.seq, 2);
+      assert.equal(new URL(calls[1]?.url ?? '').searchParams.get('after'), '1');
+    } finally {
+      mock.timers.reset();
+    }
   });
 });

@@ -1,10 +1,10 @@
 import { createSseParser } from './sse.ts';
-import type { Agent, AgentCreate } from './wire/agents.ts';
-import type { Environment, EnvironmentCreate } from './wire/environments.ts';
+import type { Agent, AgentCreate, AgentUpdate } from './wire/agents.ts';
+import type { Environment, EnvironmentCreate, EnvironmentUpdate } from './wire/environments.ts';
 import type { ErrorEnvelope } from './wire/errors.ts';
 import type { EventParam, EventSendResponse, Preview, SessionEvent } from './wire/events.ts';
 import type { Health, Status } from './wire/health.ts';
-import type { Session } from './wire/sessions.ts';
+import type { Session, SessionCreateInput, SessionUpdate } from './wire/sessions.ts';
 
 export interface ClientOptions {
   /** Such as `http://127.0.0.1:3000`; empty for the page's own origin. */
@@ -41,6 +41,8 @@ type Query = Readonly<Record<string, string | number | boolean | readonly string
 
 /** How long a stream waits before it connects again. */
 const RECONNECT_MS = 500;
+/** The server writes something every 15 s; a connection that is silent for longer is lost, though nobody has said so. */
+const SILENCE_MS = 45_000;
 
 export type Client = ReturnType<typeof createClient>;
 
@@ -82,24 +84,45 @@ export interface StreamInput {
 
 /** One connection's items, until it ends or is lost. */
 async function* readStream(request: Request, sessionId: string, input: StreamInput): AsyncGenerator<StreamItem> {
-  const response = await request('GET', `/v1/sessions/${encodeURIComponent(sessionId)}/events/stream`, {
-    query: { after: input.after, 'event_deltas[]': input.deltas ?? [] },
-    signal: input.signal,
-  });
-  const parser = createSseParser();
-  const decoder = new TextDecoder();
-  const reader = response.body?.getReader();
-  if (reader === undefined) return;
+  const silence = createSilenceAlarm();
+  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   try {
+    silence.restart();
+    const response = await request('GET', `${path('sessions', sessionId)}/events/stream`, {
+      query: { after: input.after, 'event_deltas[]': input.deltas ?? [] },
+      signal: input.signal === undefined ? silence.signal : AbortSignal.any([input.signal, silence.signal]),
+    });
+    const parser = createSseParser();
+    const decoder = new TextDecoder();
+    reader = response.body?.getReader();
+    if (reader === undefined) return;
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      // Whoever takes the items may take their time: only waiting for the server counts as silence.
+      silence.stop();
       for (const { id, data } of parser.push(decoder.decode(next.value, { stream: true }))) {
         const value: unknown = JSON.parse(data);
         yield id === undefined ? { type: 'preview', preview: value as Preview } : { type: 'event', event: value as SessionEvent };
       }
+      silence.restart();
     }
   } finally {
-    await reader.cancel().catch(() => undefined);
+    silence.stop();
+    await reader?.cancel().catch(() => undefined);
   }
+}
+
+function createSilenceAlarm(): { readonly signal: AbortSignal; restart(): void; stop(): void } {
+  const controller = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const stop = () => clearTimeout(timer);
+  return {
+    signal: controller.signal,
+    stop,
+    restart() {
+      stop();
+      timer = setTimeout(() => controller.abort(), SILENCE_MS);
+    },
+  };
 }
 
 /** The session's events after `after`, then live, across lost connections; ends when the session is deleted or the signal is aborted. */
@@ -132,24 +155,32 @@ export function createClient(options: ClientOptions) {
     status: () => json<Status>('GET', '/v1/status'),
     agents: {
       list: (query: Query = {}) => json<PageOf<Agent>>('GET', '/v1/agents', { query }),
-      get: (id: string) => json<Agent>('GET', `/v1/agents/${encodeURIComponent(id)}`),
+      get: (id: string, query: { version?: number } = {}) => json<Agent>('GET', path('agents', id), { query }),
       create: (body: AgentCreate) => json<Agent>('POST', '/v1/agents', { body }),
+      update: (id: string, body: AgentUpdate) => json<Agent>('POST', path('agents', id), { body }),
+      listVersions: (id: string, query: Query = {}) => json<PageOf<Agent>>('GET', `${path('agents', id)}/versions`, { query }),
+      archive: (id: string) => json<Agent>('POST', `${path('agents', id)}/archive`),
     },
     environments: {
       list: (query: Query = {}) => json<PageOf<Environment>>('GET', '/v1/environments', { query }),
+      get: (id: string) => json<Environment>('GET', path('environments', id)),
       create: (body: EnvironmentCreate) => json<Environment>('POST', '/v1/environments', { body }),
+      update: (id: string, body: EnvironmentUpdate) => json<Environment>('POST', path('environments', id), { body }),
+      archive: (id: string) => json<Environment>('POST', `${path('environments', id)}/archive`),
+      remove: (id: string) => json<{ id: string }>('DELETE', path('environments', id)),
     },
     sessions: {
       list: (query: Query = {}) => json<PageOf<Session>>('GET', '/v1/sessions', { query }),
-      get: (id: string) => json<Session>('GET', `/v1/sessions/${encodeURIComponent(id)}`),
-      create: (body: { agent: string; environment_id: string; title?: string | null }) => json<Session>('POST', '/v1/sessions', { body }),
-      archive: (id: string) => json<Session>('POST', `/v1/sessions/${encodeURIComponent(id)}/archive`),
+      get: (id: string) => json<Session>('GET', path('sessions', id)),
+      create: (body: SessionCreateInput) => json<Session>('POST', '/v1/sessions', { body }),
+      update: (id: string, body: SessionUpdate) => json<Session>('POST', path('sessions', id), { body }),
+      archive: (id: string) => json<Session>('POST', `${path('sessions', id)}/archive`),
+      remove: (id: string) => json<{ id: string }>('DELETE', path('sessions', id)),
     },
     events: {
-      list: (id: string, query: Query = {}) =>
-        json<PageOf<SessionEvent>>('GET', `/v1/sessions/${encodeURIComponent(id)}/events`, { query }),
+      list: (id: string, query: Query = {}) => json<PageOf<SessionEvent>>('GET', `${path('sessions', id)}/events`, { query }),
       send: (id: string, events: readonly EventParam[], input: { wait?: number; idempotencyKey?: string } = {}) =>
-        json<EventSendResponse>('POST', `/v1/sessions/${encodeURIComponent(id)}/events`, {
+        json<EventSendResponse>('POST', `${path('sessions', id)}/events`, {
           body: { events },
           query: { wait: input.wait },
           headers: input.idempotencyKey === undefined ? {} : { 'idempotency-key': input.idempotencyKey },
@@ -157,6 +188,10 @@ export function createClient(options: ClientOptions) {
       stream: (id: string, input: StreamInput) => followStream(request, id, input),
     },
   };
+}
+
+function path(kind: 'agents' | 'environments' | 'sessions', id: string): string {
+  return `/v1/${kind}/${encodeURIComponent(id)}`;
 }
 
 function queryString(query: Query): string {

@@ -27,11 +27,21 @@ export const modelParamSchema = z.union([
   }),
 ]);
 
+/** Published options of the web tools; the use case refuses them, since a bound that is ignored is worse than none. */
+const webToolShape = {
+  allowed_domains: z.array(z.string()).nullish(),
+  blocked_domains: z.array(z.string()).nullish(),
+  max_content_tokens: z.number().nullish(),
+  url_sources: z.unknown().nullish(),
+  user_location: z.unknown().nullish(),
+};
+
 const toolConfigParamSchema = z.strictObject({
   name: z.enum(TOOL_NAMES),
   type: z.enum(TOOL_NAMES).optional(),
   enabled: z.boolean().nullish(),
   permission_policy: policySchema.nullish(),
+  ...webToolShape,
 });
 
 export const toolsetParamSchema = z.strictObject({
@@ -57,7 +67,9 @@ const agentFields = {
   mcp_servers: emptyListSchema,
   skills: emptyListSchema,
   multiagent: z.unknown().nullish(),
-  execution_identity: z.strictObject({ type: z.literal('service_account') }).nullish(),
+  execution_identity: z
+    .discriminatedUnion('type', [z.strictObject({ type: z.literal('service_account') }), z.looseObject({ type: z.literal('aws_role') })])
+    .nullish(),
 };
 
 export const agentCreateSchema = z.strictObject({ ...agentFields, metadata: metadataSchema.optional() });
@@ -76,7 +88,13 @@ export const toolsetSchema = z.object({
   type: z.literal('agent_toolset_20260401'),
   default_config: z.object({ enabled: z.boolean(), permission_policy: resolvedPolicySchema }),
   configs: z.array(
-    z.object({ type: z.enum(TOOL_NAMES), name: z.enum(TOOL_NAMES), enabled: z.boolean(), permission_policy: resolvedPolicySchema }),
+    z.object({
+      type: z.enum(TOOL_NAMES),
+      name: z.enum(TOOL_NAMES),
+      enabled: z.boolean(),
+      permission_policy: resolvedPolicySchema,
+      url_sources: z.null().optional().describe('Of `web_fetch`'),
+    }),
   ),
 });
 

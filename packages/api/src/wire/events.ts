@@ -5,43 +5,59 @@ import { createdRangeShape, pageQuerySchema, timestampSchema } from './common.ts
 const textBlockSchema = z.strictObject({ type: z.literal('text'), text: z.string() });
 const base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/, 'base64');
 
-const imageBlockSchema = z.strictObject({
-  type: z.literal('image'),
-  source: z.strictObject({
-    type: z.literal('base64'),
-    data: base64,
-    media_type: z.enum(['image/png', 'image/jpeg', 'image/gif', 'image/webp']),
+const base64ImageSchema = z.strictObject({
+  type: z.literal('base64'),
+  data: base64,
+  media_type: z.enum(['image/png', 'image/jpeg', 'image/gif', 'image/webp']),
+});
+const base64DocumentSchema = z.strictObject({ type: z.literal('base64'), data: base64, media_type: z.string().max(128) });
+const textDocumentSchema = z.strictObject({ type: z.literal('text'), data: z.string(), media_type: z.literal('text/plain') });
+
+/** Published, with nothing behind them here: the schema takes them, and the use case refuses them by name. */
+const elsewhereSourceSchema = z.looseObject({ type: z.enum(['url', 'file']) });
+const otherBlockSchema = z.looseObject({ type: z.enum(['redacted', 'search_result']) });
+const otherEventSchema = z.looseObject({
+  type: z.enum(['user.custom_tool_result', 'user.tool_result', 'user.define_outcome', 'system.message']),
+});
+
+const imageShape = { type: z.literal('image') };
+const documentShape = { type: z.literal('document'), title: z.string().max(256).nullish(), context: z.string().max(4096).nullish() };
+
+const contentBlockSchema = z.discriminatedUnion('type', [
+  textBlockSchema,
+  z.strictObject({ ...imageShape, source: base64ImageSchema }),
+  z.strictObject({ ...documentShape, source: z.discriminatedUnion('type', [base64DocumentSchema, textDocumentSchema]) }),
+]);
+
+const contentBlockParamSchema = z.discriminatedUnion('type', [
+  textBlockSchema,
+  z.strictObject({ ...imageShape, source: z.discriminatedUnion('type', [base64ImageSchema, elsewhereSourceSchema]) }),
+  z.strictObject({
+    ...documentShape,
+    source: z.discriminatedUnion('type', [base64DocumentSchema, textDocumentSchema, elsewhereSourceSchema]),
   }),
-});
-
-const documentBlockSchema = z.strictObject({
-  type: z.literal('document'),
-  source: z.discriminatedUnion('type', [
-    z.strictObject({ type: z.literal('base64'), data: base64, media_type: z.string().max(128) }),
-    z.strictObject({ type: z.literal('text'), data: z.string(), media_type: z.literal('text/plain') }),
-  ]),
-  title: z.string().max(256).nullish(),
-  context: z.string().max(4096).nullish(),
-});
-
-const contentBlockSchema = z.discriminatedUnion('type', [textBlockSchema, imageBlockSchema, documentBlockSchema]);
+  otherBlockSchema,
+]);
 
 /** A plain string is taken as one text block; extension. */
 const contentSchema = z
-  .union([z.string().min(1), z.array(contentBlockSchema).min(1).max(100)])
+  .union([z.string().min(1), z.array(contentBlockParamSchema).min(1).max(100)])
   .transform((content) => (typeof content === 'string' ? [{ type: 'text' as const, text: content }] : content));
 
-export const userMessageParamSchema = z.strictObject({ type: z.literal('user.message'), content: contentSchema });
+const userMessageParamSchema = z.strictObject({ type: z.literal('user.message'), content: contentSchema });
+
+export const initialEventParamSchema = z.discriminatedUnion('type', [userMessageParamSchema, otherEventSchema]);
 
 export const eventParamSchema = z.discriminatedUnion('type', [
   userMessageParamSchema,
-  z.strictObject({ type: z.literal('user.interrupt'), session_thread_id: z.null().optional() }),
+  z.strictObject({ type: z.literal('user.interrupt'), session_thread_id: z.string().nullish() }),
   z.strictObject({
     type: z.literal('user.tool_confirmation'),
     tool_use_id: z.string().min(1),
     result: z.enum(['allow', 'deny']),
     deny_message: z.string().max(4096).nullish().describe('Only with `deny`; the agent reads it'),
   }),
+  otherEventSchema,
 ]);
 
 export const eventSendSchema = z.strictObject({ events: z.array(eventParamSchema).min(1).max(100) });

@@ -10,7 +10,7 @@ import {
   queryFlagSchema,
   timestampSchema,
 } from './common.ts';
-import { userMessageParamSchema } from './events.ts';
+import { initialEventParamSchema } from './events.ts';
 
 const agentParamSchema = z.union([
   z.string().min(1),
@@ -34,7 +34,7 @@ export const sessionCreateSchema = z.strictObject({
   environment_id: z.string().min(1),
   title: z.string().max(512).nullish(),
   metadata: metadataSchema.optional(),
-  initial_events: z.array(userMessageParamSchema).max(100).optional(),
+  initial_events: z.array(initialEventParamSchema).max(100).optional(),
   resources: emptyListSchema,
   vault_ids: emptyListSchema,
   budget: z.unknown().nullish(),
@@ -90,11 +90,14 @@ export const sessionListQuerySchema = pageQuerySchema.extend({
   include_archived: queryFlagSchema.optional(),
   agent_id: z.string().optional(),
   agent_version: z.coerce.number().int().min(1).optional(),
+  deployment_id: z.string().optional().describe('Published; not supported here'),
+  memory_store_id: z.string().optional().describe('Published; not supported here'),
   'statuses[]': statusList.optional(),
   statuses: statusList.optional(),
   ...createdRangeShape,
 });
 
 export type SessionCreate = z.output<typeof sessionCreateSchema>;
+export type SessionCreateInput = z.input<typeof sessionCreateSchema>;
 export type SessionUpdate = z.output<typeof sessionUpdateSchema>;
 export type Session = z.infer<typeof sessionSchema>;

@@ -62,6 +62,7 @@ export function patchMetadata(
 
 function resolveModelParam(model: AgentCreate['model']): AgentDefinition['model'] {
   if (typeof model === 'string') return { id: model };
+  if (model.inference_geo) throw unsupported('/model/inference_geo', 'the choice of where a model runs');
   const effort = typeof model.effort === 'string' ? { type: model.effort } : model.effort;
   return { id: model.id, ...(effort ? { effort } : {}), ...(model.speed ? { speed: model.speed } : {}) };
 }
@@ -80,14 +81,40 @@ export function resolveTools(tools: ToolParams): Toolset[] {
       enabled: tool.default_config?.enabled ?? true,
       permission_policy: resolvePolicy(tool.default_config?.permission_policy, { type: 'always_allow' }),
     };
-    const configs = (tool.configs ?? []).map((config) => ({
-      type: config.name,
-      name: config.name,
-      enabled: config.enabled ?? base.enabled,
-      permission_policy: resolvePolicy(config.permission_policy, base.permission_policy),
-    }));
+    const named = new Set<string>();
+    const configs = (tool.configs ?? []).map((config, at) => {
+      const pointer = `/tools/${index}/configs/${at}`;
+      refuseToolConfig(config, pointer, named.has(config.name));
+      named.add(config.name);
+      return {
+        type: config.name,
+        name: config.name,
+        enabled: config.enabled ?? base.enabled,
+        permission_policy: resolvePolicy(config.permission_policy, base.permission_policy),
+        ...(config.name === 'web_fetch' ? { url_sources: null } : {}),
+      };
+    });
     return { type: tool.type, default_config: base, configs };
   });
+}
+
+const WEB_OPTIONS = ['allowed_domains', 'blocked_domains', 'max_content_tokens', 'url_sources', 'user_location'] as const;
+type ToolConfigParam = NonNullable<Extract<ToolParams[number], { type: 'agent_toolset_20260401' }>['configs']>[number];
+
+/** A rule that says two things, or more than is kept to, would be a false promise. */
+function refuseToolConfig(config: ToolConfigParam, pointer: string, isNamedBefore: boolean): void {
+  const wrong = (at: string, message: string) =>
+    new PlatformError('request_invalid', {
+      detail: `The rule of the tool ${config.name} is not clear: ${message}.`,
+      fields: [{ pointer: at, message }],
+    });
+  if (isNamedBefore) throw wrong(pointer, 'given twice');
+  if (config.type !== undefined && config.type !== config.name) throw wrong(`${pointer}/type`, `${config.type} is another tool`);
+  for (const option of WEB_OPTIONS) {
+    const value = config[option];
+    const isEmpty = value === undefined || value === null || (Array.isArray(value) && value.length === 0);
+    if (!isEmpty) throw unsupported(`${pointer}/${option}`, `${option} of a tool; the environment's network says what can be reached`);
+  }
 }
 
 function resolvePolicy(
@@ -103,10 +130,11 @@ function fullToolset(): Toolset {
   return { type: 'agent_toolset_20260401', default_config: { enabled: true, permission_policy: { type: 'always_allow' } }, configs: [] };
 }
 
-function refuseUnsupported(body: Pick<AgentCreate, 'mcp_servers' | 'skills' | 'multiagent'>): void {
+function refuseUnsupported(body: Pick<AgentCreate, 'mcp_servers' | 'skills' | 'multiagent' | 'execution_identity'>): void {
   if (body.mcp_servers?.length) throw unsupported('/mcp_servers', 'MCP servers');
   if (body.skills?.length) throw unsupported('/skills', 'skills');
   if (body.multiagent !== undefined && body.multiagent !== null) throw unsupported('/multiagent', 'multiagent orchestration');
+  if (body.execution_identity?.type === 'aws_role') throw unsupported('/execution_identity', 'roles of a cloud');
 }
 
 export function unsupported(pointer: string, what: string): PlatformError {

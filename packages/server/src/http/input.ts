@@ -42,11 +42,28 @@ function invalid(where: string, fields: readonly FieldError[]): PlatformError {
   });
 }
 
-function toFields(issue: z.core.$ZodIssue, prefix: string): FieldError[] {
-  const path = prefix === '?' ? issue.path.join('.') : issue.path.map((part) => `/${escapePointer(String(part))}`).join('');
+function toFields(issue: z.core.$ZodIssue, prefix: '' | '?', base: readonly PropertyKey[] = []): FieldError[] {
+  const parts = [...base, ...issue.path];
+  if (issue.code === 'invalid_union') {
+    const branch = meantBranch(issue);
+    if (branch !== undefined) return branch.flatMap((inner) => toFields(inner, prefix, parts));
+  }
+  const path = prefix === '?' ? parts.join('.') : parts.map((part) => `/${escapePointer(String(part))}`).join('');
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({ pointer: prefix === '?' ? key : `${path}/${escapePointer(key)}`, message: 'unknown field' }));
-  return [{ pointer: path, message: issue.message }];
+  return [{ pointer: path, message: unionMessage(issue) ?? issue.message }];
+}
+
+/** The form of a field that was meant: the one that failed further in than at its own type, with the least to correct. */
+function meantBranch(issue: z.core.$ZodIssueInvalidUnion): readonly z.core.$ZodIssue[] | undefined {
+  const isOtherType = (one: z.core.$ZodIssue) => one.path.length === 0 && one.code === 'invalid_type';
+  return issue.errors.filter((branch) => branch.length > 0 && !branch.some(isOtherType)).toSorted((a, b) => a.length - b.length)[0];
+}
+
+/** When a value has the type of none of the forms, all of them are named. */
+function unionMessage(issue: z.core.$ZodIssue): string | undefined {
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return undefined;
+  return [...new Set(issue.errors.flatMap((branch) => branch.map((one) => one.message)))].join(', or ');
 }
 
 function parseJson(text: string): unknown {

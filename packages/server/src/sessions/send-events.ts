@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { EventSendResponse, ParsedEventParam } from '@cloister/api';
+import type { EventSendResponse, SessionEvent } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
@@ -7,6 +7,7 @@ import { toJsonObject } from '../base/json.ts';
 import { type AcceptedEventInput, isTerminal, type JsonObject, type Store, type TurnRow } from '../store/store.ts';
 import { statusIdle, turnEnded } from '../turns/events.ts';
 import type { EventBus } from './event-bus.ts';
+import type { SupportedEvent } from './supported-events.ts';
 import { toTurn, toWireEvent } from './wire.ts';
 
 /** What is told of a commit to whoever runs turns. */
@@ -29,7 +30,7 @@ export interface SendEventsDeps {
 export interface SendEventsInput {
   readonly tenantId: string;
   readonly sessionId: string;
-  readonly events: readonly ParsedEventParam[];
+  readonly events: readonly SupportedEvent[];
   readonly idempotencyKey?: string | undefined;
   /** Hold the answer until the last message's turn ends or asks, for at most this long. */
   readonly waitMs?: number | undefined;
@@ -42,6 +43,7 @@ export type SendEvents = (input: SendEventsInput) => Promise<EventSendResponse>;
 
 const IDEMPOTENCY_MS = 24 * 3600 * 1000;
 const RETRY_AFTER_MS = 5000;
+const EVENTS_PER_PAGE = 1000;
 
 export function createSendEvents(deps: SendEventsDeps): SendEvents {
   const { store, clock, signal } = deps;
@@ -65,9 +67,23 @@ export function createSendEvents(deps: SendEventsDeps): SendEvents {
     if (input.waitMs === undefined) return { data };
     if (turnId === undefined) return { data, turn: null, events: [] };
     const turn = await waitForTurn(deps, input, turnId, input.waitMs);
-    const events = await store.events.list({ tenantId, sessionId, turnId, limit: 1000, order: 'asc' });
-    return { data, turn: toTurn(turn), events: events.data.map(toWireEvent) };
+    return { data, turn: toTurn(turn), events: await eventsOfTurn(store, { tenantId, sessionId, turnId }) };
   };
+}
+
+/** All of them, however many pages they are. */
+async function eventsOfTurn(
+  store: Store,
+  turn: { readonly tenantId: string; readonly sessionId: string; readonly turnId: string },
+): Promise<SessionEvent[]> {
+  const events: SessionEvent[] = [];
+  let page: string | undefined;
+  do {
+    const next = await store.events.list({ ...turn, limit: EVENTS_PER_PAGE, order: 'asc', page });
+    events.push(...next.data.map(toWireEvent));
+    page = next.next ?? undefined;
+  } while (page !== undefined);
+  return events;
 }
 
 function announce(signal: TurnSignal, input: SendEventsInput): void {
@@ -78,7 +94,7 @@ function announce(signal: TurnSignal, input: SendEventsInput): void {
   signal.wake();
 }
 
-function toAccepted(event: ParsedEventParam, now: number): AcceptedEventInput {
+function toAccepted(event: SupportedEvent, now: number): AcceptedEventInput {
   const id = newId('event');
   switch (event.type) {
     case 'user.message':
@@ -127,7 +143,7 @@ function toAccepted(event: ParsedEventParam, now: number): AcceptedEventInput {
   }
 }
 
-function hash(sessionId: string, events: readonly ParsedEventParam[]): string {
+function hash(sessionId: string, events: readonly SupportedEvent[]): string {
   return createHash('sha256')
     .update(JSON.stringify(['POST events', sessionId, events]))
     .digest('hex');
@@ -143,6 +159,7 @@ async function waitForTurn(deps: SendEventsDeps, input: SendEventsInput, turnId:
     onPreview: () => undefined,
   });
   const cancelTimer = deps.clock.after(waitMs, resolve);
+  if (input.abort?.aborted) resolve();
   input.abort?.addEventListener('abort', () => resolve(), { once: true });
   try {
     const before = await findTurn(deps.store, input.tenantId, turnId);

@@ -8,6 +8,7 @@ import { toJsonObject } from '../base/json.ts';
 import { requireEnvironment } from '../environments/environments.ts';
 import type { CreatedRange, JsonObject, Page, PageInput, SessionRow, SessionState, Store } from '../store/store.ts';
 import type { SendEvents } from './send-events.ts';
+import { requireSupported, type SupportedEvent } from './supported-events.ts';
 import { toSession } from './wire.ts';
 
 /** Use cases of sessions. Ids of other tenants are as missing ones. */
@@ -26,6 +27,9 @@ export interface SessionListInput extends PageInput, CreatedRange {
   readonly agentId?: string | undefined;
   readonly agentVersion?: number | undefined;
   readonly statuses?: readonly Session['status'][] | undefined;
+  /** Published filters by what is not here. */
+  readonly deploymentId?: string | undefined;
+  readonly memoryStoreId?: string | undefined;
 }
 
 export interface SessionsDeps {
@@ -43,6 +47,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
   return {
     async create(tenantId, body) {
       refuseUnsupported(body);
+      const initial = requireSupported(body.initial_events ?? [], '/initial_events');
       const agent = await resolveAgentParam(deps, tenantId, body.agent);
       const environment = await requireEnvironment(store, tenantId, body.environment_id);
       if (environment.archivedAt !== null) throw new PlatformError('environment_archived');
@@ -58,16 +63,19 @@ export function createSessions(deps: SessionsDeps): Sessions {
         metadata: body.metadata ?? {},
         now: clock.now(),
       });
-      if (body.initial_events?.length) await sendInitial(deps, row, body.initial_events);
+      if (initial.length > 0) await sendInitial(deps, row, initial);
       return answer(await requireSession(store, tenantId, row.id));
     },
     get: async (tenantId, id) => answer(await requireSession(store, tenantId, id)),
-    async list(tenantId, { statuses, ...input }) {
+    async list(tenantId, { statuses, deploymentId, memoryStoreId, ...input }) {
+      if (deploymentId !== undefined) throw unsupported('deployment_id', 'deployments');
+      if (memoryStoreId !== undefined) throw unsupported('memory_store_id', 'memory stores');
       const states = statuses?.flatMap(toStates);
       return mapPage(await store.sessions.list({ tenantId, ...input, ...(states === undefined ? {} : { states }) }), answer);
     },
     async update(tenantId, id, body) {
       refuseUnsupported(body);
+      if (body.agent?.mcp_servers?.length) throw unsupported('/agent/mcp_servers', 'MCP servers');
       const current = await requireSession(store, tenantId, id);
       const agent = body.agent?.tools === undefined ? undefined : withTools(current, body.agent.tools);
       const metadata =
@@ -102,11 +110,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
 }
 
 /** A session whose first messages are refused is none: the caller was told that nothing was made. */
-async function sendInitial(
-  deps: SessionsDeps,
-  { tenantId, id }: SessionRow,
-  events: NonNullable<SessionCreate['initial_events']>,
-): Promise<void> {
+async function sendInitial(deps: SessionsDeps, { tenantId, id }: SessionRow, events: readonly SupportedEvent[]): Promise<void> {
   try {
     await deps.send({ tenantId, sessionId: id, events });
   } catch (error) {

@@ -12,6 +12,8 @@ export interface Case {
 
 export const agent = (more: object) => ({ body: { name: 'x', model: 'demo', ...more } });
 export const environment = (config: object) => ({ body: { name: 'x', config } });
+const says = (...content: object[]) => ({ body: { events: [{ type: 'user.message', content }] } });
+const tools = (...configs: object[]) => agent({ tools: [{ type: 'agent_toolset_20260401', configs }] });
 const deep = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 const unsupported = (what: string, path: string, body: object, pointer: string): Case => ({
   what: `${what}: published, not supported here`,
@@ -73,6 +75,31 @@ export const BODIES: readonly Case[] = [
     what: 'a message without content',
     send: ['POST', '/v1/sessions/ses_0/events', { body: { events: [{ type: 'user.message', content: [] }] } }],
     code: 'request_invalid',
+  },
+  {
+    what: 'an unknown field in a block',
+    send: ['POST', '/v1/sessions/ses_0/events', says({ type: 'text', text: 'a', txet: 'b' })],
+    code: 'request_invalid',
+    pointer: '/events/0/content/0/txet',
+  },
+  {
+    what: 'a block without its text',
+    send: ['POST', '/v1/sessions/ses_0/events', says({ type: 'text', txet: 'a' })],
+    code: 'request_invalid',
+    pointer: '/events/0/content/0/text',
+  },
+  {
+    what: 'an unknown block',
+    send: ['POST', '/v1/sessions/ses_0/events', says({ type: 'img' })],
+    code: 'request_invalid',
+    pointer: '/events/0/content/0/type',
+  },
+  { what: 'a model that is a number', send: ['POST', '/v1/agents', agent({ model: 5 })], code: 'request_invalid', pointer: '/model' },
+  {
+    what: 'an unknown effort',
+    send: ['POST', '/v1/agents', agent({ model: { id: 'demo', effort: 'huge' } })],
+    code: 'request_invalid',
+    pointer: '/model/effort',
   },
   { what: 'no events', send: ['POST', '/v1/sessions/ses_0/events', { body: { events: [] } }], code: 'request_invalid', pointer: '/events' },
   {
@@ -165,6 +192,18 @@ export const BODIES: readonly Case[] = [
     pointer: '/tools/1',
   },
   {
+    what: 'two rules for a tool',
+    send: ['POST', '/v1/agents', tools({ name: 'bash', enabled: false }, { name: 'bash' })],
+    code: 'request_invalid',
+    pointer: '/tools/0/configs/1',
+  },
+  {
+    what: 'a rule of two tools',
+    send: ['POST', '/v1/agents', tools({ name: 'bash', type: 'read' })],
+    code: 'request_invalid',
+    pointer: '/tools/0/configs/0/type',
+  },
+  {
     what: 'an unrestricted network',
     send: ['POST', '/v1/environments', environment({ type: 'container', networking: { type: 'unrestricted' } })],
     code: 'network_unrestricted_refused',
@@ -193,6 +232,7 @@ export const BODIES: readonly Case[] = [
 const container = { type: 'container' };
 const base = { name: 'x', model: 'demo' };
 const session = { agent: 'agt_0', environment_id: 'env_0' };
+const EVENTS = '/v1/sessions/ses_0/events';
 export const UNSUPPORTED: readonly Case[] = [
   unsupported('MCP servers', '/v1/agents', { ...base, mcp_servers: [{ type: 'url', name: 'a', url: 'https://a' }] }, '/mcp_servers'),
   unsupported('skills', '/v1/agents', { ...base, skills: [{ type: 'anthropic', skill_id: 'a' }] }, '/skills'),
@@ -201,6 +241,32 @@ export const UNSUPPORTED: readonly Case[] = [
   unsupported('resources', '/v1/sessions', { ...session, resources: [{ type: 'file' }] }, '/resources'),
   unsupported('vaults', '/v1/sessions', { ...session, vault_ids: ['vlt_0'] }, '/vault_ids'),
   unsupported('budgets', '/v1/sessions', { ...session, budget: { tokens: 1 } }, '/budget'),
+  unsupported('a role', '/v1/agents', { ...base, execution_identity: { type: 'aws_role', role_arn: 'a' } }, '/execution_identity'),
+  unsupported('where a model runs', '/v1/agents', { ...base, model: { id: 'demo', inference_geo: 'eu' } }, '/model/inference_geo'),
+  unsupported(
+    'domains of a tool',
+    '/v1/agents',
+    tools({ name: 'read' }, { name: 'web_fetch', allowed_domains: ['example.org'] }).body,
+    '/tools/0/configs/1/allowed_domains',
+  ),
+  unsupported('outcomes', EVENTS, { events: [message(), { type: 'user.define_outcome', description: 'a' }] }, '/events/1/type'),
+  unsupported('results of custom tools', EVENTS, { events: [{ type: 'user.custom_tool_result' }] }, '/events/0/type'),
+  unsupported('system messages', EVENTS, { events: [{ type: 'system.message', content: [] }] }, '/events/0/type'),
+  unsupported('threads', EVENTS, { events: [{ type: 'user.interrupt', session_thread_id: 'a' }] }, '/events/0/session_thread_id'),
+  unsupported(
+    'images by address',
+    EVENTS,
+    says({ type: 'text', text: 'a' }, { type: 'image', source: { type: 'url', url: 'https://a' } }).body,
+    '/events/0/content/1/source/type',
+  ),
+  unsupported('files', EVENTS, says({ type: 'document', source: { type: 'file', file_id: 'a' } }).body, '/events/0/content/0/source/type'),
+  unsupported(
+    'initial outcomes',
+    '/v1/sessions',
+    { ...session, initial_events: [{ type: 'user.define_outcome' }] },
+    '/initial_events/0/type',
+  ),
+  unsupported('MCP servers of a session', '/v1/sessions/ses_0', { agent: { mcp_servers: [{ name: 'a' }] } }, '/agent/mcp_servers'),
   unsupported('mounts', '/v1/environments', { name: 'x', config: { ...container, mounts: ['/etc'] } }, '/config/mounts'),
   unsupported('a runtime', '/v1/environments', { name: 'x', config: { ...container, runtime: 'gvisor' } }, '/config/runtime'),
   unsupported('self-hosted', '/v1/environments', { name: 'x', config: { type: 'self_hosted' } }, '/config/type'),
@@ -222,6 +288,12 @@ export const REQUESTS: readonly Case[] = [
   { what: 'two limits', send: ['GET', '/v1/agents?limit=1&limit=2'], code: 'request_invalid', pointer: 'limit' },
   { what: 'a limit of words', send: ['GET', '/v1/sessions/ses_0/events?limit=ten'], code: 'request_invalid', pointer: 'limit' },
   { what: 'an unknown order', send: ['GET', '/v1/sessions?order=up'], code: 'request_invalid', pointer: 'order' },
+  {
+    what: 'the sessions of a deployment',
+    send: ['GET', '/v1/sessions?deployment_id=d'],
+    code: 'capability_unsupported',
+    pointer: 'deployment_id',
+  },
   { what: 'an unknown status', send: ['GET', '/v1/sessions?statuses[]=asleep'], code: 'request_invalid', pointer: 'statuses[]' },
   {
     what: 'a time that is none',

@@ -9,6 +9,7 @@ import {
 } from '@cloister/api';
 import { PlatformError } from '../../base/errors.ts';
 import { requireSession } from '../../sessions/sessions.ts';
+import { requireSupported } from '../../sessions/supported-events.ts';
 import { toWireEvent } from '../../sessions/wire.ts';
 import type { AppContext } from '../context.ts';
 import { type RouteTable, route } from '../openapi.ts';
@@ -35,6 +36,7 @@ export function eventRoutes(table: RouteTable): void {
         'session_not_found',
         'session_archived',
         'event_not_found',
+        'capability_unsupported',
         'approval_not_pending',
         'idempotency_mismatch',
         'capacity_exhausted',
@@ -45,7 +47,7 @@ export function eventRoutes(table: RouteTable): void {
       deps.sendEvents({
         tenantId,
         sessionId: param('id'),
-        events: body.events,
+        events: requireSupported(body.events, '/events'),
         idempotencyKey: readIdempotencyKey(c),
         waitMs: query.wait === undefined ? undefined : query.wait * 1000,
         abort: c.req.raw.signal,

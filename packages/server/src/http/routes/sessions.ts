@@ -47,7 +47,7 @@ export function sessionRoutes(table: RouteTable): void {
       tag,
       query: sessionListQuerySchema,
       response: pageOf(sessionSchema),
-      problems: ['cursor_invalid'],
+      problems: ['cursor_invalid', 'capability_unsupported'],
     },
     async ({ tenantId, query }) =>
       toBidirectionalPage(
@@ -58,6 +58,8 @@ export function sessionRoutes(table: RouteTable): void {
           includeArchived: query.include_archived ?? false,
           agentId: query.agent_id,
           agentVersion: query.agent_version,
+          deploymentId: query.deployment_id,
+          memoryStoreId: query.memory_store_id,
           statuses: query['statuses[]'] ?? query.statuses,
           ...createdRange(query),
         }),
