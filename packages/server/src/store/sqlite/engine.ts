@@ -1,24 +1,21 @@
+import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
-import type { CommitListener } from '../store.ts';
+import type { Engine } from '../sql/engine.ts';
 import type { Connection } from './connection.ts';
 import { toStoreError } from './failures.ts';
-import { createWriter, type Transaction } from './writer.ts';
-
-/** What the parts of the store share: reads of what is committed, and writes in the group commit. */
-export interface Engine {
-  read<T>(query: (db: Connection) => T): Promise<T>;
-  write<T>(operation: (tx: Transaction) => T): Promise<T>;
-  onCommit(listener: CommitListener): () => void;
-  close(): Promise<void>;
-}
+import { runQuery } from './run-query.ts';
+import { createWriter } from './writer.ts';
 
 /**
  * In memory both connections are the same one. That changes nothing for a reader: a batch runs without
  * giving way, so no reader ever finds a transaction open.
  */
-export function createEngine(connections: { readonly writer: Connection; readonly reader: Connection }): Engine {
+export function createEngine(connections: { readonly writer: Connection; readonly reader: Connection }, clock: Clock): Engine {
   const { writer: db, reader } = connections;
   const writer = createWriter(db);
+  // Goes on from the wall clock at the start, and is not moved when that is set.
+  const offset = clock.now() - clock.monotonic();
+  const now = () => Math.floor(offset + clock.monotonic());
   let closing: Promise<void> | undefined;
 
   async function closeAll(): Promise<void> {
@@ -32,12 +29,12 @@ export function createEngine(connections: { readonly writer: Connection; readonl
     async read(query) {
       if (closing !== undefined) throw new PlatformError('store_unavailable', { detail: 'The database was closed.' });
       try {
-        return query(reader);
+        return runQuery(reader, query(), now);
       } catch (error) {
         throw toStoreError(error);
       }
     },
-    write: (operation) => writer.write(operation),
+    write: (operation) => writer.write(({ db: open, publish }) => runQuery(open, operation({ publish }), now)),
     onCommit: (listener) => writer.onCommit(listener),
     close() {
       closing ??= closeAll();

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ProblemCode } from '@cloister/api';
 import { isPlatformError } from '../../base/errors.ts';
+import { text } from '../sql/rows.ts';
 import { APPROVAL_STATES, SESSION_STATES, TURN_STATES } from '../store.ts';
 import { type Connection, openWriter } from './connection.ts';
 import { type Migration, migrate } from './migrate.ts';
 import { MIGRATIONS } from './migrations/all.ts';
-import { text } from './rows.ts';
 
 const one: Migration = { version: 1, name: 'one', sql: 'CREATE TABLE one (a INTEGER) STRICT' };
 const two: Migration = { version: 2, name: 'two', sql: 'CREATE TABLE two (a INTEGER) STRICT' };

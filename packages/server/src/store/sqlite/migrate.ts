@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { PlatformError } from '../../base/errors.ts';
+import { integer, text } from '../sql/rows.ts';
 import type { Connection } from './connection.ts';
-import { integer, text } from './rows.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */

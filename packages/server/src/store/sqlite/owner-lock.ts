@@ -1,8 +1,8 @@
 import { DatabaseSync } from 'node:sqlite';
 import { isPlatformError, PlatformError } from '../../base/errors.ts';
+import { integer } from '../sql/rows.ts';
 import { type Connection, createConnection } from './connection.ts';
 import { isBusy, toStoreError } from './failures.ts';
-import { integer } from './rows.ts';
 
 export interface OwnerLock {
   /** May be called twice. */

@@ -4,21 +4,16 @@ import path from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { isPlatformError, PlatformError } from '../../base/errors.ts';
 import { newId } from '../../base/ids.ts';
+import { text } from '../sql/rows.ts';
+import { createSqlStore } from '../sql/sql-store.ts';
 import type { Store } from '../store.ts';
-import { createAgentStore } from './agents.ts';
-import { createApiKeyStore } from './api-keys.ts';
 import { type Connection, openReader, openWriter } from './connection.ts';
-import { createEngine, type Engine } from './engine.ts';
-import { createEnvironmentStore } from './environments.ts';
-import { createEventStore } from './events.ts';
+import { createEngine } from './engine.ts';
 import { toStoreError } from './failures.ts';
 import { type FileSystemType, linuxFileSystemType, requireLocalFileSystem } from './file-system.ts';
 import { migrate } from './migrate.ts';
 import { MIGRATIONS } from './migrations/all.ts';
 import { acquireOwnerLock, type OwnerLock } from './owner-lock.ts';
-import { text } from './rows.ts';
-import { createSessionStore } from './sessions.ts';
-import { createTurnStore } from './turns.ts';
 
 export interface SqliteStoreOptions {
   /** Path of the database, made when it is missing; `:memory:` for one that ends with the process. */
@@ -33,9 +28,6 @@ export interface SqliteStoreOptions {
 const MEMORY = ':memory:';
 const FIND_INSTALLATION = 'SELECT id FROM installation';
 const INSERT_INSTALLATION = 'INSERT INTO installation (id, created_at) VALUES (:id, :now)';
-/** Counts, since SQLite writes nothing when a row stays as it was. */
-const CHECK = `INSERT INTO health (id, checked_at, checks) VALUES (1, :now, 1)
-  ON CONFLICT (id) DO UPDATE SET checked_at = :now, checks = checks + 1`;
 
 /**
  * Opens the store on SQLite and brings its schema up to date. One process owns a file at a time. Throws
@@ -112,7 +104,7 @@ function assemble({ writer, reader, onClosed }: Connections, clock: Clock): Stor
   try {
     migrate(writer, MIGRATIONS, clock.now());
     const installationId = ensureInstallation(writer, clock.now());
-    return createStore(createEngine({ writer, reader }), installationId, onClosed);
+    return createSqlStore(createEngine({ writer, reader }, clock), installationId, onClosed);
   } catch (error) {
     if (reader !== writer) reader.close();
     writer.close();
@@ -126,23 +118,4 @@ function ensureInstallation(db: Connection, now: number): string {
   const id = newId('installation');
   db.run(INSERT_INSTALLATION, { id, now });
   return id;
-}
-
-function createStore(engine: Engine, installationId: string, onClosed: () => void): Store {
-  return {
-    agents: createAgentStore(engine),
-    environments: createEnvironmentStore(engine),
-    sessions: createSessionStore(engine),
-    events: createEventStore(engine),
-    turns: createTurnStore(engine),
-    apiKeys: createApiKeyStore(engine),
-    installationId: () => engine.read(() => installationId),
-    async check({ now }) {
-      await engine.write(({ db }) => db.run(CHECK, { now }));
-    },
-    async close() {
-      await engine.close();
-      onClosed();
-    },
-  };
 }

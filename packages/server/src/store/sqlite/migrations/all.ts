@@ -1,5 +1,6 @@
 import type { Migration } from '../migrate.ts';
 import { initial } from './0001-initial.ts';
+import { queue } from './0002-queue.ts';
 
 /** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
-export const MIGRATIONS: readonly Migration[] = [initial];
+export const MIGRATIONS: readonly Migration[] = [initial, queue];

@@ -1,37 +1,38 @@
 import type { TurnStore } from '../store.ts';
 import { accept } from './accept.ts';
-import type { Connection } from './connection.ts';
+
 import type { Engine } from './engine.ts';
 import { lease, takeOver } from './lease.ts';
+import { all, allAs, get } from './query.ts';
 import { integer, parseApproval, parseTurn, text } from './rows.ts';
 import { append, finish, heartbeat, requeue } from './run-writes.ts';
 
 const FIND = 'SELECT * FROM turns WHERE id = :id AND tenant_id = :tenantId';
 const COUNTS = `SELECT state, count(*) AS number FROM turns WHERE state IN ('queued', 'running', 'waiting_approval') GROUP BY state`;
 const APPROVALS = `SELECT * FROM approvals
-  WHERE tenant_id = :tenantId AND session_id = :sessionId AND (:state IS NULL OR state = :state) ORDER BY created_at, rowid`;
+  WHERE tenant_id = :tenantId AND session_id = :sessionId AND (CAST(:state AS TEXT) IS NULL OR state = :state) ORDER BY created_at, turn_id, position`;
 
 export function createTurnStore(engine: Engine): TurnStore {
   return {
     accept: (input) => engine.write((tx) => accept(tx, input)),
     lease: (input) => engine.write((tx) => lease(tx, input)),
-    heartbeat: (input) => engine.write((tx) => heartbeat(tx, input)),
+    heartbeat: (input) => engine.write(() => heartbeat(input)),
     append: (input) => engine.write((tx) => append(tx, input)),
     finish: (input) => engine.write((tx) => finish(tx, input)),
     requeue: (input) => engine.write((tx) => requeue(tx, input)),
-    takeOver: (input) => engine.write((tx) => takeOver(tx, input)),
+    takeOver: (input) => engine.write(() => takeOver(input)),
     find: ({ tenantId, id }) =>
-      engine.read((db) => {
-        const row = db.get(FIND, { tenantId, id });
+      engine.read(function* () {
+        const row = yield* get(FIND, { tenantId, id });
         return row && parseTurn(row);
       }),
     counts: () => engine.read(countOpen),
     approvals: ({ tenantId, sessionId, state = null }) =>
-      engine.read((db) => db.all(APPROVALS, { tenantId, sessionId, state: state ?? null }).map(parseApproval)),
+      engine.read(() => allAs(parseApproval, APPROVALS, { tenantId, sessionId, state: state ?? null })),
   };
 }
 
-function countOpen(db: Connection) {
-  const counts = new Map(db.all(COUNTS).map((row) => [text(row, 'state'), integer(row, 'number')]));
+function* countOpen() {
+  const counts = new Map((yield* all(COUNTS)).map((row) => [text(row, 'state'), integer(row, 'number')]));
   return { queued: counts.get('queued') ?? 0, running: counts.get('running') ?? 0, waitingApproval: counts.get('waiting_approval') ?? 0 };
 }

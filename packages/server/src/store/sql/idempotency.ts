@@ -1,26 +1,29 @@
 import { PlatformError } from '../../base/errors.ts';
 import type { AcceptInput, AcceptResult, IdempotencyInput, StoredEvent } from '../store.ts';
-import type { Connection } from './connection.ts';
+
 import type { SessionKey } from './event-log.ts';
+import { all, get, type Query, run, type Sql } from './query.ts';
 import { parseEvent, stringList, text } from './rows.ts';
 
 const FIND = 'SELECT * FROM idempotency_keys WHERE tenant_id = :tenantId AND key = :key AND expires_at > :now';
-const REMEMBER = `INSERT OR REPLACE INTO idempotency_keys (tenant_id, key, request_hash, session_id, event_ids, turn_ids, expires_at)
-  VALUES (:tenantId, :key, :requestHash, :sessionId, :eventIds, :turnIds, :expiresAt)`;
+const REMEMBER = `INSERT INTO idempotency_keys (tenant_id, key, request_hash, session_id, event_ids, turn_ids, expires_at)
+  VALUES (:tenantId, :key, :requestHash, :sessionId, :eventIds, :turnIds, :expiresAt)
+  ON CONFLICT (tenant_id, key) DO UPDATE SET request_hash = excluded.request_hash, session_id = excluded.session_id,
+    event_ids = excluded.event_ids, turn_ids = excluded.turn_ids, expires_at = excluded.expires_at`;
 /** A few with each new key: more than come in, so that they die out, and few enough not to be felt. */
-const PURGE = `DELETE FROM idempotency_keys WHERE rowid IN
-  (SELECT rowid FROM idempotency_keys WHERE expires_at <= :now ORDER BY expires_at LIMIT 8)`;
-const EVENTS = `SELECT e.* FROM json_each(:ids) i CROSS JOIN events e
+const PURGE = `DELETE FROM idempotency_keys WHERE (tenant_id, key) IN
+  (SELECT tenant_id, key FROM idempotency_keys WHERE expires_at <= :now ORDER BY expires_at LIMIT 8)`;
+const EVENTS: Sql = ({ listOf, orderedJoin }) => `SELECT e.* FROM ${listOf('ids')} i ${orderedJoin} events e
   ON e.tenant_id = :tenantId AND e.session_id = :sessionId AND e.id = i.value ORDER BY e.seq`;
 
 /** The answer to a request that was accepted before; throws `idempotency_mismatch` when it was another one. */
-export function findReplay(db: Connection, { tenantId, sessionId, idempotency, now }: AcceptInput): AcceptResult | undefined {
+export function* findReplay({ tenantId, sessionId, idempotency, now }: AcceptInput): Query<AcceptResult | undefined> {
   if (idempotency === undefined) return undefined;
-  const row = db.get(FIND, { tenantId, key: idempotency.key, now });
+  const row = yield* get(FIND, { tenantId, key: idempotency.key, now });
   if (row === undefined) return undefined;
   if (text(row, 'request_hash') !== idempotency.requestHash || text(row, 'session_id') !== sessionId)
     throw new PlatformError('idempotency_mismatch');
-  const events: readonly StoredEvent[] = db.all(EVENTS, { tenantId, sessionId, ids: text(row, 'event_ids') }).map(parseEvent);
+  const events: readonly StoredEvent[] = (yield* all(EVENTS, { tenantId, sessionId, ids: text(row, 'event_ids') })).map(parseEvent);
   return { events, turnIds: stringList(row, 'turn_ids'), isReplay: true };
 }
 
@@ -30,10 +33,10 @@ interface Answer extends IdempotencyInput {
   readonly now: number;
 }
 
-export function rememberKey(db: Connection, { tenantId, sessionId }: SessionKey, answer: Answer): void {
+export function* rememberKey({ tenantId, sessionId }: SessionKey, answer: Answer): Query<void> {
   const { key, requestHash, expiresAt, eventIds, turnIds, now } = answer;
-  db.run(PURGE, { now });
-  db.run(REMEMBER, {
+  yield* run(PURGE, { now });
+  yield* run(REMEMBER, {
     tenantId,
     sessionId,
     key,

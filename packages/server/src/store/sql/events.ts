@@ -1,7 +1,8 @@
 import type { EventStore } from '../store.ts';
-import type { Connection } from './connection.ts';
+
 import type { Engine } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
+import { allAs, type Dialect, getAs } from './query.ts';
 import { parseEvent } from './rows.ts';
 
 const SELECT = 'SELECT * FROM events';
@@ -12,19 +13,15 @@ type ListInput = Parameters<EventStore['list']>[0];
 
 export function createEventStore(engine: Engine): EventStore {
   return {
-    list: (input) => engine.read((db) => list(db, input)),
+    list: (input) => engine.read(() => list(input)),
     listAfter: ({ tenantId, sessionId, after, limit }) =>
-      engine.read((db) => db.all(LIST_AFTER, { tenantId, sessionId, after, limit }).map(parseEvent)),
-    find: ({ tenantId, sessionId, id }) =>
-      engine.read((db) => {
-        const row = db.get(FIND, { tenantId, sessionId, id });
-        return row && parseEvent(row);
-      }),
+      engine.read(() => allAs(parseEvent, LIST_AFTER, { tenantId, sessionId, after, limit })),
+    find: ({ tenantId, sessionId, id }) => engine.read(() => getAs(parseEvent, FIND, { tenantId, sessionId, id })),
     onCommit: (listener) => engine.onCommit(listener),
   };
 }
 
-function list(db: Connection, { tenantId, sessionId, types, turnId, ...input }: ListInput) {
+function* list({ tenantId, sessionId, types, turnId, ...input }: ListInput) {
   const params = {
     tenantId,
     sessionId,
@@ -34,11 +31,10 @@ function list(db: Connection, { tenantId, sessionId, types, turnId, ...input }: 
   const conditions = [
     'tenant_id = :tenantId',
     'session_id = :sessionId',
-    types === undefined ? undefined : 'type IN (SELECT value FROM json_each(:types))',
+    types === undefined ? undefined : (dialect: Dialect) => `type IN ${dialect.listOf('types')}`,
     turnId === undefined ? undefined : 'turn_id = :turnId',
   ];
-  return listPage(
-    db,
+  return yield* listPage(
     {
       scope: ['events', tenantId, sessionId],
       select: SELECT,

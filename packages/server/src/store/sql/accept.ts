@@ -1,10 +1,11 @@
 import { invariant, PlatformError } from '../../base/errors.ts';
 import type { AcceptedEventInput, AcceptInput, AcceptResult, StoredEvent, TurnRow } from '../store.ts';
+import type { Transaction } from './engine.ts';
 import { appendEvents, type SessionKey } from './event-log.ts';
 import { findReplay, rememberKey } from './idempotency.ts';
+import { get, type Query, run } from './query.ts';
 import { integer, optionalInteger, text } from './rows.ts';
 import { findOldestQueued, findUnderWay, promoteNext, setSessionState, settleTurn, unparkTurn } from './turn-queue.ts';
-import type { Transaction } from './writer.ts';
 
 const FIND_SESSION = 'SELECT archived_at FROM sessions WHERE tenant_id = :tenantId AND id = :sessionId';
 const COUNT_QUEUED = `SELECT count(*) AS queued FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued'`;
@@ -22,92 +23,93 @@ const RETRY_AFTER_MS = 5000;
 type Effect = AcceptedEventInput['effect'];
 type EffectOf<K extends Effect['kind']> = Extract<Effect, { readonly kind: K }>;
 /** An effect that has its event in the log, or does without one: returns the event. */
-type Append = (turnId: string | null) => StoredEvent;
+type Append = (turnId: string | null) => Query<StoredEvent>;
 
-export function accept(tx: Transaction, input: AcceptInput): AcceptResult {
+export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult> {
   const { tenantId, sessionId, now } = input;
-  const session = tx.db.get(FIND_SESSION, { tenantId, sessionId });
+  const session = yield* get(FIND_SESSION, { tenantId, sessionId });
   if (session === undefined) throw new PlatformError('session_not_found');
-  const replay = findReplay(tx.db, input);
+  const replay = yield* findReplay(input);
   if (replay !== undefined) return replay;
   if (optionalInteger(session, 'archived_at') !== null) throw new PlatformError('session_archived');
-  const events = input.events.map((event) => acceptOne(tx, input, event));
+  const events: StoredEvent[] = [];
+  for (const event of input.events) events.push(yield* acceptOne(tx, input, event));
   const turnIds = input.events.flatMap(({ effect }) => (effect.kind === 'message' ? [effect.turnId] : []));
-  if (turnIds.length > 0) promoteNext(tx.db, { tenantId, sessionId });
+  if (turnIds.length > 0) yield* promoteNext({ tenantId, sessionId });
   if (input.idempotency !== undefined) {
-    rememberKey(tx.db, { tenantId, sessionId }, { ...input.idempotency, eventIds: events.map((event) => event.id), turnIds, now });
+    yield* rememberKey({ tenantId, sessionId }, { ...input.idempotency, eventIds: events.map((event) => event.id), turnIds, now });
   }
   return { events, turnIds, isReplay: false };
 }
 
-function acceptOne(tx: Transaction, input: AcceptInput, { effect, ...event }: AcceptedEventInput): StoredEvent {
+function* acceptOne(tx: Transaction, input: AcceptInput, { effect, ...event }: AcceptedEventInput): Query<StoredEvent> {
   const { tenantId, sessionId, now } = input;
   const session = { tenantId, sessionId };
-  const append: Append = (turnId) => {
-    const [stored] = appendEvents(tx, session, { events: [event], turnId, now });
+  const append: Append = function* (turnId) {
+    const [stored] = yield* appendEvents(tx, session, { events: [event], turnId, now });
     invariant(stored !== undefined, 'one event in, one event out');
     return stored;
   };
   switch (effect.kind) {
     case 'message':
-      return queueTurn(tx, input, effect, append);
+      return yield* queueTurn(input, effect, append);
     case 'interrupt':
-      return interrupt(tx, { ...session, now }, effect, append);
+      return yield* interrupt(tx, { ...session, now }, effect, append);
     case 'confirmation':
-      return decide(tx, { ...session, now }, effect, append);
+      return yield* decide({ ...session, now }, effect, append);
     case 'none':
-      return append(null);
+      return yield* append(null);
   }
 }
 
-function queueTurn(tx: Transaction, input: AcceptInput, { turnId }: EffectOf<'message'>, append: Append): StoredEvent {
+function* queueTurn(input: AcceptInput, { turnId }: EffectOf<'message'>, append: Append): Query<StoredEvent> {
   const { tenantId, sessionId, maxQueuedPerSession, now } = input;
-  const row = tx.db.get(COUNT_QUEUED, { tenantId, sessionId });
+  const row = yield* get(COUNT_QUEUED, { tenantId, sessionId });
   if (row !== undefined && integer(row, 'queued') >= maxQueuedPerSession) {
     throw new PlatformError('capacity_exhausted', {
       detail: `${maxQueuedPerSession} messages of this session are waiting already.`,
       retryAfterMs: RETRY_AFTER_MS,
     });
   }
-  const event = append(turnId);
-  tx.db.run(INSERT_TURN, { tenantId, sessionId, turnId, eventId: event.id, now });
+  const event = yield* append(turnId);
+  yield* run(INSERT_TURN, { tenantId, sessionId, turnId, eventId: event.id, now });
   return event;
 }
 
 type At = SessionKey & { readonly now: number };
 
 /** A run is asked to stop and writes its own end; what no run holds is ended here. */
-function interrupt(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, append: Append): StoredEvent {
-  const underWay = findUnderWay(tx.db, at);
-  const target = underWay ?? findOldestQueued(tx.db, at);
-  const event = append(target?.id ?? null);
+function* interrupt(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, append: Append): Query<StoredEvent> {
+  const underWay = yield* findUnderWay(at);
+  const target = underWay ?? (yield* findOldestQueued(at));
+  const event = yield* append(target?.id ?? null);
   if (target === undefined) return event;
-  if (target.leaseOwner === null) cancelTurn(tx, at, effect, target);
-  else tx.db.run(REQUEST_CANCEL, { turnId: target.id });
+  if (target.leaseOwner === null) yield* cancelTurn(tx, at, effect, target);
+  else yield* run(REQUEST_CANCEL, { turnId: target.id });
   return event;
 }
 
-function cancelTurn(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, turn: TurnRow): void {
-  const changed = tx.db.run(CANCEL_TURN, { turnId: turn.id, now: at.now });
+function* cancelTurn(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, turn: TurnRow): Query<void> {
+  const changed = yield* run(CANCEL_TURN, { turnId: turn.id, now: at.now });
   invariant(changed === 1, 'a turn without a lease can be cancelled');
-  settleTurn(tx.db, at, turn.id, at.now);
-  const isLast = findOldestQueued(tx.db, at) === undefined;
-  appendEvents(tx, at, { events: [...effect.ended(turn), ...(isLast ? [effect.idle] : [])], turnId: turn.id, now: at.now });
+  yield* settleTurn(at, turn.id, at.now);
+  const isLast = (yield* findOldestQueued(at)) === undefined;
+  yield* appendEvents(tx, at, { events: [...effect.ended(turn), ...(isLast ? [effect.idle] : [])], turnId: turn.id, now: at.now });
   // With others queued the session is idle too, until one of them is leased: nobody waits for an answer any more.
-  setSessionState(tx.db, at, 'idle', at.now);
-  promoteNext(tx.db, at);
+  yield* setSessionState(at, 'idle', at.now);
+  yield* promoteNext(at);
 }
 
-function decide(tx: Transaction, at: At, effect: EffectOf<'confirmation'>, append: Append): StoredEvent {
+function* decide(at: At, effect: EffectOf<'confirmation'>, append: Append): Query<StoredEvent> {
   const { tenantId, sessionId, now } = at;
   const { approvalId, decision, denyMessage } = effect;
-  const approval = tx.db.get(FIND_APPROVAL, { tenantId, sessionId, approvalId });
+  const approval = yield* get(FIND_APPROVAL, { tenantId, sessionId, approvalId });
   if (approval === undefined)
     throw new PlatformError('event_not_found', { detail: `No tool call ${approvalId} of this session asks for an answer.` });
   if (text(approval, 'state') !== 'pending') throw new PlatformError('approval_not_pending');
   const turnId = text(approval, 'turn_id');
-  const event = append(turnId);
-  tx.db.run(DECIDE, { tenantId, sessionId, approvalId, decision, denyMessage, now });
-  unparkTurn(tx.db, turnId);
+  const event = yield* append(turnId);
+  yield* run(DECIDE, { tenantId, sessionId, approvalId, decision, denyMessage, now });
+  yield* unparkTurn(turnId);
   return event;
 }

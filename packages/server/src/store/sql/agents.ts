@@ -1,8 +1,9 @@
 import { invariant, PlatformError } from '../../base/errors.ts';
 import type { AgentRow, AgentStore } from '../store.ts';
-import type { Connection } from './connection.ts';
+
 import type { Engine } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
+import { get, type Query, run } from './query.ts';
 import { parseAgent } from './rows.ts';
 
 const SELECT_VERSION = `SELECT a.id, a.tenant_id, v.version, v.definition, a.created_at, v.created_at AS updated_at, a.archived_at
@@ -23,23 +24,22 @@ interface AgentKey {
 export function createAgentStore(engine: Engine): AgentStore {
   return {
     create({ definition, now, ...key }) {
-      return engine.write(({ db }) => {
+      return engine.write(function* () {
         const { tenantId, id } = key;
-        db.run(INSERT_AGENT, { tenantId, id, now });
-        db.run(INSERT_VERSION, { tenantId, id, version: 1, definition: JSON.stringify(definition), now });
-        return getNewest(db, key);
+        yield* run(INSERT_AGENT, { tenantId, id, now });
+        yield* run(INSERT_VERSION, { tenantId, id, version: 1, definition: JSON.stringify(definition), now });
+        return yield* getNewest(key);
       });
     },
     find: ({ tenantId, id, version }) =>
-      engine.read((db) => {
-        const row = version === undefined ? db.get(FIND_NEWEST, { tenantId, id }) : db.get(FIND_VERSION, { tenantId, id, version });
+      engine.read(function* () {
+        const row = version === undefined ? yield* get(FIND_NEWEST, { tenantId, id }) : yield* get(FIND_VERSION, { tenantId, id, version });
         return row && parseAgent(row);
       }),
     list: ({ tenantId, includeArchived, ...input }) =>
-      engine.read((db) => {
+      engine.read(function* () {
         const conditions = ['a.tenant_id = :tenantId', 'v.version = a.version', includeArchived ? undefined : 'a.archived_at IS NULL'];
-        return listPage(
-          db,
+        return yield* listPage(
           {
             scope: ['agents', tenantId],
             select: SELECT_VERSION,
@@ -54,9 +54,8 @@ export function createAgentStore(engine: Engine): AgentStore {
         );
       }),
     listVersions: ({ tenantId, id, ...input }) =>
-      engine.read((db) =>
+      engine.read(() =>
         listPage(
-          db,
           {
             scope: ['agent-versions', tenantId, id],
             select: SELECT_VERSION,
@@ -68,37 +67,37 @@ export function createAgentStore(engine: Engine): AgentStore {
         ),
       ),
     addVersion({ definition, expectedVersion, now, ...key }) {
-      return engine.write(({ db }) => {
-        const newest = requireAgent(db, key);
+      return engine.write(function* () {
+        const newest = yield* requireAgent(key);
         if (newest.archivedAt !== null) throw new PlatformError('agent_archived');
         if (expectedVersion !== undefined && expectedVersion !== newest.version) {
           throw new PlatformError('agent_version_conflict', { detail: `The newest version is ${newest.version}, not ${expectedVersion}.` });
         }
         const { tenantId, id } = key;
         const version = newest.version + 1;
-        db.run(INSERT_VERSION, { tenantId, id, version, definition: JSON.stringify(definition), now });
-        db.run(SET_VERSION, { tenantId, id, version });
-        return getNewest(db, key);
+        yield* run(INSERT_VERSION, { tenantId, id, version, definition: JSON.stringify(definition), now });
+        yield* run(SET_VERSION, { tenantId, id, version });
+        return yield* getNewest(key);
       });
     },
     archive({ now, ...key }) {
-      return engine.write(({ db }) => {
-        requireAgent(db, key);
-        db.run(ARCHIVE, { tenantId: key.tenantId, id: key.id, now });
-        return getNewest(db, key);
+      return engine.write(function* () {
+        yield* requireAgent(key);
+        yield* run(ARCHIVE, { tenantId: key.tenantId, id: key.id, now });
+        return yield* getNewest(key);
       });
     },
   };
 }
 
-function requireAgent(db: Connection, key: AgentKey): AgentRow {
-  const row = db.get(FIND_NEWEST, { tenantId: key.tenantId, id: key.id });
+function* requireAgent(key: AgentKey): Query<AgentRow> {
+  const row = yield* get(FIND_NEWEST, { tenantId: key.tenantId, id: key.id });
   if (row === undefined) throw new PlatformError('agent_not_found');
   return parseAgent(row);
 }
 
-function getNewest(db: Connection, key: AgentKey): AgentRow {
-  const row = db.get(FIND_NEWEST, { tenantId: key.tenantId, id: key.id });
+function* getNewest(key: AgentKey): Query<AgentRow> {
+  const row = yield* get(FIND_NEWEST, { tenantId: key.tenantId, id: key.id });
   invariant(row !== undefined, 'an agent that was just written exists');
   return parseAgent(row);
 }

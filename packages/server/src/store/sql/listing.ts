@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { PlatformError } from '../../base/errors.ts';
 import type { CreatedRange, Page, PageInput } from '../store.ts';
-import type { Connection, Params, Row } from './connection.ts';
+import { all, type Dialect, type Params, type Query, type Row, type Sql, textOf, type Value } from './query.ts';
 
 /**
  * Pages by key: a cursor says which row a page ends at, so that rows that come or go meanwhile shift
@@ -11,7 +11,7 @@ export interface Listing<T> {
   /** What the cursor is bound to: name, tenant, parent. */
   readonly scope: readonly string[];
   /** `SELECT … FROM …` without conditions. */
-  readonly select: string;
+  readonly select: Sql;
   readonly filters: Filters;
   /** The columns that order the listing; together unique in it. `as` is their name in a row. */
   readonly keys: readonly { readonly column: string; readonly as: string }[];
@@ -19,7 +19,7 @@ export interface Listing<T> {
 }
 
 export interface Filters {
-  readonly conditions: string[];
+  readonly conditions: readonly Sql[];
   readonly params: Params;
 }
 
@@ -32,13 +32,13 @@ interface Cursor {
 
 const DIGEST_LENGTH = 12;
 
-export function listPage<T>(db: Connection, listing: Listing<T>, input: PageInput): Page<T> {
+export function* listPage<T>(listing: Listing<T>, input: PageInput): Query<Page<T>> {
   const digest = digestOf([...listing.scope, input.order]);
   const cursor = input.page === undefined ? undefined : parseCursor(input.page, digest, listing.keys.length);
   const isBackward = cursor?.isBackward ?? false;
   const isAscending = (input.order === 'asc') !== isBackward;
   // One row more than asked for tells whether there is another page.
-  const rows = db.all(selectRows(listing, cursor, isAscending), {
+  const rows = yield* all((dialect) => selectRows(dialect, listing, cursor, isAscending), {
     ...listing.filters.params,
     ...keyParams(cursor),
     limit: input.limit + 1,
@@ -58,10 +58,9 @@ export function listPage<T>(db: Connection, listing: Listing<T>, input: PageInpu
 /** The conditions of a listing that has none but those given; undefined ones are left out. */
 export function filtersOf(
   params: Params,
-  conditions: readonly (string | undefined)[],
+  conditions: readonly (Sql | undefined)[],
   range: CreatedRange & { column?: string } = {},
 ): Filters {
-  const filters: Filters = { conditions: conditions.filter((condition) => condition !== undefined), params };
   const column = range.column ?? 'created_at';
   const bounds = [
     ['>', 'createdGt', range.createdGt],
@@ -69,21 +68,23 @@ export function filtersOf(
     ['<', 'createdLt', range.createdLt],
     ['<=', 'createdLte', range.createdLte],
   ] as const;
-  for (const [operator, name, value] of bounds) {
-    if (value === undefined) continue;
-    filters.conditions.push(`${column} ${operator} :${name}`);
-    filters.params[name] = value;
-  }
-  return filters;
+  const given = bounds.flatMap(([operator, name, value]) => (value === undefined ? [] : [{ operator, name, value }]));
+  return {
+    conditions: [
+      ...conditions.filter((condition) => condition !== undefined),
+      ...given.map(({ operator, name }) => `${column} ${operator} :${name}`),
+    ],
+    params: { ...params, ...Object.fromEntries(given.map(({ name, value }): [string, Value] => [name, value])) },
+  };
 }
 
-function selectRows<T>({ select, filters, keys }: Listing<T>, cursor: Cursor | undefined, isAscending: boolean): string {
+function selectRows<T>(dialect: Dialect, { select, filters, keys }: Listing<T>, cursor: Cursor | undefined, isAscending: boolean): string {
   const columns = keys.map((key) => key.column);
-  const conditions = [...filters.conditions];
+  const conditions = filters.conditions.map((condition) => textOf(condition, dialect));
   if (cursor !== undefined)
     conditions.push(`(${columns.join(', ')}) ${isAscending ? '>' : '<'} (${columns.map((_, index) => `:key${index}`).join(', ')})`);
   const order = columns.map((column) => `${column} ${isAscending ? 'ASC' : 'DESC'}`).join(', ');
-  return `${select} WHERE ${conditions.join(' AND ')} ORDER BY ${order} LIMIT :limit`;
+  return `${textOf(select, dialect)} WHERE ${conditions.join(' AND ')} ORDER BY ${order} LIMIT :limit`;
 }
 
 function keyParams(cursor: Cursor | undefined): Params {

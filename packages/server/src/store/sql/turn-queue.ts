@@ -1,6 +1,7 @@
 import type { ApprovalRow, SessionState, TurnRow, Usage } from '../store.ts';
-import type { Connection } from './connection.ts';
+
 import type { SessionKey } from './event-log.ts';
+import { all, get, type Query, run } from './query.ts';
 import { parseApproval, parseTurn } from './rows.ts';
 
 // Steps that several of the turn statements are made of. All run inside the caller's transaction.
@@ -16,7 +17,7 @@ const SET_STATE =
 const SET_PROCESSED = `UPDATE events SET processed_at = :now
   WHERE tenant_id = :tenantId AND session_id = :sessionId AND turn_id = :turnId AND processed_at IS NULL`;
 const EXPIRE_APPROVALS = `UPDATE approvals SET state = 'expired', decided_at = :now WHERE turn_id = :turnId AND state = 'pending'`;
-const APPROVALS_OF_TURN = 'SELECT * FROM approvals WHERE turn_id = :turnId ORDER BY created_at, rowid';
+const APPROVALS_OF_TURN = 'SELECT * FROM approvals WHERE turn_id = :turnId ORDER BY position';
 const ADD_USAGE = `UPDATE sessions SET input_tokens = input_tokens + :inputTokens, output_tokens = output_tokens + :outputTokens,
     cache_read_tokens = cache_read_tokens + :cacheReadTokens, cache_creation_tokens = cache_creation_tokens + :cacheCreationTokens
   WHERE tenant_id = :tenantId AND id = :sessionId`;
@@ -27,45 +28,45 @@ const UNPARK = `UPDATE turns SET state = 'queued', is_ready = 1, is_continuation
     AND (cancel_requested = 1 OR NOT EXISTS (SELECT 1 FROM approvals WHERE turn_id = :turnId AND state = 'pending'))`;
 
 /** Makes the oldest queued turn of the session ready, unless another turn of it is under way. */
-export function promoteNext(db: Connection, { tenantId, sessionId }: SessionKey): void {
-  db.run(PROMOTE, { tenantId, sessionId });
+export function* promoteNext({ tenantId, sessionId }: SessionKey): Query<void> {
+  yield* run(PROMOTE, { tenantId, sessionId });
 }
 
-export function findOldestQueued(db: Connection, { tenantId, sessionId }: SessionKey): TurnRow | undefined {
-  const row = db.get(OLDEST_QUEUED, { tenantId, sessionId });
+export function* findOldestQueued({ tenantId, sessionId }: SessionKey): Query<TurnRow | undefined> {
+  const row = yield* get(OLDEST_QUEUED, { tenantId, sessionId });
   return row && parseTurn(row);
 }
 
 /** The one turn of the session that runs or waits, with or without a lease. */
-export function findUnderWay(db: Connection, { tenantId, sessionId }: SessionKey): TurnRow | undefined {
-  const row = db.get(UNDER_WAY, { tenantId, sessionId });
+export function* findUnderWay({ tenantId, sessionId }: SessionKey): Query<TurnRow | undefined> {
+  const row = yield* get(UNDER_WAY, { tenantId, sessionId });
   return row && parseTurn(row);
 }
 
-export function setSessionState(db: Connection, { tenantId, sessionId }: SessionKey, state: SessionState, now: number): void {
-  db.run(SET_STATE, { tenantId, sessionId, state, now });
+export function* setSessionState({ tenantId, sessionId }: SessionKey, state: SessionState, now: number): Query<void> {
+  yield* run(SET_STATE, { tenantId, sessionId, state, now });
 }
 
 /** What the end of a turn means for its events and for the questions it has asked. */
-export function settleTurn(db: Connection, { tenantId, sessionId }: SessionKey, turnId: string, now: number): void {
-  db.run(SET_PROCESSED, { tenantId, sessionId, turnId, now });
-  db.run(EXPIRE_APPROVALS, { turnId, now });
+export function* settleTurn({ tenantId, sessionId }: SessionKey, turnId: string, now: number): Query<void> {
+  yield* run(SET_PROCESSED, { tenantId, sessionId, turnId, now });
+  yield* run(EXPIRE_APPROVALS, { turnId, now });
 }
 
-export function unparkTurn(db: Connection, turnId: string): void {
-  db.run(UNPARK, { turnId });
+export function* unparkTurn(turnId: string): Query<void> {
+  yield* run(UNPARK, { turnId });
 }
 
-export function approvalsOfTurn(db: Connection, turnId: string): readonly ApprovalRow[] {
-  return db.all(APPROVALS_OF_TURN, { turnId }).map(parseApproval);
+export function* approvalsOfTurn(turnId: string): Query<readonly ApprovalRow[]> {
+  return (yield* all(APPROVALS_OF_TURN, { turnId })).map(parseApproval);
 }
 
-export function addUsage(db: Connection, { tenantId, sessionId }: SessionKey, usage: Usage): void {
+export function* addUsage({ tenantId, sessionId }: SessionKey, usage: Usage): Query<void> {
   const { inputTokens, outputTokens, cacheReadTokens, cacheCreationTokens } = usage;
-  db.run(ADD_USAGE, { tenantId, sessionId, inputTokens, outputTokens, cacheReadTokens, cacheCreationTokens });
+  yield* run(ADD_USAGE, { tenantId, sessionId, inputTokens, outputTokens, cacheReadTokens, cacheCreationTokens });
 }
 
 /** Adds the time from `since` to `until`; a clock that was set back adds nothing. */
-export function addActiveTime(db: Connection, { tenantId, sessionId }: SessionKey, since: number | null, until: number): void {
-  if (since !== null && until > since) db.run(ADD_ACTIVE, { tenantId, sessionId, activeMs: until - since });
+export function* addActiveTime({ tenantId, sessionId }: SessionKey, since: number | null, until: number): Query<void> {
+  if (since !== null && until > since) yield* run(ADD_ACTIVE, { tenantId, sessionId, activeMs: until - since });
 }

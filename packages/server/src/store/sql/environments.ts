@@ -1,8 +1,9 @@
 import { PlatformError } from '../../base/errors.ts';
 import type { EnvironmentRow, EnvironmentStore } from '../store.ts';
-import type { Connection } from './connection.ts';
+
 import type { Engine } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
+import { get, type Query, run } from './query.ts';
 import { parseEnvironment } from './rows.ts';
 
 const SELECT = 'SELECT * FROM environments';
@@ -17,16 +18,15 @@ const REMOVE = 'DELETE FROM environments WHERE tenant_id = :tenantId AND id = :i
 export function createEnvironmentStore(engine: Engine): EnvironmentStore {
   return {
     create({ tenantId, id, definition, now }) {
-      return engine.write(({ db }) => {
-        db.run(INSERT, { tenantId, id, definition: JSON.stringify(definition), now });
-        return requireEnvironment(db, tenantId, id);
+      return engine.write(function* () {
+        yield* run(INSERT, { tenantId, id, definition: JSON.stringify(definition), now });
+        return yield* requireEnvironment(tenantId, id);
       });
     },
-    find: ({ tenantId, id }) => engine.read((db) => findEnvironment(db, tenantId, id)),
+    find: ({ tenantId, id }) => engine.read(() => findEnvironment(tenantId, id)),
     list: ({ tenantId, includeArchived, ...input }) =>
-      engine.read((db) =>
+      engine.read(() =>
         listPage(
-          db,
           {
             scope: ['environments', tenantId],
             select: SELECT,
@@ -41,29 +41,33 @@ export function createEnvironmentStore(engine: Engine): EnvironmentStore {
         ),
       ),
     update({ tenantId, id, definition, now }) {
-      return engine.write(({ db }) => {
-        if (requireEnvironment(db, tenantId, id).archivedAt !== null) throw new PlatformError('environment_archived');
-        db.run(UPDATE, { tenantId, id, definition: JSON.stringify(definition), now });
-        return requireEnvironment(db, tenantId, id);
+      return engine.write(function* () {
+        if ((yield* requireEnvironment(tenantId, id)).archivedAt !== null) throw new PlatformError('environment_archived');
+        yield* run(UPDATE, { tenantId, id, definition: JSON.stringify(definition), now });
+        return yield* requireEnvironment(tenantId, id);
       });
     },
     archive({ tenantId, id, now }) {
-      return engine.write(({ db }) => {
-        db.run(ARCHIVE, { tenantId, id, now });
-        return requireEnvironment(db, tenantId, id);
+      return engine.write(function* () {
+        yield* run(ARCHIVE, { tenantId, id, now });
+        return yield* requireEnvironment(tenantId, id);
       });
     },
-    remove: ({ tenantId, id }) => engine.write(({ db }) => db.run(REMOVE, { tenantId, id }) > 0),
+    remove({ tenantId, id }) {
+      return engine.write(function* () {
+        return (yield* run(REMOVE, { tenantId, id })) > 0;
+      });
+    },
   };
 }
 
-function findEnvironment(db: Connection, tenantId: string, id: string): EnvironmentRow | undefined {
-  const row = db.get(FIND, { tenantId, id });
+function* findEnvironment(tenantId: string, id: string): Query<EnvironmentRow | undefined> {
+  const row = yield* get(FIND, { tenantId, id });
   return row && parseEnvironment(row);
 }
 
-function requireEnvironment(db: Connection, tenantId: string, id: string): EnvironmentRow {
-  const environment = findEnvironment(db, tenantId, id);
+function* requireEnvironment(tenantId: string, id: string): Query<EnvironmentRow> {
+  const environment = yield* findEnvironment(tenantId, id);
   if (environment === undefined) throw new PlatformError('environment_not_found');
   return environment;
 }

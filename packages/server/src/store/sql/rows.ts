@@ -11,7 +11,7 @@ import {
   TURN_STATES,
   type TurnRow,
 } from '../store.ts';
-import type { Row } from './connection.ts';
+import type { Row } from './query.ts';
 
 /** Reads typed values out of rows; a column of another kind means that the query or the schema is wrong. */
 export function text(row: Row, column: string): string {

@@ -1,7 +1,8 @@
 import { invariant } from '../../base/errors.ts';
 import type { NewEvent, StoredEvent } from '../store.ts';
+import type { Transaction } from './engine.ts';
+import { get, type Query, run } from './query.ts';
 import { integer } from './rows.ts';
-import type { Transaction } from './writer.ts';
 
 export interface SessionKey {
   readonly tenantId: string;
@@ -14,20 +15,20 @@ const INSERT_EVENT = `INSERT INTO events (tenant_id, session_id, seq, id, turn_i
   VALUES (:tenantId, :sessionId, :seq, :id, :turnId, :type, :payload, :createdAt, :processedAt)`;
 
 /** Puts events at the end of a session's log. The numbers are taken in the same transaction, so there is never a gap. */
-export function appendEvents(
+export function* appendEvents(
   tx: Transaction,
   session: SessionKey,
   input: { readonly events: readonly NewEvent[]; readonly turnId: string | null; readonly now: number },
-): readonly StoredEvent[] {
+): Query<readonly StoredEvent[]> {
   if (input.events.length === 0) return [];
   const { tenantId, sessionId } = session;
-  const row = tx.db.get(TAKE_SEQS, { tenantId, sessionId, count: input.events.length, now: input.now });
+  const row = yield* get(TAKE_SEQS, { tenantId, sessionId, count: input.events.length, now: input.now });
   invariant(row !== undefined, 'events are appended to a session that exists');
   const first = integer(row, 'last_seq') - input.events.length + 1;
   const stored = input.events.map((event, index) =>
     toStored(event, { tenantId, sessionId, seq: first + index, turnId: input.turnId, createdAt: input.now }),
   );
-  for (const { payload, ...columns } of stored) tx.db.run(INSERT_EVENT, { ...columns, payload: JSON.stringify(payload) });
+  for (const { payload, ...columns } of stored) yield* run(INSERT_EVENT, { ...columns, payload: JSON.stringify(payload) });
   tx.publish(stored);
   return stored;
 }

@@ -1,16 +1,15 @@
 import { PlatformError } from '../../base/errors.ts';
 import type { SessionRow, SessionStore } from '../store.ts';
-import type { Connection } from './connection.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, Transaction } from './engine.ts';
 import { appendEvents, toStored } from './event-log.ts';
 import { filtersOf, listPage } from './listing.ts';
+import { all, type Dialect, get, type Query, run, type Sql, textOf } from './query.ts';
 import { parseSession, text } from './rows.ts';
-import type { Transaction } from './writer.ts';
 
-// CROSS JOIN fixes the order: the definitions are looked up for the rows of the page only.
-const SELECT = `SELECT s.*, d.agent, d.environment
-  FROM sessions s CROSS JOIN session_definitions d ON d.tenant_id = s.tenant_id AND d.session_id = s.id`;
-const FIND = `${SELECT} WHERE s.tenant_id = :tenantId AND s.id = :id`;
+// In this order the definitions are looked up for the rows of the page only.
+const SELECT: Sql = ({ orderedJoin }) => `SELECT s.*, d.agent, d.environment
+  FROM sessions s ${orderedJoin} session_definitions d ON d.tenant_id = s.tenant_id AND d.session_id = s.id`;
+const FIND: Sql = (dialect) => `${textOf(SELECT, dialect)} WHERE s.tenant_id = :tenantId AND s.id = :id`;
 const INSERT = `INSERT INTO sessions (tenant_id, id, agent_id, agent_version, environment_id, title, metadata, state, created_at, updated_at)
   VALUES (:tenantId, :id, :agentId, :agentVersion, :environmentId, :title, :metadata, 'idle', :now, :now)`;
 const INSERT_DEFINITIONS = `INSERT INTO session_definitions (tenant_id, session_id, agent, environment)
@@ -22,7 +21,7 @@ const HAS_OPEN_TURN = `SELECT 1 FROM turns
   WHERE tenant_id = :tenantId AND session_id = :id AND state IN ('queued', 'running', 'waiting_approval') LIMIT 1`;
 const HAS_RUN = `SELECT 1 FROM turns
   WHERE tenant_id = :tenantId AND session_id = :id AND state IN ('running', 'waiting_approval') AND lease_owner IS NOT NULL LIMIT 1`;
-const EXISTING = 'SELECT id FROM sessions WHERE id IN (SELECT value FROM json_each(:ids))';
+const EXISTING: Sql = (dialect) => `SELECT id FROM sessions WHERE id IN ${dialect.listOf('ids')}`;
 /** Children first, as the foreign keys want it. */
 const REMOVE = [
   ...['idempotency_keys', 'approvals', 'turns', 'events', 'session_definitions'].map(
@@ -37,52 +36,56 @@ type UpdateInput = Parameters<SessionStore['update']>[0];
 
 export function createSessionStore(engine: Engine): SessionStore {
   return {
-    create: (input) => engine.write(({ db }) => create(db, input)),
-    find: ({ tenantId, id }) => engine.read((db) => findSession(db, tenantId, id)),
-    list: (input) => engine.read((db) => list(db, input)),
+    create: (input) => engine.write(() => create(input)),
+    find: ({ tenantId, id }) => engine.read(() => findSession(tenantId, id)),
+    list: (input) => engine.read(() => list(input)),
     update: (input) => engine.write((tx) => update(tx, input)),
     archive({ tenantId, id, now }) {
-      return engine.write(({ db }) => {
-        const session = requireSession(db, tenantId, id);
+      return engine.write(function* () {
+        const session = yield* requireSession(tenantId, id);
         if (session.archivedAt !== null) return session;
-        if (db.get(HAS_OPEN_TURN, { tenantId, id }) !== undefined) throw new PlatformError('session_busy');
-        db.run(ARCHIVE, { tenantId, id, now });
-        return requireSession(db, tenantId, id);
+        if ((yield* get(HAS_OPEN_TURN, { tenantId, id })) !== undefined) throw new PlatformError('session_busy');
+        yield* run(ARCHIVE, { tenantId, id, now });
+        return yield* requireSession(tenantId, id);
       });
     },
     remove({ tenantId, id, event, now }) {
-      return engine.write((tx) => {
-        const session = findSession(tx.db, tenantId, id);
+      return engine.write(function* (tx) {
+        const session = yield* findSession(tenantId, id);
         if (session === undefined) return false;
-        if (tx.db.get(HAS_RUN, { tenantId, id }) !== undefined) throw new PlatformError('session_busy');
-        for (const sql of REMOVE) tx.db.run(sql, { tenantId, id });
+        if ((yield* get(HAS_RUN, { tenantId, id })) !== undefined) throw new PlatformError('session_busy');
+        for (const sql of REMOVE) yield* run(sql, { tenantId, id });
         tx.publish([toStored(event, { tenantId, sessionId: id, seq: session.lastSeq + 1, turnId: null, createdAt: now })]);
         return true;
       });
     },
-    existing: ({ ids }) => engine.read((db) => new Set(db.all(EXISTING, { ids: JSON.stringify(ids) }).map((row) => text(row, 'id')))),
+    existing({ ids }) {
+      return engine.read(function* () {
+        return new Set((yield* all(EXISTING, { ids: JSON.stringify(ids) })).map((row) => text(row, 'id')));
+      });
+    },
   };
 }
 
-export function findSession(db: Connection, tenantId: string, id: string): SessionRow | undefined {
-  const row = db.get(FIND, { tenantId, id });
+export function* findSession(tenantId: string, id: string): Query<SessionRow | undefined> {
+  const row = yield* get(FIND, { tenantId, id });
   return row && parseSession(row);
 }
 
-export function requireSession(db: Connection, tenantId: string, id: string): SessionRow {
-  const session = findSession(db, tenantId, id);
+export function* requireSession(tenantId: string, id: string): Query<SessionRow> {
+  const session = yield* findSession(tenantId, id);
   if (session === undefined) throw new PlatformError('session_not_found');
   return session;
 }
 
-function create(db: Connection, { tenantId, id, agent, environment, metadata, now, ...input }: CreateInput): SessionRow {
+function* create({ tenantId, id, agent, environment, metadata, now, ...input }: CreateInput): Query<SessionRow> {
   const { agentId, agentVersion, environmentId, title } = input;
-  db.run(INSERT, { tenantId, id, agentId, agentVersion, environmentId, title, metadata: JSON.stringify(metadata), now });
-  db.run(INSERT_DEFINITIONS, { tenantId, id, agent: JSON.stringify(agent), environment: JSON.stringify(environment) });
-  return requireSession(db, tenantId, id);
+  yield* run(INSERT, { tenantId, id, agentId, agentVersion, environmentId, title, metadata: JSON.stringify(metadata), now });
+  yield* run(INSERT_DEFINITIONS, { tenantId, id, agent: JSON.stringify(agent), environment: JSON.stringify(environment) });
+  return yield* requireSession(tenantId, id);
 }
 
-function list(db: Connection, { tenantId, includeArchived, agentId, agentVersion, states, ...input }: ListInput) {
+function* list({ tenantId, includeArchived, agentId, agentVersion, states, ...input }: ListInput) {
   const params = {
     tenantId,
     ...(agentId !== undefined && { agentId }),
@@ -94,10 +97,9 @@ function list(db: Connection, { tenantId, includeArchived, agentId, agentVersion
     includeArchived ? undefined : 's.archived_at IS NULL',
     agentId === undefined ? undefined : 's.agent_id = :agentId',
     agentVersion === undefined ? undefined : 's.agent_version = :agentVersion',
-    states === undefined ? undefined : 's.state IN (SELECT value FROM json_each(:states))',
+    states === undefined ? undefined : (dialect: Dialect) => `s.state IN ${dialect.listOf('states')}`,
   ];
-  return listPage(
-    db,
+  return yield* listPage(
     {
       scope: ['sessions', tenantId],
       select: SELECT,
@@ -112,12 +114,12 @@ function list(db: Connection, { tenantId, includeArchived, agentId, agentVersion
   );
 }
 
-function update(tx: Transaction, { tenantId, id, event, now, ...input }: UpdateInput): SessionRow {
-  const session = requireSession(tx.db, tenantId, id);
+function* update(tx: Transaction, { tenantId, id, event, now, ...input }: UpdateInput): Query<SessionRow> {
+  const session = yield* requireSession(tenantId, id);
   if (session.archivedAt !== null) throw new PlatformError('session_archived');
   const title = input.title === undefined ? session.title : input.title;
-  tx.db.run(UPDATE, { tenantId, id, title, metadata: JSON.stringify(input.metadata ?? session.metadata), now });
-  if (input.agent !== undefined) tx.db.run(UPDATE_AGENT, { tenantId, id, agent: JSON.stringify(input.agent) });
-  if (event !== undefined) appendEvents(tx, { tenantId, sessionId: id }, { events: [event], turnId: null, now });
-  return requireSession(tx.db, tenantId, id);
+  yield* run(UPDATE, { tenantId, id, title, metadata: JSON.stringify(input.metadata ?? session.metadata), now });
+  if (input.agent !== undefined) yield* run(UPDATE_AGENT, { tenantId, id, agent: JSON.stringify(input.agent) });
+  if (event !== undefined) yield* appendEvents(tx, { tenantId, sessionId: id }, { events: [event], turnId: null, now });
+  return yield* requireSession(tenantId, id);
 }

@@ -1,0 +1,15 @@
+import type { CommitListener, StoredEvent } from '../store.ts';
+import type { Query } from './query.ts';
+
+/** What a database is to the operations: reads of what is committed, and writes that happen whole or not at all. */
+export interface Engine {
+  read<T>(query: () => Query<T>): Promise<T>;
+  write<T>(operation: (tx: Transaction) => Query<T>): Promise<T>;
+  onCommit(listener: CommitListener): () => void;
+  close(): Promise<void>;
+}
+
+export interface Transaction {
+  /** Tells the commit listeners, once it is committed. */
+  publish(events: readonly StoredEvent[]): void;
+}

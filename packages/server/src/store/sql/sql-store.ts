@@ -1,0 +1,38 @@
+import type { Store } from '../store.ts';
+import { createAgentStore } from './agents.ts';
+import { createApiKeyStore } from './api-keys.ts';
+import type { Engine } from './engine.ts';
+import { createEnvironmentStore } from './environments.ts';
+import { createEventStore } from './events.ts';
+import { run } from './query.ts';
+import { createSessionStore } from './sessions.ts';
+import { createTurnStore } from './turns.ts';
+
+/** Counts, since a database may write nothing when a row stays as it was. */
+const CHECK = `INSERT INTO health (id, checked_at, checks) VALUES (1, :now, 1)
+  ON CONFLICT (id) DO UPDATE SET checked_at = :now, checks = health.checks + 1`;
+
+/** The store on whichever database the engine speaks to; its schema is up to date. */
+export function createSqlStore(engine: Engine, installationId: string, onClosed: () => void): Store {
+  return {
+    agents: createAgentStore(engine),
+    environments: createEnvironmentStore(engine),
+    sessions: createSessionStore(engine),
+    events: createEventStore(engine),
+    turns: createTurnStore(engine),
+    apiKeys: createApiKeyStore(engine),
+    // Known since the opening; asked for through the engine, so that a closed store says so.
+    installationId: () =>
+      // biome-ignore lint/correctness/useYield: nothing has to be asked.
+      engine.read(function* () {
+        return installationId;
+      }),
+    async check({ now }) {
+      await engine.write(() => run(CHECK, { now }));
+    },
+    async close() {
+      await engine.close();
+      onClosed();
+    },
+  };
+}
