@@ -54,12 +54,17 @@ const LEASE_MS = 30_000;
 /** How long open answers and streams may go on once nothing runs any more. */
 const HTTP_GRACE_MS = 1000;
 
+/** What tests put around the real parts. */
+export interface Overrides {
+  readonly wrapStore?: (store: Store) => Store;
+}
+
 /** Puts the whole server together and starts it: the only place that names the concrete parts. */
-export async function startServer(config: Config = loadConfig()): Promise<RunningServer> {
+export async function startServer(config: Config = loadConfig(), overrides: Overrides = {}): Promise<RunningServer> {
   const log = createLogger(config.log);
   const undo: (() => Promise<unknown>)[] = [];
   try {
-    return await assemble(config, log, undo);
+    return await assemble(config, overrides, log, undo);
   } catch (error) {
     for (const step of undo.reverse()) await step().catch((cause: unknown) => log.warn({ err: cause }, 'cleaning up after a failed start'));
     throw error;
@@ -68,9 +73,9 @@ export async function startServer(config: Config = loadConfig()): Promise<Runnin
 
 type Undo = (() => Promise<unknown>)[];
 
-async function assemble(config: Config, log: Logger, undo: Undo): Promise<RunningServer> {
+async function assemble(config: Config, overrides: Overrides, log: Logger, undo: Undo): Promise<RunningServer> {
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  const engine = await openEngine(config, log, undo);
+  const engine = await openEngine(config, overrides, log, undo);
   const { store, driver, gateway, bus, chosen } = engine;
   const { live, dispatcher } = createTurnParts(config, engine);
   const clock = systemClock;
@@ -115,8 +120,9 @@ interface Engine {
   readonly chosen: AgentChoices;
 }
 
-async function openEngine(config: Config, log: Logger, undo: Undo): Promise<Engine> {
-  const store = await openStore(config);
+async function openEngine(config: Config, { wrapStore }: Overrides, log: Logger, undo: Undo): Promise<Engine> {
+  const opened = await openStore(config);
+  const store = wrapStore?.(opened) ?? opened;
   undo.push(() => store.close());
   const { runtime: choice, dockerHost, runtimeDir } = config;
   const driver = await selectRuntime({ choice, dockerHost, runtimeDir, log, fakePrograms: { [FAKE_AGENT_PROGRAM]: runFakeAgent } });

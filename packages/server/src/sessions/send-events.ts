@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { EventSendResponse, SessionEvent } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
+import { crashPoint } from '../base/crash-points.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { toJsonObject } from '../base/json.ts';
@@ -61,6 +62,7 @@ export function createSendEvents(deps: SendEventsDeps): SendEvents {
       maxQueuedPerSession: deps.maxQueuedPerSession,
       now,
     });
+    crashPoint('accept.after_commit');
     if (!accepted.isReplay) announce(signal, input);
     const data = accepted.events.map(toWireEvent);
     const turnId = accepted.turnIds.at(-1);

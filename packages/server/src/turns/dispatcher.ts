@@ -1,4 +1,5 @@
 import { delay } from '../base/clock.ts';
+import { crashPoint } from '../base/crash-points.ts';
 import type { Service } from '../base/service.ts';
 import { statusRunning } from './events.ts';
 import { type RecoveryDeps, recoverTurns } from './recovery.ts';
@@ -84,6 +85,7 @@ export class Dispatcher implements Service {
       const now = clock.now();
       const leased = await store.turns.lease({ nodeId, leaseUntil: now + leaseMs, running: statusRunning(now), now });
       if (leased === undefined) return;
+      crashPoint('lease.after_commit');
       const run = new TurnRun(this.deps, leased);
       this.runs.set(run.sessionId, run);
       void run.done.then(() => {

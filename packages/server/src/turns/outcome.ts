@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { crashPoint } from '../base/crash-points.ts';
 import type { JsonObject, LeasedTurn, Store, TurnOutcome } from '../store/store.ts';
 import { type IdleReason, sessionError, statusIdle, statusRescheduled, type TurnProblem, turnEnded } from './events.ts';
 import { type Recorder, whileUnavailable } from './recorder.ts';
@@ -24,6 +25,7 @@ const NEVER_ABORTED = new AbortController().signal;
 export async function finishTurn(context: OutcomeContext, end: Extract<TurnEnd, { type: 'finished' }>): Promise<void> {
   const { turn, message } = context.leased;
   const usage = context.recorder?.takeUsage();
+  crashPoint('run.before_finish');
   await persist(context, (now) =>
     context.store.turns.finish({
       turnId: turn.id,
@@ -40,6 +42,7 @@ export async function finishTurn(context: OutcomeContext, end: Extract<TurnEnd, 
       now,
     }),
   );
+  crashPoint('run.after_finish');
 }
 
 export async function requeueTurn(context: OutcomeContext): Promise<void> {

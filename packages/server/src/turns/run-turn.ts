@@ -1,5 +1,6 @@
 import type { ContentBlock } from '@agentclientprotocol/sdk';
 import { type Clock, delay } from '../base/clock.ts';
+import { crashPoint } from '../base/crash-points.ts';
 import { isPlatformError, PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Provider } from '../core/model.ts';
@@ -155,6 +156,7 @@ export class TurnRun {
       const { harness, options } = resolveAgent(session.agent, deps.catalog, deps.providers);
       this.stop.signal.throwIfAborted();
       sandbox = await deps.live.acquire({ session, harness, options, signal: this.stop.signal });
+      crashPoint('run.after_sandbox');
       this.permissions = createPermissions({
         store: deps.store,
         clock: deps.clock,
