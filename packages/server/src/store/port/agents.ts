@@ -1,0 +1,36 @@
+import type { JsonObject } from '../../base/json.ts';
+import type { CreatedRange, Page, PageInput } from './common.ts';
+
+export interface AgentRow {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly version: number;
+  /** Everything a version fixes: name, model, system, tools, harness, metadata … as in the wire schema. */
+  readonly definition: JsonObject;
+  readonly createdAt: number;
+  /** When this version was made. */
+  readonly updatedAt: number;
+  readonly archivedAt: number | null;
+}
+
+export interface AgentStore {
+  create(input: { id: string; tenantId: string; definition: JsonObject; now: number }): Promise<AgentRow>;
+  /** The newest version, or the named one; undefined when there is none. */
+  find(input: { tenantId: string; id: string; version?: number | undefined }): Promise<AgentRow | undefined>;
+  /** Newest versions, by time of creation. */
+  list(input: { tenantId: string; includeArchived: boolean } & PageInput & CreatedRange): Promise<Page<AgentRow>>;
+  listVersions(input: { tenantId: string; id: string } & PageInput): Promise<Page<AgentRow>>;
+  /**
+   * Adds a version. Throws `agent_not_found`, `agent_archived`, or `agent_version_conflict` when
+   * `expectedVersion` is given and is not the newest.
+   */
+  addVersion(input: {
+    tenantId: string;
+    id: string;
+    definition: JsonObject;
+    expectedVersion?: number | undefined;
+    now: number;
+  }): Promise<AgentRow>;
+  /** Archiving the archived changes nothing. Throws `agent_not_found`. */
+  archive(input: { tenantId: string; id: string; now: number }): Promise<AgentRow>;
+}

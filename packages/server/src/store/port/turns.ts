@@ -1,0 +1,171 @@
+import type { JsonObject } from '../../base/json.ts';
+import type { NewEvent, StoredEvent } from './events.ts';
+import type { SessionRow, Usage } from './sessions.ts';
+
+export const TURN_STATES = ['queued', 'running', 'waiting_approval', 'completed', 'failed', 'cancelled', 'interrupted'] as const;
+export type TurnState = (typeof TURN_STATES)[number];
+export const TURN_OUTCOMES = ['completed', 'failed', 'cancelled', 'interrupted'] as const satisfies readonly TurnState[];
+export type TurnOutcome = (typeof TURN_OUTCOMES)[number];
+
+export function isTerminal(state: TurnState): state is TurnOutcome {
+  return (TURN_OUTCOMES as readonly string[]).includes(state);
+}
+
+export interface TurnRow {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly sessionId: string;
+  /** The `user.message` that asked for it. */
+  readonly eventId: string;
+  readonly state: TurnState;
+  /** The fencing token: grows by one with each lease; a write with an older one changes nothing. */
+  readonly attempt: number;
+  readonly leaseOwner: string | null;
+  readonly leaseUntil: number | null;
+  /** When the prompt of the current attempt was handed to the agent; from then on a tool may have run. */
+  readonly promptedAt: number | null;
+  readonly cancelRequested: boolean;
+  /** True when an earlier attempt stopped to wait for an approval: the next one continues, it does not begin. */
+  readonly isContinuation: boolean;
+  readonly stopReason: string | null;
+  /** `{code, message}` of a failed or interrupted turn. */
+  readonly error: JsonObject | null;
+  readonly createdAt: number;
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+}
+
+export const APPROVAL_STATES = ['pending', 'granted', 'denied', 'expired', 'cancelled'] as const;
+export type ApprovalState = (typeof APPROVAL_STATES)[number];
+
+export interface ApprovalRow {
+  /** The id of the `agent.tool_use` event. */
+  readonly id: string;
+  readonly tenantId: string;
+  readonly sessionId: string;
+  readonly turnId: string;
+  readonly toolName: string;
+  readonly input: JsonObject;
+  readonly state: ApprovalState;
+  readonly denyMessage: string | null;
+}
+
+export interface IdempotencyInput {
+  readonly key: string;
+  /** Hash of method, path and body: another one under the same key is a mismatch. */
+  readonly requestHash: string;
+  readonly expiresAt: number;
+}
+
+export interface AcceptInput {
+  readonly tenantId: string;
+  readonly sessionId: string;
+  readonly events: readonly AcceptedEventInput[];
+  readonly idempotency?: IdempotencyInput | undefined;
+  /** Refuse with `capacity_exhausted` when this many turns of the session are queued already. */
+  readonly maxQueuedPerSession: number;
+  readonly now: number;
+}
+
+/** What a client may send, with the effect it has in the same commit. */
+export type AcceptedEventInput = NewEvent & {
+  readonly effect: /** Queues a turn. */
+    | { readonly kind: 'message'; readonly turnId: string }
+    /**
+     * Asks the running or waiting turn to stop. One that is parked, or else the oldest queued one, is cancelled
+     * here: `ended` makes its last events from the turn as it was, and `idle` follows when no other is queued.
+     */
+    | { readonly kind: 'interrupt'; readonly ended: (turn: TurnRow) => readonly NewEvent[]; readonly idle: NewEvent }
+    /** Decides a pending approval; throws `approval_not_pending`, or `event_not_found` for an unknown id. */
+    | {
+        readonly kind: 'confirmation';
+        readonly approvalId: string;
+        readonly decision: 'granted' | 'denied';
+        readonly denyMessage: string | null;
+      }
+    | { readonly kind: 'none' };
+};
+
+export interface AcceptResult {
+  /** The accepted events as stored, in order (those of the first call, when replayed), without what their effects added. */
+  readonly events: readonly StoredEvent[];
+  /** Turn of each message, in order. */
+  readonly turnIds: readonly string[];
+  /** True when the idempotency key was known and nothing was written. */
+  readonly isReplay: boolean;
+}
+
+export interface LeasedTurn {
+  readonly turn: TurnRow;
+  readonly session: SessionRow;
+  readonly message: StoredEvent;
+  /** Approvals of this turn, decided or not: a continuation honours those that were granted. */
+  readonly approvals: readonly ApprovalRow[];
+}
+
+export interface RunToken {
+  readonly turnId: string;
+  readonly attempt: number;
+}
+
+export interface AppendInput extends RunToken {
+  readonly events: readonly NewEvent[];
+  /** The prompt is being handed to the agent now. */
+  readonly isPrompted?: boolean | undefined;
+  readonly harnessSessionId?: string | undefined;
+  readonly usage?: Usage | undefined;
+  readonly approvals?: readonly { readonly id: string; readonly toolName: string; readonly input: JsonObject }[] | undefined;
+  /** Moves between running and waiting_approval (the session between running and waiting). */
+  readonly state?: 'running' | 'waiting_approval' | undefined;
+  /**
+   * With waiting_approval: gives the lease up; the last decision then queues the turn again as a continuation,
+   * at once when it has been made already or when the turn was asked to stop.
+   */
+  readonly isParked?: boolean | undefined;
+  readonly now: number;
+}
+
+export interface FinishInput extends RunToken {
+  readonly outcome: TurnOutcome;
+  readonly stopReason: string | null;
+  readonly error: JsonObject | null;
+  readonly usage?: Usage | undefined;
+  readonly events: readonly NewEvent[];
+  /** Appended, and the session made idle, only when no other turn of the session is queued. */
+  readonly idle: NewEvent;
+  readonly now: number;
+}
+
+export interface TurnStore {
+  /**
+   * Takes messages in: event rows, turn rows and idempotency key in one commit. Throws
+   * `session_not_found`, `session_archived`, `idempotency_mismatch`, `capacity_exhausted`, and what
+   * the effects name; nothing is then stored.
+   */
+  accept(input: AcceptInput): Promise<AcceptResult>;
+  /**
+   * Leases the oldest queued turn of a session that has no other turn under way: state running,
+   * attempt + 1, `promptedAt` cleared. Appends `running` when the session was not running. Undefined
+   * when nothing is ready. A turn may come with `cancelRequested`: the stop came just before it was handed
+   * back or parked, and its new run is to end it.
+   */
+  lease(input: { nodeId: string; leaseUntil: number; running: NewEvent; now: number }): Promise<LeasedTurn | undefined>;
+  /** Extends the lease; throws `lease_lost` when the token no longer holds. */
+  heartbeat(input: RunToken & { leaseUntil: number }): Promise<{ cancelRequested: boolean }>;
+  /** Appends to the log under the token, in one commit. A token that no longer holds changes nothing and throws `lease_lost`. */
+  append(input: AppendInput): Promise<readonly StoredEvent[]>;
+  /** Writes the one outcome. Sets `processedAt` of the turn's message and expires its pending approvals. */
+  finish(input: FinishInput): Promise<readonly StoredEvent[]>;
+  /** Hands a turn whose prompt was never delivered back to the queue; `rescheduled` goes to the log. */
+  requeue(input: RunToken & { rescheduled: NewEvent; now: number }): Promise<void>;
+  /**
+   * Takes over one turn that is running, or waiting under a lease, whose owner is another node with an
+   * expired lease (any lease when `isSoleNode`): attempt + 1 under our lease. `promptedAt` and state stay
+   * as the dead run left them, for the caller to decide on. Undefined when there is none.
+   */
+  takeOver(input: { nodeId: string; leaseUntil: number; isSoleNode: boolean; now: number }): Promise<LeasedTurn | undefined>;
+  find(input: { tenantId: string; id: string }): Promise<TurnRow | undefined>;
+  /** How many turns are in each state that is not terminal. */
+  counts(): Promise<{ readonly queued: number; readonly running: number; readonly waitingApproval: number }>;
+  approvals(input: { tenantId: string; sessionId: string; state?: ApprovalState | undefined }): Promise<readonly ApprovalRow[]>;
+}
