@@ -1,3 +1,4 @@
+import { crashPoint } from '../../base/crash-points.ts';
 import { invariant, PlatformError } from '../../base/errors.ts';
 import type { AcceptedEventInput, AcceptInput, AcceptResult, StoredEvent, TurnRow } from '../store.ts';
 import type { Transaction } from './engine.ts';
@@ -39,6 +40,7 @@ export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult
   if (input.idempotency !== undefined) {
     yield* rememberKey({ tenantId, sessionId }, { ...input.idempotency, eventIds: events.map((event) => event.id), turnIds, now });
   }
+  crashPoint('accept.before_commit');
   return { events, turnIds, isReplay: false };
 }
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { crashPoint } from '../../base/crash-points.ts';
 import { PlatformError } from '../../base/errors.ts';
 import { integer, text } from '../sql/rows.ts';
 import type { Connection } from './connection.ts';
@@ -41,6 +42,7 @@ function apply(db: Connection, migration: Migration, now: number): void {
   try {
     db.exec(LEDGER);
     db.exec(migration.sql);
+    crashPoint('migrate.between_statements');
     db.run('INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (:version, :name, :checksum, :now)', {
       version: migration.version,
       name: migration.name,
