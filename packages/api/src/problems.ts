@@ -107,6 +107,25 @@ export const PROBLEMS = {
     'This tool call does not wait for an answer.',
     'Answer only the event ids in the last `session.status_idle`.',
   ),
+  webhook_not_found: p('not_found', 'never', 'There is no such webhook.', 'List the webhooks at GET /v1/webhooks.'),
+  webhook_limit_reached: p(
+    'conflict',
+    'change',
+    'There are as many webhooks as there may be.',
+    'Delete one that is no longer needed.',
+  ),
+  webhook_disabled: p(
+    'conflict',
+    'change',
+    'The webhook is disabled.',
+    'Put the endpoint right, then enable the webhook: `POST /v1/webhooks/{id}` with `{"enabled": true}`.',
+  ),
+  delivery_not_found: p(
+    'not_found',
+    'never',
+    'The webhook has no such delivery.',
+    'List the deliveries at GET /v1/webhooks/{id}/deliveries.',
+  ),
   idempotency_mismatch: p(
     'unprocessable',
     'never',

@@ -14,12 +14,19 @@ export const ID_PREFIXES = {
   tenant: 'tnt',
   node: 'nod',
   installation: 'ins',
+  webhook: 'whk',
+  delivery: 'dlv',
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;
 
 export function newId(kind: IdKind): string {
   return `${ID_PREFIXES[kind]}_${randomUUIDv7().replaceAll('-', '')}`;
+}
+
+/** A secret that webhooks are signed with, in the form of Standard Webhooks. */
+export function newWebhookSecret(): string {
+  return `whsec_${randomBytes(32).toString('base64')}`;
 }
 
 /** An API key: 256 random bits behind a prefix that secret scanners can look for. */

@@ -2,8 +2,10 @@ import type { AgentStore } from './port/agents.ts';
 import type { ApiKeyStore } from './port/api-keys.ts';
 import type { EnvironmentStore } from './port/environments.ts';
 import type { EventStore } from './port/events.ts';
+import type { OutboxStore } from './port/outbox.ts';
 import type { SessionStore } from './port/sessions.ts';
 import type { TurnStore } from './port/turns.ts';
+import type { WebhookStore } from './port/webhooks.ts';
 
 export type { JsonObject, JsonValue } from '../base/json.ts';
 export * from './port/agents.ts';
@@ -11,8 +13,10 @@ export * from './port/api-keys.ts';
 export * from './port/common.ts';
 export * from './port/environments.ts';
 export * from './port/events.ts';
+export * from './port/outbox.ts';
 export * from './port/sessions.ts';
 export * from './port/turns.ts';
+export * from './port/webhooks.ts';
 
 /**
  * The store seam. Every method is atomic: it happens whole or not at all, and when its promise
@@ -30,6 +34,8 @@ export interface Store {
   readonly events: EventStore;
   readonly turns: TurnStore;
   readonly apiKeys: ApiKeyStore;
+  readonly webhooks: WebhookStore;
+  readonly outbox: OutboxStore;
   /** Stable id of this installation, made on the first open. It is on every label we write. */
   installationId(): Promise<string>;
   /** Proves that the store can write: commits a small row. For health checks. */

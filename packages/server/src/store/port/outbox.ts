@@ -1,5 +1,6 @@
 import type { JsonObject } from '../../base/json.ts';
-import type { NewEvent, Page, PageInput } from '../store.ts';
+import type { Page, PageInput } from './common.ts';
+import type { NewEvent } from './events.ts';
 
 /** Open: `pending`, and `unknown` when the last attempt may have arrived. Ended: `sent` and `failed`. */
 export const DELIVERY_STATES = ['pending', 'sent', 'failed', 'unknown'] as const;
@@ -82,7 +83,6 @@ export interface OutboxStore {
     messageId: string;
     eventType: string;
     data: JsonObject;
-    now: number;
   }): Promise<DeliveryRow>;
   /**
    * Leases due deliveries, those first that are due longest, one per target and call; a target with

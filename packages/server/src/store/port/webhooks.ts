@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../base/json.ts';
-import type { Page, PageInput } from '../store.ts';
+import type { Page, PageInput } from './common.ts';
 
 export const WEBHOOK_DISABLED = ['request', 'gone', 'failing'] as const;
 export type WebhookDisabled = (typeof WEBHOOK_DISABLED)[number];

@@ -1,6 +1,7 @@
 import { invariant, PlatformError } from '../../base/errors.ts';
 import type { AgentRow, AgentStore } from '../store.ts';
 
+import { tellOf } from './deliveries.ts';
 import type { Engine } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { get, type Query, run } from './query.ts';
@@ -24,10 +25,11 @@ interface AgentKey {
 export function createAgentStore(engine: Engine): AgentStore {
   return {
     create({ definition, now, ...key }) {
-      return engine.write(function* () {
+      return engine.write(function* (tx) {
         const { tenantId, id } = key;
         yield* run(INSERT_AGENT, { tenantId, id, now });
         yield* run(INSERT_VERSION, { tenantId, id, version: 1, definition: JSON.stringify(definition), now });
+        yield* tellOf(tx, { type: 'agent.created', data: { id } }, { tenantId, sessionId: null });
         return yield* getNewest(key);
       });
     },
@@ -67,7 +69,7 @@ export function createAgentStore(engine: Engine): AgentStore {
         ),
       ),
     addVersion({ definition, expectedVersion, now, ...key }) {
-      return engine.write(function* () {
+      return engine.write(function* (tx) {
         const newest = yield* requireAgent(key);
         if (newest.archivedAt !== null) throw new PlatformError('agent_archived');
         if (expectedVersion !== undefined && expectedVersion !== newest.version) {
@@ -77,13 +79,16 @@ export function createAgentStore(engine: Engine): AgentStore {
         const version = newest.version + 1;
         yield* run(INSERT_VERSION, { tenantId, id, version, definition: JSON.stringify(definition), now });
         yield* run(SET_VERSION, { tenantId, id, version });
+        yield* tellOf(tx, { type: 'agent.updated', data: { id, version } }, { tenantId, sessionId: null });
         return yield* getNewest(key);
       });
     },
     archive({ now, ...key }) {
-      return engine.write(function* () {
+      return engine.write(function* (tx) {
+        const { tenantId, id } = key;
         yield* requireAgent(key);
-        yield* run(ARCHIVE, { tenantId: key.tenantId, id: key.id, now });
+        const changed = yield* run(ARCHIVE, { tenantId, id, now });
+        if (changed > 0) yield* tellOf(tx, { type: 'agent.archived', data: { id } }, { tenantId, sessionId: null });
         return yield* getNewest(key);
       });
     },

@@ -12,4 +12,6 @@ export interface Engine {
 export interface Transaction {
   /** Tells the commit listeners, once it is committed. */
   publish(events: readonly StoredEvent[]): void;
+  /** Tells the outbox, once it is committed, that something is due. An engine does without; see outbox-signal.ts. */
+  readonly wakeOutbox?: () => void;
 }

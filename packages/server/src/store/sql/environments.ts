@@ -1,6 +1,6 @@
 import { PlatformError } from '../../base/errors.ts';
 import type { EnvironmentRow, EnvironmentStore } from '../store.ts';
-
+import { tellOf } from './deliveries.ts';
 import type { Engine } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { get, type Query, run } from './query.ts';
@@ -18,8 +18,9 @@ const REMOVE = 'DELETE FROM environments WHERE tenant_id = :tenantId AND id = :i
 export function createEnvironmentStore(engine: Engine): EnvironmentStore {
   return {
     create({ tenantId, id, definition, now }) {
-      return engine.write(function* () {
+      return engine.write(function* (tx) {
         yield* run(INSERT, { tenantId, id, definition: JSON.stringify(definition), now });
+        yield* tellOf(tx, { type: 'environment.created', data: { id } }, { tenantId, sessionId: null });
         return yield* requireEnvironment(tenantId, id);
       });
     },
@@ -41,21 +42,25 @@ export function createEnvironmentStore(engine: Engine): EnvironmentStore {
         ),
       ),
     update({ tenantId, id, definition, now }) {
-      return engine.write(function* () {
+      return engine.write(function* (tx) {
         if ((yield* requireEnvironment(tenantId, id)).archivedAt !== null) throw new PlatformError('environment_archived');
         yield* run(UPDATE, { tenantId, id, definition: JSON.stringify(definition), now });
+        yield* tellOf(tx, { type: 'environment.updated', data: { id } }, { tenantId, sessionId: null });
         return yield* requireEnvironment(tenantId, id);
       });
     },
     archive({ tenantId, id, now }) {
-      return engine.write(function* () {
-        yield* run(ARCHIVE, { tenantId, id, now });
+      return engine.write(function* (tx) {
+        const changed = yield* run(ARCHIVE, { tenantId, id, now });
+        if (changed > 0) yield* tellOf(tx, { type: 'environment.archived', data: { id } }, { tenantId, sessionId: null });
         return yield* requireEnvironment(tenantId, id);
       });
     },
     remove({ tenantId, id }) {
-      return engine.write(function* () {
-        return (yield* run(REMOVE, { tenantId, id })) > 0;
+      return engine.write(function* (tx) {
+        const isRemoved = (yield* run(REMOVE, { tenantId, id })) > 0;
+        if (isRemoved) yield* tellOf(tx, { type: 'environment.deleted', data: { id } }, { tenantId, sessionId: null });
+        return isRemoved;
       });
     },
   };

@@ -1,5 +1,6 @@
 import { invariant } from '../../base/errors.ts';
 import type { NewEvent, StoredEvent } from '../store.ts';
+import { tellOfEvents } from './deliveries.ts';
 import type { Transaction } from './engine.ts';
 import { get, type Query, run } from './query.ts';
 import { integer } from './rows.ts';
@@ -14,11 +15,20 @@ const TAKE_SEQS = `UPDATE sessions SET last_seq = last_seq + :count, updated_at 
 const INSERT_EVENT = `INSERT INTO events (tenant_id, session_id, seq, id, turn_id, type, payload, created_at, processed_at)
   VALUES (:tenantId, :sessionId, :seq, :id, :turnId, :type, :payload, :createdAt, :processedAt)`;
 
-/** Puts events at the end of a session's log. The numbers are taken in the same transaction, so there is never a gap. */
+/**
+ * Puts events at the end of a session's log, and the deliveries that tell of them in the outbox. The numbers
+ * are taken in the same transaction, so there is never a gap.
+ */
 export function* appendEvents(
   tx: Transaction,
   session: SessionKey,
-  input: { readonly events: readonly NewEvent[]; readonly turnId: string | null; readonly now: number },
+  input: {
+    readonly events: readonly NewEvent[];
+    readonly turnId: string | null;
+    readonly now: number;
+    /** Endpoints that are not told. */
+    readonly isExcepted?: (webhookId: string) => boolean;
+  },
 ): Query<readonly StoredEvent[]> {
   if (input.events.length === 0) return [];
   const { tenantId, sessionId } = session;
@@ -29,6 +39,7 @@ export function* appendEvents(
     toStored(event, { tenantId, sessionId, seq: first + index, turnId: input.turnId, createdAt: input.now }),
   );
   for (const { payload, ...columns } of stored) yield* run(INSERT_EVENT, { ...columns, payload: JSON.stringify(payload) });
+  yield* tellOfEvents(tx, stored, { ...session, isExcepted: input.isExcepted });
   tx.publish(stored);
   return stored;
 }

@@ -37,14 +37,14 @@ export function stringList(row: Row, column: string): readonly string[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : fail(column, 'a list of texts');
 }
 
-function json(row: Row, column: string): JsonObject {
+export function json(row: Row, column: string): JsonObject {
   const value: unknown = JSON.parse(text(row, column));
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return fail(column, 'an object');
   // JSON.parse makes nothing else of an object.
   return value as JsonObject;
 }
 
-function oneOf<T extends string>(row: Row, column: string, values: readonly T[]): T {
+export function oneOf<T extends string>(row: Row, column: string, values: readonly T[]): T {
   const value = row[column];
   return values.find((known) => known === value) ?? fail(column, `one of ${values.join(', ')}`);
 }

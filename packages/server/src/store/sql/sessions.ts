@@ -1,5 +1,6 @@
 import { PlatformError } from '../../base/errors.ts';
 import type { SessionRow, SessionStore } from '../store.ts';
+import { tellOf, tellOfEvents } from './deliveries.ts';
 import type { Engine, Transaction } from './engine.ts';
 import { appendEvents, toStored } from './event-log.ts';
 import { filtersOf, listPage } from './listing.ts';
@@ -36,16 +37,17 @@ type UpdateInput = Parameters<SessionStore['update']>[0];
 
 export function createSessionStore(engine: Engine): SessionStore {
   return {
-    create: (input) => engine.write(() => create(input)),
+    create: (input) => engine.write((tx) => create(tx, input)),
     find: ({ tenantId, id }) => engine.read(() => findSession(tenantId, id)),
     list: (input) => engine.read(() => list(input)),
     update: (input) => engine.write((tx) => update(tx, input)),
     archive({ tenantId, id, now }) {
-      return engine.write(function* () {
+      return engine.write(function* (tx) {
         const session = yield* requireSession(tenantId, id);
         if (session.archivedAt !== null) return session;
         if ((yield* get(HAS_OPEN_TURN, { tenantId, id })) !== undefined) throw new PlatformError('session_busy');
         yield* run(ARCHIVE, { tenantId, id, now });
+        yield* tellOf(tx, { type: 'session.archived', data: { id, session_id: id } }, { tenantId, sessionId: id });
         return yield* requireSession(tenantId, id);
       });
     },
@@ -55,7 +57,9 @@ export function createSessionStore(engine: Engine): SessionStore {
         if (session === undefined) return false;
         if ((yield* get(HAS_RUN, { tenantId, id })) !== undefined) throw new PlatformError('session_busy');
         for (const sql of REMOVE) yield* run(sql, { tenantId, id });
-        tx.publish([toStored(event, { tenantId, sessionId: id, seq: session.lastSeq + 1, turnId: null, createdAt: now })]);
+        const stored = toStored(event, { tenantId, sessionId: id, seq: session.lastSeq + 1, turnId: null, createdAt: now });
+        yield* tellOfEvents(tx, [stored], { tenantId, sessionId: id });
+        tx.publish([stored]);
         return true;
       });
     },
@@ -78,10 +82,11 @@ export function* requireSession(tenantId: string, id: string): Query<SessionRow>
   return session;
 }
 
-function* create({ tenantId, id, agent, environment, metadata, now, ...input }: CreateInput): Query<SessionRow> {
+function* create(tx: Transaction, { tenantId, id, agent, environment, metadata, now, ...input }: CreateInput): Query<SessionRow> {
   const { agentId, agentVersion, environmentId, title } = input;
   yield* run(INSERT, { tenantId, id, agentId, agentVersion, environmentId, title, metadata: JSON.stringify(metadata), now });
   yield* run(INSERT_DEFINITIONS, { tenantId, id, agent: JSON.stringify(agent), environment: JSON.stringify(environment) });
+  yield* tellOf(tx, { type: 'session.created', data: { id, session_id: id } }, { tenantId, sessionId: id });
   return yield* requireSession(tenantId, id);
 }
 

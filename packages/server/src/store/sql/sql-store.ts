@@ -4,16 +4,20 @@ import { createApiKeyStore } from './api-keys.ts';
 import type { Engine } from './engine.ts';
 import { createEnvironmentStore } from './environments.ts';
 import { createEventStore } from './events.ts';
+import { createOutboxStore } from './outbox.ts';
+import { withOutboxSignal } from './outbox-signal.ts';
 import { run } from './query.ts';
 import { createSessionStore } from './sessions.ts';
 import { createTurnStore } from './turns.ts';
+import { createWebhookStore } from './webhooks.ts';
 
 /** Counts, since a database may write nothing when a row stays as it was. */
 const CHECK = `INSERT INTO health (id, checked_at, checks) VALUES (1, :now, 1)
   ON CONFLICT (id) DO UPDATE SET checked_at = :now, checks = health.checks + 1`;
 
 /** The store on whichever database the engine speaks to; its schema is up to date. */
-export function createSqlStore(engine: Engine, installationId: string, onClosed: () => void): Store {
+export function createSqlStore(database: Engine, installationId: string, onClosed: () => void): Store {
+  const { engine, onAdded } = withOutboxSignal(database);
   return {
     agents: createAgentStore(engine),
     environments: createEnvironmentStore(engine),
@@ -21,6 +25,8 @@ export function createSqlStore(engine: Engine, installationId: string, onClosed:
     events: createEventStore(engine),
     turns: createTurnStore(engine),
     apiKeys: createApiKeyStore(engine),
+    webhooks: createWebhookStore(engine),
+    outbox: createOutboxStore(engine, onAdded),
     // Known since the opening; asked for through the engine, so that a closed store says so.
     installationId: () =>
       // biome-ignore lint/correctness/useYield: nothing has to be asked.
