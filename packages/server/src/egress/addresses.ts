@@ -1,4 +1,6 @@
+import { lookup } from 'node:dns/promises';
 import { BlockList, isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
 
 /**
  * Addresses that no sandbox reaches, whatever a name resolves to: this host, private and carrier
@@ -53,4 +55,33 @@ export function isDeniedAddress(address: string): boolean {
   // An address with a zone belongs to one link, never to the internet.
   if (version !== 6 || address.includes('%')) return true;
   return !global.check(address, 'ipv6') || ipv6.check(address, 'ipv6');
+}
+
+/** As above, and this host's own addresses: a public one must not be reached from behind its own firewall. */
+export function isNotPublic(address: string): boolean {
+  return isDeniedAddress(address) || isOwnAddress(address);
+}
+
+function isOwnAddress(address: string): boolean {
+  return Object.values(networkInterfaces()).some((interfaces) => interfaces?.some((one) => one.address === address));
+}
+
+/** Where clouds answer whoever asks with the machine's own credentials. */
+const METADATA = new BlockList();
+METADATA.addSubnet('169.254.0.0', 16, 'ipv4');
+METADATA.addAddress('168.63.129.16', 'ipv4');
+METADATA.addAddress('100.100.100.200', 'ipv4');
+METADATA.addSubnet('fe80::', 10, 'ipv6');
+METADATA.addAddress('fd00:ec2::254', 'ipv6');
+
+/** Denied even to those who may reach private networks. A v4 address is also found inside its mapped form. */
+export function isMetadataAddress(address: string): boolean {
+  const version = isIP(address);
+  return version === 0 || address.includes('%') || METADATA.check(address, version === 4 ? 'ipv4' : 'ipv6');
+}
+
+/** All addresses of a name, by the host's own resolver. */
+export async function resolveByHost(host: string): Promise<readonly string[]> {
+  const found = await lookup(host, { all: true, verbatim: true });
+  return found.map((one) => one.address);
 }

@@ -1,13 +1,11 @@
-import { lookup } from 'node:dns/promises';
 import { Agent } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
-import { networkInterfaces } from 'node:os';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { ProviderConfig } from '../config.ts';
 import type { Provider } from '../core/model.ts';
-import { isDeniedAddress } from './addresses.ts';
+import { isNotPublic, resolveByHost } from './addresses.ts';
 import type { Dialer, Resolve } from './dial.ts';
 import type { EgressGateway } from './gateway.ts';
 import { DEFAULT_LIMITS, type GatewayLimits } from './limits.ts';
@@ -31,8 +29,7 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
   const { providers, modelIdleMs, clock, log } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const agents = { http: new Agent({ keepAlive: true }), https: new SecureAgent({ keepAlive: true }) };
-  const isDenied =
-    options.allowPrivateAddresses === true ? () => false : (address: string) => isDeniedAddress(address) || isOwnAddress(address);
+  const isDenied = options.allowPrivateAddresses === true ? () => false : isNotPublic;
   const dialer: Dialer = { resolve: options.resolve ?? resolveByHost, isDenied, clock, timeoutMs: limits.connectTimeoutMs };
   const servers = new Map<string, SocketServer>();
   let isClosed = false;
@@ -58,14 +55,4 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
       agents.https.destroy();
     },
   };
-}
-
-async function resolveByHost(host: string): Promise<readonly string[]> {
-  const found = await lookup(host, { all: true, verbatim: true });
-  return found.map((one) => one.address);
-}
-
-/** A host with a public address must not be reached from behind its own firewall. */
-function isOwnAddress(address: string): boolean {
-  return Object.values(networkInterfaces()).some((interfaces) => interfaces?.some((one) => one.address === address));
 }

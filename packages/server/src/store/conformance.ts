@@ -8,6 +8,7 @@ import { interruptLaws } from './conformance/interrupts.ts';
 import type { Laws } from './conformance/kit.ts';
 import { leaseLaws } from './conformance/lease.ts';
 import { modelLaws } from './conformance/model.ts';
+import { outboxLaws } from './conformance/outbox.ts';
 import { runLaws } from './conformance/runs.ts';
 import { sessionLaws } from './conformance/sessions.ts';
 import { storeLaws } from './conformance/store.ts';
@@ -34,6 +35,7 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   lease: leaseLaws,
   runs: runLaws,
   'take-over': takeOverLaws,
+  outbox: outboxLaws,
   model: modelLaws,
 };
 

@@ -140,10 +140,7 @@ function* list({ tenantId, targetId, state, ...input }: Parameters<OutboxStore['
       scope: ['deliveries', tenantId, targetId, state ?? ''],
       select: 'SELECT * FROM deliveries',
       filters: filtersOf(params, conditions),
-      keys: [
-        { column: 'created_at', as: 'created_at' },
-        { column: 'id', as: 'id' },
-      ],
+      keys: [{ column: 'position', as: 'position' }],
       parse: parseDelivery,
     },
     input,

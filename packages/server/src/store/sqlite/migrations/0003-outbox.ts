@@ -63,7 +63,7 @@ CREATE TABLE deliveries (
 ) STRICT;
 CREATE INDEX deliveries_due ON deliveries (target_id, due_at, position) WHERE due_at IS NOT NULL;
 CREATE INDEX deliveries_leased ON deliveries (target_id, due_at) WHERE lease_owner IS NOT NULL;
-CREATE INDEX deliveries_by_target ON deliveries (tenant_id, target_id, created_at, id, state);
+CREATE INDEX deliveries_by_target ON deliveries (tenant_id, target_id, position, state);
 CREATE INDEX deliveries_by_state ON deliveries (state) WHERE state <> 'sent';
 CREATE INDEX deliveries_by_end ON deliveries (ended_at) WHERE ended_at IS NOT NULL;
 `,
