@@ -11,6 +11,7 @@ import { createLogger, type Logger } from './base/log.ts';
 import { VERSION } from './base/version.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Provider } from './core/model.ts';
+import { createConnector } from './egress/connector.ts';
 import { createEgressGateway } from './egress/egress-gateway.ts';
 import type { EgressGateway } from './egress/gateway.ts';
 import { createEnvironments } from './environments/environments.ts';
@@ -22,7 +23,7 @@ import { FAKE_AGENT_PROGRAM, fakeHarness } from './harness/fake/fake-harness.ts'
 import { type App, createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { startHttpServer } from './http/server.ts';
-import type { RuntimeDriver } from './runtime/driver.ts';
+import type { RuntimeDriver, SandboxObservation } from './runtime/driver.ts';
 import { sandboxImageTag } from './runtime/image.ts';
 import { createReconciler } from './runtime/reconciler.ts';
 import { selectRuntime } from './runtime/select.ts';
@@ -35,8 +36,12 @@ import { createSessions, type SessionsDeps } from './sessions/sessions.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
 import { createHealthMonitor, type HealthMonitor } from './system/health.ts';
+import { createNodePresence } from './system/node-presence.ts';
 import { type AdminKey, ensureAdminKey, ensureDefaults } from './tenants/bootstrap.ts';
 import { Dispatcher } from './turns/dispatcher.ts';
+import { createWebhookDelivery } from './webhooks/deliver.ts';
+import { createSender } from './webhooks/send.ts';
+import { createWebhooks } from './webhooks/webhooks.ts';
 
 export interface RunningServer {
   readonly url: string;
@@ -50,9 +55,10 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-const LEASE_MS = 30_000;
 /** How long open answers and streams may go on once nothing runs any more. */
 const HTTP_GRACE_MS = 1000;
+/** How long an endpoint may take to answer a webhook. */
+const WEBHOOK_TIMEOUT_MS = 15_000;
 
 /** What tests put around the real parts. */
 export interface Overrides {
@@ -79,13 +85,25 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const { store, driver, gateway, bus, chosen } = engine;
   const { live, dispatcher } = createTurnParts(config, engine);
   const clock = systemClock;
-  const reconciler = createReconciler({ driver, installation: engine.installation, clock, log, isOwned: live.isOwned });
+  const presence = createNodePresence({
+    nodes: store.nodes,
+    clock,
+    log,
+    nodeId: engine.nodeId,
+    leaseMs: config.leaseMs,
+    heartbeatMs: config.heartbeatMs,
+    isSoleNode: engine.isSoleNode,
+    onLapse: () => live.discardIdle(),
+  });
+  const isOwned = ({ ref, labels }: SandboxObservation) => live.isOwned(ref) || presence.isAliveElsewhere(labels.node);
+  const reconciler = createReconciler({ driver, installation: engine.installation, clock, log, isOwned });
   const isDraining = () => !dispatcher.isAccepting();
   const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
-  const app = await createHttp(config, engine, { live, dispatcher, health });
+  const outbox = createOutbox(config, engine);
+  const app = await createHttp(config, engine, { live, dispatcher, health, outbox });
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
-  for (const service of [reconciler, dispatcher, health]) {
+  for (const service of [presence, reconciler, dispatcher, health]) {
     undo.push(() => service.stop());
     await service.start();
   }
@@ -99,9 +117,13 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     adminKey,
     log,
     async stop() {
-      await dispatcher.stop();
+      const drained = dispatcher.stop();
+      // Other nodes take the sessions on at once.
+      await live.discardIdle({ andLater: !engine.isSoleNode });
+      await presence.stop();
+      await drained;
       await live.close();
-      await Promise.all([health.stop(), reconciler.stop(), http.stop({ graceMs: HTTP_GRACE_MS })]);
+      await Promise.all([health.stop(), outbox.stop(), reconciler.stop(), http.stop({ graceMs: HTTP_GRACE_MS })]);
       await gateway.close();
       await driver.close();
       bus.close();
@@ -117,6 +139,9 @@ interface Engine {
   readonly gateway: EgressGateway;
   readonly bus: EventBus;
   readonly installation: string;
+  /** This process. */
+  readonly nodeId: string;
+  readonly isSoleNode: boolean;
   readonly chosen: AgentChoices;
 }
 
@@ -130,7 +155,28 @@ async function openEngine(config: Config, { wrapStore }: Overrides, log: Logger,
   const gateway = createEgressGateway({ providers: config.providers, modelIdleMs: config.modelIdleMs, clock: systemClock, log });
   undo.push(() => gateway.close());
   const installation = await store.installationId();
-  return { log, store, driver, gateway, bus: createEventBus(store), installation, chosen: chooseAgents(config, driver) };
+  const nodeId = newId('node');
+  const isSoleNode = config.store !== 'postgres';
+  return {
+    log,
+    store,
+    driver,
+    gateway,
+    bus: createEventBus(store),
+    installation,
+    nodeId,
+    isSoleNode,
+    chosen: chooseAgents(config, driver),
+  };
+}
+
+/** The session's next turn may run anywhere. What cannot be told now is known when this node's own row runs out. */
+function releaseSession({ store, log, nodeId }: Engine): (session: { tenantId: string; id: string }) => void {
+  return ({ tenantId, id: sessionId }) => {
+    store.nodes
+      .release({ id: nodeId, tenantId, sessionId })
+      .catch((error: unknown) => log.warn({ err: error, session: sessionId }, 'a session could not be given up'));
+  };
 }
 
 interface TurnParts {
@@ -138,7 +184,8 @@ interface TurnParts {
   readonly dispatcher: Dispatcher;
 }
 
-function createTurnParts(config: Config, { log, store, driver, gateway, bus, installation, chosen }: Engine): TurnParts {
+function createTurnParts(config: Config, engine: Engine): TurnParts {
+  const { log, store, driver, gateway, bus, installation, nodeId, isSoleNode, chosen } = engine;
   const clock = systemClock;
   const sandboxes: SandboxDeps = {
     driver,
@@ -146,6 +193,7 @@ function createTurnParts(config: Config, { log, store, driver, gateway, bus, ins
     clock,
     log,
     installation,
+    nodeId,
     dataDir: config.dataDir,
     startTimeoutMs: config.sandboxStartTimeoutMs,
     imageFor: (variant) => (variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant)),
@@ -159,6 +207,7 @@ function createTurnParts(config: Config, { log, store, driver, gateway, bus, ins
     maxSandboxes: config.maxConcurrentSandboxes,
     idleMs: config.sandboxIdleMs,
     makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
+    onClosed: isSoleNode ? undefined : releaseSession(engine),
   });
   const dispatcher = new Dispatcher({
     store,
@@ -168,8 +217,13 @@ function createTurnParts(config: Config, { log, store, driver, gateway, bus, ins
     catalog: chosen.catalog,
     providers: chosen.limits.providers,
     publishPreview: bus.publishPreview,
-    nodeId: newId('node'),
-    leaseMs: LEASE_MS,
+    nodeId,
+    leaseMs: config.leaseMs,
+    heartbeatMs: config.heartbeatMs,
+    sweepMs: config.sweepMs,
+    retry: { baseMs: config.retryBaseMs, maxAttempts: config.maxTurnAttempts },
+    caps: { perTenant: config.maxTurnsPerTenant, perAgent: config.maxTurnsPerAgent },
+    isSoleNode,
     turnTimeoutMs: config.turnTimeoutMs,
     idleMs: config.sandboxIdleMs,
     maxConcurrentTurns: config.maxConcurrentSandboxes,
@@ -179,10 +233,19 @@ function createTurnParts(config: Config, { log, store, driver, gateway, bus, ins
   return { live, dispatcher };
 }
 
+/** What leaves the platform, by kind: webhooks go out over connections of the server's own, to checked addresses. */
+function createOutbox(config: Config, { log, store, installation }: Engine): OutboxWorker {
+  const clock = systemClock;
+  const connect = createConnector({ clock, timeoutMs: WEBHOOK_TIMEOUT_MS, allowPrivateNetwork: config.allowPrivateWebhooks });
+  const send = createSender({ connect, clock, timeoutMs: WEBHOOK_TIMEOUT_MS });
+  const deliver = { webhook: createWebhookDelivery({ store, clock, send, installation }) };
+  return new OutboxWorker({ store, clock, log, deliver, nodeId: newId('node') });
+}
+
 async function createHttp(
   config: Config,
   engine: Engine,
-  { live, dispatcher, health }: TurnParts & { readonly health: HealthMonitor },
+  { live, dispatcher, health, outbox }: TurnParts & { readonly health: HealthMonitor; readonly outbox: OutboxWorker },
 ): Promise<App> {
   const { log, store, bus, driver, chosen } = engine;
   const { catalog, limits, model, isDemo } = chosen;
@@ -219,9 +282,11 @@ async function createHttp(
     environments,
     sessions,
     sendEvents,
+    webhooks: createWebhooks({ store, clock }),
     health: () => health.current(),
     status,
     sandboxes: live.list,
+    deliveryAttempts: () => outbox.attempts(),
     version: VERSION,
     maxBodyBytes: config.maxBodyBytes,
     assets: { dashboard, docs },

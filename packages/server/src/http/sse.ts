@@ -63,7 +63,7 @@ class StreamReader {
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
     this.controller = controller;
     this.write(encoder.encode(': stream of session events\n\n'));
-    const unsubscribe = this.deps.bus.subscribe(this.input.sessionId, {
+    const unsubscribe = this.deps.bus.subscribe(this.input, {
       onEvents: (events) => this.onEvents(events),
       onPreview: (preview) => this.onPreview(preview),
     });

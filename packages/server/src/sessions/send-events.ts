@@ -154,7 +154,7 @@ function hash(sessionId: string, events: readonly SupportedEvent[]): string {
 /** Resolves with the turn when it has ended, when it asks for an approval, or when the time is over. */
 async function waitForTurn(deps: SendEventsDeps, input: SendEventsInput, turnId: string, waitMs: number): Promise<TurnRow> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const unsubscribe = deps.bus.subscribe(input.sessionId, {
+  const unsubscribe = deps.bus.subscribe(input, {
     onEvents(events) {
       if (events.some((event) => event.type === 'session.deleted' || (event.turnId === turnId && isResting(event)))) resolve();
     },

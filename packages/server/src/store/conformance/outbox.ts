@@ -260,7 +260,7 @@ export const outboxLaws: Laws = {
     const watching = await createWebhook(store, { events: ['cloister.delivery.failed'] });
     const { session } = await workedSession(store, 'turn.ended');
     const published: string[] = [];
-    store.events.onCommit((events) => published.push(...events.map(({ type }) => type)));
+    store.events.onCommit((notices) => published.push(...notices.flatMap(({ types }) => types)));
     await settle(store, await leaseOne(store), dead());
     assert.equal((await readTypes(store, session.id)).at(-1), 'delivery.failed');
     assert.deepEqual(published, ['delivery.failed']);

@@ -5,6 +5,7 @@ import {
   append,
   ask,
   createSession,
+  eventsOf,
   finish,
   getSession,
   interrupt,
@@ -107,7 +108,7 @@ export const sessionLaws: Laws = {
     await queue(store, other.id);
     const { lastSeq } = await getSession(store, id);
     const heard: StoredEvent[] = [];
-    store.events.onCommit((events) => heard.push(...events));
+    store.events.onCommit((notices) => heard.push(...eventsOf(notices)));
     assert.equal(await remove(store, id, 'other'), false);
     assert.equal(await remove(store, id), true);
     assert.equal(await remove(store, id), false);

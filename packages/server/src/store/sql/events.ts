@@ -2,12 +2,14 @@ import type { EventStore } from '../store.ts';
 
 import type { Engine } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
-import { allAs, type Dialect, getAs } from './query.ts';
-import { parseEvent } from './rows.ts';
+import { all, allAs, type Dialect, getAs, type Sql } from './query.ts';
+import { integer, parseEvent, text } from './rows.ts';
 
 const SELECT = 'SELECT * FROM events';
 const FIND = `${SELECT} WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :id`;
 const LIST_AFTER = `${SELECT} WHERE tenant_id = :tenantId AND session_id = :sessionId AND seq > :after ORDER BY seq LIMIT :limit`;
+const HEADS: Sql = ({ listOf, orderedJoin }) =>
+  `SELECT s.id, s.last_seq FROM ${listOf('ids')} i ${orderedJoin} sessions s ON s.id = i.value`;
 
 type ListInput = Parameters<EventStore['list']>[0];
 
@@ -17,7 +19,15 @@ export function createEventStore(engine: Engine): EventStore {
     listAfter: ({ tenantId, sessionId, after, limit }) =>
       engine.read(() => allAs(parseEvent, LIST_AFTER, { tenantId, sessionId, after, limit })),
     find: ({ tenantId, sessionId, id }) => engine.read(() => getAs(parseEvent, FIND, { tenantId, sessionId, id })),
+    heads: ({ sessionIds }) =>
+      engine.read(function* () {
+        const rows = yield* all(HEADS, { ids: JSON.stringify(sessionIds) });
+        return new Map(rows.map((row) => [text(row, 'id'), integer(row, 'last_seq')]));
+      }),
     onCommit: (listener) => engine.onCommit(listener),
+    isShared: engine.peers !== undefined,
+    publishPreview: (preview) => engine.peers?.publishPreview(preview),
+    onPreview: (listener) => engine.peers?.onPreview(listener) ?? (() => undefined),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
 import type { Engine } from '../sql/engine.ts';
+import { noticesOf } from '../sql/notices.ts';
 import type { Connection } from './connection.ts';
 import { toStoreError } from './failures.ts';
 import { runQuery } from './run-query.ts';
@@ -35,7 +36,7 @@ export function createEngine(connections: { readonly writer: Connection; readonl
       }
     },
     write: (operation) => writer.write(({ db: open, publish }) => runQuery(open, operation({ publish }), now)),
-    onCommit: (listener) => writer.onCommit(listener),
+    onCommit: (listener) => writer.onCommit((events) => listener(noticesOf(events))),
     close() {
       closing ??= closeAll();
       return closing;

@@ -1,8 +1,10 @@
 import { PlatformError } from '../../base/errors.ts';
 import { onNextTick } from '../../base/next-tick.ts';
-import type { CommitListener, StoredEvent } from '../store.ts';
+import type { StoredEvent } from '../store.ts';
 import type { Connection } from './connection.ts';
 import { isOfTransaction, toStoreError } from './failures.ts';
+
+type PublishListener = (events: readonly StoredEvent[]) => void;
 
 /**
  * Group commit. Operations that arrive in the same moment share one transaction and so one sync of the
@@ -13,7 +15,7 @@ import { isOfTransaction, toStoreError } from './failures.ts';
 export interface Writer {
   write<T>(operation: (tx: Transaction) => T): Promise<T>;
   /** A listener must not throw: it cannot undo a commit, so what it throws ends up uncaught. */
-  onCommit(listener: CommitListener): () => void;
+  onCommit(listener: PublishListener): () => void;
   /** Waits for what was begun; every later `write` throws `store_unavailable`. */
   close(): Promise<void>;
 }
@@ -34,7 +36,7 @@ interface Job {
 const MAX_BATCH = 128;
 
 export function createWriter(db: Connection): Writer {
-  const listeners = new Set<CommitListener>();
+  const listeners = new Set<PublishListener>();
   let queue: Job[] = [];
   let isScheduled = false;
   let isClosed = false;
@@ -73,7 +75,7 @@ export function createWriter(db: Connection): Writer {
     },
     onCommit(listener) {
       // A wrapper of its own per call, so that one function can listen twice.
-      const own: CommitListener = (events) => listener(events);
+      const own: PublishListener = (events) => listener(events);
       listeners.add(own);
       return () => void listeners.delete(own);
     },
@@ -135,7 +137,7 @@ function abandon(db: Connection, error: unknown): unknown {
   }
 }
 
-function notify(listeners: ReadonlySet<CommitListener>, events: readonly StoredEvent[]): void {
+function notify(listeners: ReadonlySet<PublishListener>, events: readonly StoredEvent[]): void {
   for (const listener of listeners) {
     try {
       listener(events);
