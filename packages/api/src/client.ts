@@ -5,6 +5,7 @@ import type { ErrorEnvelope } from './wire/errors.ts';
 import type { EventParam, EventSendResponse, Preview, SessionEvent } from './wire/events.ts';
 import type { Health, Status } from './wire/health.ts';
 import type { Session, SessionCreateInput, SessionUpdate } from './wire/sessions.ts';
+import type { Webhook, WebhookCreate, WebhookDelivery, WebhookUpdate, WebhookWithSecret } from './wire/webhooks.ts';
 
 export interface ClientOptions {
   /** Such as `http://127.0.0.1:3000`; empty for the page's own origin. */
@@ -187,10 +188,22 @@ export function createClient(options: ClientOptions) {
         }),
       stream: (id: string, input: StreamInput) => followStream(request, id, input),
     },
+    webhooks: {
+      list: (query: Query = {}) => json<PageOf<Webhook>>('GET', '/v1/webhooks', { query }),
+      get: (id: string) => json<Webhook>('GET', path('webhooks', id)),
+      create: (body: WebhookCreate) => json<WebhookWithSecret>('POST', '/v1/webhooks', { body }),
+      update: (id: string, body: WebhookUpdate) => json<Webhook>('POST', path('webhooks', id), { body }),
+      remove: (id: string) => json<{ id: string }>('DELETE', path('webhooks', id)),
+      rotateSecret: (id: string) => json<WebhookWithSecret>('POST', `${path('webhooks', id)}/rotate_secret`),
+      test: (id: string) => json<WebhookDelivery>('POST', `${path('webhooks', id)}/test`),
+      deliveries: (id: string, query: Query = {}) => json<PageOf<WebhookDelivery>>('GET', `${path('webhooks', id)}/deliveries`, { query }),
+      retryDelivery: (id: string, deliveryId: string) =>
+        json<WebhookDelivery>('POST', `${path('webhooks', id)}/deliveries/${encodeURIComponent(deliveryId)}/retry`),
+    },
   };
 }
 
-function path(kind: 'agents' | 'environments' | 'sessions', id: string): string {
+function path(kind: 'agents' | 'environments' | 'sessions' | 'webhooks', id: string): string {
   return `/v1/${kind}/${encodeURIComponent(id)}`;
 }
 

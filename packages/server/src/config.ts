@@ -38,6 +38,7 @@ export interface Config {
   readonly maxBodyBytes: number;
   readonly maxQueuedPerSession: number;
   readonly drainMs: number;
+  readonly allowPrivateWebhooks: boolean;
   readonly log: { readonly level: string; readonly format: 'human' | 'json'; readonly file: string | undefined };
 }
 
@@ -67,6 +68,7 @@ export function loadConfig(env: Environment = process.env): Config {
     maxBodyBytes: integer(env, 'MAX_BODY_BYTES', 1_048_576, { min: 1024, max: 67_108_864 }),
     maxQueuedPerSession: integer(env, 'MAX_QUEUED_PER_SESSION', 1000, { min: 1, max: 1_000_000 }),
     drainMs: integer(env, 'DRAIN_SECONDS', 25, { min: 0, max: 3600 }) * 1000,
+    allowPrivateWebhooks: flag(env, 'WEBHOOK_ALLOW_PRIVATE_NETWORK'),
     log: {
       level: choice(env, 'LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
       format: choice(env, 'LOG_FORMAT', ['human', 'json'], process.stderr.isTTY ? 'human' : 'json'),

@@ -23,6 +23,7 @@ import { FAKE_AGENT_PROGRAM, fakeHarness } from './harness/fake/fake-harness.ts'
 import { type App, createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { startHttpServer } from './http/server.ts';
+import { OutboxWorker } from './outbox/outbox-worker.ts';
 import type { RuntimeDriver, SandboxObservation } from './runtime/driver.ts';
 import { sandboxImageTag } from './runtime/image.ts';
 import { createReconciler } from './runtime/reconciler.ts';
@@ -103,7 +104,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const outbox = createOutbox(config, engine);
   const app = await createHttp(config, engine, { live, dispatcher, health, outbox });
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
-  for (const service of [presence, reconciler, dispatcher, health]) {
+  for (const service of [presence, reconciler, dispatcher, outbox, health]) {
     undo.push(() => service.stop());
     await service.start();
   }

@@ -140,6 +140,15 @@ export const eventSchema = z.discriminatedUnion('type', [
     stop_reason: z.string().nullable(),
     error: turnErrorSchema.nullable(),
   }),
+  event('delivery.failed', {
+    webhook_id: z.string(),
+    delivery_id: z.string(),
+    message_id: z.string(),
+    event_type: z.string(),
+    attempts: z.int(),
+    last_status: z.int().nullable(),
+    last_error: z.string(),
+  }),
 ]);
 
 /** What a stream carries only while text is being written: never stored, never replayed, without `seq`. */

@@ -8,6 +8,7 @@ import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { serveCommand } from './serve.ts';
 import { sessionsCommand } from './sessions.ts';
 import { statusCommand } from './status.ts';
+import { webhooksCommand } from './webhooks.ts';
 
 const SETTINGS_HELP = `
 Where the server is and with which key:
@@ -21,7 +22,7 @@ function createProgram(): Command {
     .version(VERSION)
     .showHelpAfterError('(add --help for what is possible)')
     .addHelpText('after', SETTINGS_HELP + EXIT_HELP);
-  for (const command of [serveCommand(), statusCommand(), agentCommand(), chatCommand(), sessionsCommand(), agentsCommand()])
+  for (const command of [serveCommand(), statusCommand(), agentCommand(), chatCommand(), sessionsCommand(), agentsCommand(), webhooksCommand()])
     program.addCommand(command);
   for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) command.exitOverride();
   return program;

@@ -11,6 +11,7 @@ import { eventRoutes } from './routes/events.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { closingRoutes, systemRoutes } from './routes/system.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 
 export type App = Hono<{ Variables: AppVariables }>;
 
@@ -37,6 +38,7 @@ export function createApp(deps: HttpDeps): App {
   environmentRoutes(table);
   sessionRoutes(table);
   eventRoutes(table);
+  webhookRoutes(table);
   pageRoutes(table);
   closingRoutes(table);
   return app;

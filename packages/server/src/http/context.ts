@@ -4,11 +4,13 @@ import type { Agents } from '../agents/agents.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Environments } from '../environments/environments.ts';
+import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { EventBus } from '../sessions/event-bus.ts';
 import type { SendEvents } from '../sessions/send-events.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
+import type { Webhooks } from '../webhooks/webhooks.ts';
 
 /** Who makes a request. The tenant comes from the key, never from what the request says. */
 export interface Principal {
@@ -34,9 +36,12 @@ export interface HttpDeps {
   readonly environments: Environments;
   readonly sessions: Sessions;
   readonly sendEvents: SendEvents;
+  readonly webhooks: Webhooks;
   readonly health: () => Health;
   readonly status: () => Promise<Status>;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
+  /** What came of this server's attempts at deliveries. */
+  readonly deliveryAttempts: () => AttemptCounts;
   readonly version: string;
   readonly maxBodyBytes: number;
   /** Files of the dashboard and of the API's page. */

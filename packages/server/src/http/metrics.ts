@@ -1,6 +1,7 @@
 import type { MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { Store } from '../store/store.ts';
 import type { AppVariables } from './context.ts';
@@ -8,10 +9,11 @@ import type { AppVariables } from './context.ts';
 export interface MetricSources {
   readonly store: Store;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
+  readonly deliveryAttempts: () => AttemptCounts;
 }
 
 /** The process's own metrics, and what waits and runs; read when asked for. */
-export function createMetrics({ store, sandboxes }: MetricSources): Registry {
+export function createMetrics({ store, sandboxes, deliveryAttempts }: MetricSources): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   new Gauge({
@@ -34,7 +36,30 @@ export function createMetrics({ store, sandboxes }: MetricSources): Registry {
       this.set(sandboxes().length);
     },
   });
+  outboxMetrics(registry, store, deliveryAttempts);
   return registry;
+}
+
+function outboxMetrics(registry: Registry, store: Store, deliveryAttempts: MetricSources['deliveryAttempts']): void {
+  new Gauge({
+    name: 'cloister_deliveries',
+    help: 'Deliveries that wait, and those that failed for good, by state',
+    labelNames: ['state'],
+    registers: [registry],
+    async collect() {
+      for (const [state, count] of Object.entries(await store.outbox.counts())) this.set({ state }, count);
+    },
+  });
+  new Counter({
+    name: 'cloister_delivery_attempts_total',
+    help: 'Attempts at deliveries by this server, by outcome',
+    labelNames: ['outcome'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [outcome, count] of Object.entries(deliveryAttempts())) this.inc({ outcome }, count);
+    },
+  });
 }
 
 /** Counts answers by route pattern, never by path: ids must not become labels. */

@@ -17,7 +17,7 @@ export function withOutboxSignal(engine: Engine): OutboxSignal {
         const wakeOutbox = () => {
           isWoken = true;
         };
-        const value = await engine.write((tx) => operation({ publish: tx.publish, wakeOutbox }));
+        const value = await engine.write((tx) => operation({ ...tx, wakeOutbox }));
         if (isWoken) for (const listener of listeners) listener();
         return value;
       },
