@@ -13,6 +13,7 @@ import { runLaws } from './conformance/runs.ts';
 import { sessionLaws } from './conformance/sessions.ts';
 import { storeLaws } from './conformance/store.ts';
 import { takeOverLaws } from './conformance/take-over.ts';
+import { webhookLaws } from './conformance/webhooks.ts';
 import type { Store } from './store.ts';
 
 export interface StoreConformanceOptions {
@@ -36,6 +37,7 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   runs: runLaws,
   'take-over': takeOverLaws,
   outbox: outboxLaws,
+  webhooks: webhookLaws,
   model: modelLaws,
 };
 
