@@ -50,6 +50,7 @@ async function startOurs(driver: RuntimeDriver, image: string): Promise<number> 
       agent: 'bench',
       session: 'bench',
       sandbox: newId('sandbox'),
+      node: newId('node'),
       incarnation: newId('incarnation'),
     },
     image,

@@ -151,6 +151,7 @@ async function openDirect(harness: Harness, options: AgentOptions, env: Readonly
     gateway,
     clock: systemClock,
     log: silentLogger,
+    nodeId: newId('node'),
     installation: 'bench',
     dataDir,
     startTimeoutMs: 60_000,

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../support/free-port.ts';
 
 export interface ServerControl {
   readonly url: string;
@@ -15,6 +15,8 @@ export interface ServerControl {
   /** Answers how long it took until the first answer, in ms; undefined when it was killed before. */
   start(): Promise<number | undefined>;
   kill(signal: NodeJS.Signals): Promise<number | null>;
+  /** Sends a signal that ends nothing. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
 }
 
 const MAIN = path.resolve(import.meta.dirname, '../../packages/server/src/cli/main.ts');
@@ -27,11 +29,13 @@ export async function createServerControl(input: {
   readonly env?: Readonly<Record<string, string>>;
   /** The command line's file: the sources, unless a build is to be run. */
   readonly program?: string;
+  /** Beside the data directory, unless several servers share that. */
+  readonly logFile?: string;
 }): Promise<ServerControl> {
   const key = 'clst_key-of-a-server-that-is-killed';
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const logFile = path.join(input.dataDir, 'server.log');
+  const logFile = input.logFile ?? path.join(input.dataDir, 'server.log');
   let child: ChildProcess | undefined;
   return {
     url,
@@ -67,6 +71,7 @@ export async function createServerControl(input: {
       const [code] = await ended;
       return code;
     },
+    signal: (signal) => void child?.kill(signal),
   };
 }
 
@@ -84,14 +89,4 @@ async function untilReady(url: string, child: ChildProcess, logFile: string): Pr
   }
   const tail = (await readFile(logFile, 'utf8')).slice(-3000);
   throw new Error(`the server ${child.exitCode === null ? 'did not answer' : `ended with ${child.exitCode}`}:\n${tail}`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('there is no free port');
-  return address.port;
 }

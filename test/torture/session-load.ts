@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EventParam, SessionEvent } from '../../packages/api/src/index.ts';
+import { createEndpoints } from './endpoints.ts';
 import type { Sent } from './history.ts';
 import type { Random } from './random.ts';
 import { createSender, type Sender } from './sender.ts';
@@ -21,11 +22,15 @@ export interface SessionLoad {
 }
 
 export interface SessionLoadInput {
-  readonly url: string;
+  /** Of all servers: the client goes to any, and to another when one does not answer. */
+  readonly urls: readonly string[];
   readonly key: string;
   readonly sessionId: string;
   readonly temper: Temper;
   readonly random: Random;
+  /** How long the client waits for an answer, and how long for a silent stream. */
+  readonly requestMs: number;
+  readonly silenceMs: number;
   readonly signal: AbortSignal;
 }
 
@@ -36,7 +41,8 @@ const PAUSE_MS = 15;
 /** One client of one session: sends, follows, answers questions, and interrupts when that is its temper. */
 export function startSessionLoad(input: SessionLoadInput): SessionLoad {
   const { random, sessionId } = input;
-  const sender = createSender({ ...input, random: random.fork() });
+  const endpoints = () => createEndpoints(input.urls, random.fork());
+  const sender = createSender({ ...input, endpoints: endpoints(), random: random.fork() });
   const ended = new Set<string>();
   const accepted = new Set<string>();
   const background = new Set<Promise<unknown>>();
@@ -49,7 +55,7 @@ export function startSessionLoad(input: SessionLoadInput): SessionLoad {
     background.add(work);
     void work.finally(() => background.delete(work));
   };
-  const stream = followSession({ ...input, onEvent });
+  const stream = followSession({ ...input, endpoints: endpoints(), onEvent });
 
   function onEvent(event: SessionEvent): void {
     if (event.type === 'turn.ended') ended.add(event.event_id);

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createSseParser, type SessionEvent } from '../../packages/api/src/index.ts';
+import type { Endpoints } from './endpoints.ts';
 
 export interface SessionStream {
   readonly events: readonly SessionEvent[];
@@ -11,11 +12,13 @@ export interface SessionStream {
 
 const RECONNECT_MS = 15;
 
-/** Follows a session over all lives of the server, by nothing but the last id it saw. Keeps what comes as it comes. */
+/** Follows a session over all lives of all servers, by nothing but the last id it saw. Keeps what comes as it comes. */
 export function followSession(input: {
-  readonly url: string;
+  readonly endpoints: Endpoints;
   readonly key: string;
   readonly sessionId: string;
+  /** A connection that brings nothing for this long is given up for another one. */
+  readonly silenceMs: number;
   readonly onEvent: (event: SessionEvent) => void;
 }): SessionStream {
   const events: SessionEvent[] = [];
@@ -25,18 +28,29 @@ export function followSession(input: {
   let failure: string | null = null;
 
   async function connect(): Promise<void> {
-    const response = await fetch(`${input.url}/v1/sessions/${input.sessionId}/events/stream`, {
+    const silence = new AbortController();
+    const alarm = setTimeout(() => silence.abort(), input.silenceMs);
+    try {
+      await read(AbortSignal.any([stop.signal, silence.signal]), () => alarm.refresh());
+    } finally {
+      clearTimeout(alarm);
+    }
+  }
+
+  async function read(signal: AbortSignal, onChunk: () => void): Promise<void> {
+    const response = await fetch(`${input.endpoints.current()}/v1/sessions/${input.sessionId}/events/stream`, {
       headers: { 'x-api-key': input.key, 'last-event-id': lastId },
-      signal: stop.signal,
+      signal,
     });
     if (!response.ok || response.body === null) {
-      if (response.status < 500) failure = `the server answered ${response.status}`;
+      if (response.status < 500 && response.status !== 429) failure = `the server answered ${response.status}`;
       return;
     }
     connections += 1;
     const parser = createSseParser();
     const decoder = new TextDecoder();
     for await (const chunk of response.body) {
+      onChunk();
       for (const { id, data } of parser.push(decoder.decode(chunk, { stream: true }))) {
         if (id === undefined) continue;
         lastId = id;
@@ -51,6 +65,7 @@ export function followSession(input: {
     while (!stop.signal.aborted && failure === null) {
       // A connection that the kill cut, or that found nobody: the next one goes on where it ended.
       await connect().catch(() => undefined);
+      input.endpoints.rotate();
       await sleep(RECONNECT_MS);
     }
   }

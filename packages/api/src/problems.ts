@@ -94,6 +94,24 @@ export const PROBLEMS = {
   environment_archived: p('conflict', 'never', 'The environment is archived.', 'Use another environment, or create one.'),
   session_not_found: p('not_found', 'never', 'There is no such session.', 'List the sessions at GET /v1/sessions.'),
   session_archived: p('conflict', 'never', 'The session is archived and takes no more events.', 'Create a new session.'),
+  turn_not_found: p(
+    'not_found',
+    'never',
+    'There is no such turn in this session.',
+    'List the turns of the session with GET /v1/sessions/{id}/turns.',
+  ),
+  turn_ended: p(
+    'conflict',
+    'change',
+    'The turn has ended, so there is nothing left to stop.',
+    'Read its outcome with GET /v1/sessions/{id}/turns/{turn_id}.',
+  ),
+  turn_not_retryable: p(
+    'conflict',
+    'change',
+    'Only a turn that failed, was interrupted or was cancelled can be tried again.',
+    'Wait until the turn has ended, or send the message anew.',
+  ),
   session_busy: p(
     'conflict',
     'change',
@@ -108,12 +126,7 @@ export const PROBLEMS = {
     'Answer only the event ids in the last `session.status_idle`.',
   ),
   webhook_not_found: p('not_found', 'never', 'There is no such webhook.', 'List the webhooks at GET /v1/webhooks.'),
-  webhook_limit_reached: p(
-    'conflict',
-    'change',
-    'There are as many webhooks as there may be.',
-    'Delete one that is no longer needed.',
-  ),
+  webhook_limit_reached: p('conflict', 'change', 'There are as many webhooks as there may be.', 'Delete one that is no longer needed.'),
   webhook_disabled: p(
     'conflict',
     'change',

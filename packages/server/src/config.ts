@@ -12,7 +12,7 @@ export interface ProviderConfig {
 }
 
 export const RUNTIME_CHOICES = ['auto', 'docker', 'fake'] as const;
-export const STORE_CHOICES = ['sqlite', 'memory'] as const;
+export const STORE_CHOICES = ['sqlite', 'postgres', 'memory'] as const;
 
 export interface Config {
   readonly host: string;
@@ -31,6 +31,14 @@ export interface Config {
   readonly providers: ReadonlyMap<Provider, ProviderConfig>;
   readonly allowUnrestrictedNetwork: boolean;
   readonly maxConcurrentSandboxes: number;
+  /** Turns of one tenant, and of one agent, that may run at once over all nodes; undefined for no limit. */
+  readonly maxTurnsPerTenant: number | undefined;
+  readonly maxTurnsPerAgent: number | undefined;
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  readonly sweepMs: number;
+  readonly retryBaseMs: number;
+  readonly maxTurnAttempts: number;
   readonly sandboxIdleMs: number;
   readonly sandboxStartTimeoutMs: number;
   readonly turnTimeoutMs: number;
@@ -61,6 +69,11 @@ export function loadConfig(env: Environment = process.env): Config {
     providers: providers(env),
     allowUnrestrictedNetwork: flag(env, 'CLOISTER_ALLOW_UNRESTRICTED_NETWORK'),
     maxConcurrentSandboxes: integer(env, 'MAX_CONCURRENT_SANDBOXES', 5, { min: 1, max: 1000 }),
+    maxTurnsPerTenant: limit(env, 'MAX_CONCURRENT_TURNS_PER_TENANT', { max: 100_000 }),
+    maxTurnsPerAgent: limit(env, 'MAX_CONCURRENT_TURNS_PER_AGENT', { max: 100_000 }),
+    ...leases(env),
+    retryBaseMs: integer(env, 'RETRY_BASE_SECONDS', 5, { min: 0, max: 3600 }) * 1000,
+    maxTurnAttempts: integer(env, 'MAX_TURN_ATTEMPTS', 5, { min: 1, max: 100 }),
     sandboxIdleMs: integer(env, 'SANDBOX_IDLE_SECONDS', 1800, { min: 1, max: 31_536_000 }) * 1000,
     sandboxStartTimeoutMs: integer(env, 'SANDBOX_START_TIMEOUT_SECONDS', 60, { min: 1, max: 3600 }) * 1000,
     turnTimeoutMs: integer(env, 'TURN_TIMEOUT_SECONDS', 3600, { min: 1, max: 604_800 }) * 1000,
@@ -151,6 +164,28 @@ function integer(env: Environment, name: string, fallback: number, range: { min:
   const number = Number(value);
   if (Number.isInteger(number) && number >= range.min && number <= range.max) return number;
   throw invalid(name, `"${value}" is not a whole number from ${range.min} to ${range.max}`);
+}
+
+/** A limit that 0 or nothing takes away. */
+function limit(env: Environment, name: string, range: { max: number }): number | undefined {
+  const value = integer(env, name, 0, { min: 0, max: range.max });
+  return value === 0 ? undefined : value;
+}
+
+/** A lease that is not extended in time is lost, so there must be room for a heartbeat that fails. */
+function leases(env: Environment): Pick<Config, 'leaseMs' | 'heartbeatMs' | 'sweepMs'> {
+  const leaseMs = integer(env, 'LEASE_SECONDS', 30, { min: 1, max: 3600 }) * 1000;
+  const heartbeatMs = seconds(env, 'HEARTBEAT_SECONDS', leaseMs / 3000) * 1000;
+  if (heartbeatMs * 2 > leaseMs) throw invalid('HEARTBEAT_SECONDS', 'it may be at most half of LEASE_SECONDS');
+  return { leaseMs, heartbeatMs, sweepMs: seconds(env, 'SWEEP_SECONDS', 5) * 1000 };
+}
+
+function seconds(env: Environment, name: string, fallback: number): number {
+  const value = text(env, name);
+  if (value === undefined) return fallback;
+  const number = Number(value);
+  if (number >= 0.1 && number <= 3600) return number;
+  throw invalid(name, `"${value}" is not a number of seconds from 0.1 to 3600`);
 }
 
 function flag(env: Environment, name: string): boolean {

@@ -70,6 +70,8 @@ export type RuntimeProbe =
 
 export interface SandboxLabels {
   readonly installation: string;
+  /** The control-plane process that made it. */
+  readonly node: string;
   readonly tenant: string;
   readonly agent: string;
   readonly session: string;

@@ -46,7 +46,7 @@ function setup(change: (driver: RuntimeDriver) => Partial<RuntimeDriver> = () =>
     installation: bench.installation,
     clock,
     log: silentLogger,
-    isOwned: (ref) => owned.has(ref.sandbox),
+    isOwned: ({ ref }) => owned.has(ref.sandbox),
   });
   const make = () => sound.create(bench.spec({ name: 'hang' }));
   const left = async () => (await sound.list({ installation: bench.installation })).map(({ ref }) => ref.sandbox);
@@ -142,7 +142,7 @@ test('on a real engine, only unowned sandboxes of the own installation go', { sk
     installation: bench.installation,
     clock: systemClock,
     log: silentLogger,
-    isOwned: (ref) => ref.sandbox === owned.labels.sandbox,
+    isOwned: ({ ref }) => ref.sandbox === owned.labels.sandbox,
   });
   const owned = bench.spec({ name: 'hang' });
   try {

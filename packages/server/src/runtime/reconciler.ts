@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
-import type { RuntimeDriver, SandboxObservation, SandboxRef } from './driver.ts';
+import type { RuntimeDriver, SandboxObservation } from './driver.ts';
 
 /**
  * Removes what nobody owns: sandboxes with this installation's label that no part of the server knows, left
@@ -32,7 +32,7 @@ export interface ReconcilerOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** True for a sandbox that some part of the server uses or is about to use. Asked again just before a removal. */
-  readonly isOwned: (ref: SandboxRef) => boolean;
+  readonly isOwned: (seen: SandboxObservation) => boolean;
   readonly intervalMs?: number;
   readonly graceMs?: number;
 }
@@ -117,7 +117,7 @@ function createSweeper(options: ReconcilerOptions): Sweeper {
   };
 
   const isOrphan = (seen: SandboxObservation, { isFirst, startedAt }: SweepScope): boolean => {
-    if (options.isOwned(seen.ref)) return false;
+    if (options.isOwned(seen)) return false;
     const isFromBefore = startedAt !== undefined && seen.createdAt + CREATION_PRECISION_MS <= startedAt;
     return isFirst === true || isFromBefore || clock.now() - seen.createdAt > graceMs;
   };

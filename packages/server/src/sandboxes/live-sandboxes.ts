@@ -15,6 +15,8 @@ export interface LiveSandboxesDeps {
   readonly idleMs: number;
   /** Asked for room when every sandbox is in use: makes one waiting turn give its sandbox up. False when none can. */
   readonly makeRoom: () => Promise<boolean>;
+  /** The session has no sandbox here any more. */
+  readonly onClosed?: ((session: { readonly tenantId: string; readonly id: string }) => void) | undefined;
 }
 
 export interface LiveSandboxInfo {
@@ -27,6 +29,7 @@ export interface LiveSandboxInfo {
 interface Entry {
   readonly sandboxId: string;
   readonly sessionId: string;
+  readonly tenantId: string;
   readonly definition: string;
   state: LiveSandboxInfo['state'];
   sandbox: OpenSandbox | undefined;
@@ -49,11 +52,14 @@ export interface LiveSandboxes {
   /** True for a sandbox this process made or is making: the reconciler leaves it alone. */
   isOwned(ref: Pick<SandboxRef, 'sandbox'>): boolean;
   list(): readonly LiveSandboxInfo[];
+  /** Stops those that no turn has; with `andLater` also each that a turn gives back from now on. */
+  discardIdle(input?: { readonly andLater?: boolean }): Promise<void>;
   close(): Promise<void>;
 }
 
 export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
   const entries = new Map<string, Entry>();
+  let isDraining = false;
 
   function discardEntry(entry: Entry): Promise<void> {
     entry.closing ??= closeEntry(entry);
@@ -70,6 +76,7 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
       deps.log.warn({ err: error, sandbox: entry.sandboxId }, 'stopping a sandbox failed');
     } finally {
       if (entries.get(entry.sessionId) === entry) entries.delete(entry.sessionId);
+      deps.onClosed?.({ tenantId: entry.tenantId, id: entry.sessionId });
     }
   }
 
@@ -86,7 +93,7 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
 
   async function open(input: Parameters<LiveSandboxes['acquire']>[0], definition: string): Promise<OpenSandbox> {
     await ensureRoom();
-    const entry = newEntry(input.session.id, definition);
+    const entry = newEntry(input.session, definition);
     entries.set(entry.sessionId, entry);
     try {
       const sandbox = await deps.open({ ...input, sandboxId: entry.sandboxId });
@@ -112,6 +119,7 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     release(sessionId) {
       const entry = entries.get(sessionId);
       if (entry === undefined || entry.closing !== undefined) return;
+      if (isDraining) return void discardEntry(entry);
       entry.state = 'idle';
       entry.idleSince = deps.clock.monotonic();
       entry.cancelIdle = deps.clock.after(deps.idleMs, () => void discardEntry(entry));
@@ -122,6 +130,10 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     },
     isOwned: (ref) => [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),
     list: () => [...entries.values()].map(toInfo),
+    async discardIdle({ andLater = false } = {}) {
+      isDraining ||= andLater;
+      await Promise.all([...entries.values()].filter((entry) => entry.state === 'idle').map(discardEntry));
+    },
     async close() {
       await Promise.all([...entries.values()].map(discardEntry));
     },
@@ -140,10 +152,11 @@ function longestIdle(entries: readonly Entry[]): Entry | undefined {
   return entries.filter((entry) => entry.state === 'idle').sort((a, b) => a.idleSince - b.idleSince)[0];
 }
 
-function newEntry(sessionId: string, definition: string): Entry {
+function newEntry(session: SessionRow, definition: string): Entry {
   return {
     sandboxId: newId('sandbox'),
-    sessionId,
+    sessionId: session.id,
+    tenantId: session.tenantId,
     definition,
     state: 'starting',
     sandbox: undefined,

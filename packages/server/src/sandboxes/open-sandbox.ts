@@ -26,6 +26,7 @@ export interface SandboxDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly installation: string;
+  readonly nodeId: string;
   readonly dataDir: string;
   readonly startTimeoutMs: number;
   readonly imageFor: (variant: Harness['imageVariant']) => string;
@@ -157,6 +158,7 @@ async function sandboxSpec(deps: SandboxDeps, input: OpenSandboxInput, socketDir
   const launch = harness.launch(input.options);
   return {
     labels: {
+      node: deps.nodeId,
       installation: deps.installation,
       tenant: session.tenantId,
       agent: session.agentId,

@@ -48,7 +48,7 @@ describe('sending events', () => {
   const thought = (type = 'agent.thinking') => ({ id: newId('event'), type, payload: {}, processedAt: 0 });
 
   async function lease(): Promise<LeasedTurn> {
-    const turn = await store.turns.lease({ nodeId: 'n', leaseUntil: 1000, running: thought('session.status_running'), now: 0 });
+    const turn = await store.turns.lease({ nodeId: 'n', leaseMs: 1000, running: thought('session.status_running'), now: 0 });
     assert.ok(turn !== undefined);
     return turn;
   }

@@ -2,6 +2,7 @@ import type { AgentStore } from './port/agents.ts';
 import type { ApiKeyStore } from './port/api-keys.ts';
 import type { EnvironmentStore } from './port/environments.ts';
 import type { EventStore } from './port/events.ts';
+import type { DutyStore, NodeStore } from './port/nodes.ts';
 import type { OutboxStore } from './port/outbox.ts';
 import type { SessionStore } from './port/sessions.ts';
 import type { TurnStore } from './port/turns.ts';
@@ -13,6 +14,7 @@ export * from './port/api-keys.ts';
 export * from './port/common.ts';
 export * from './port/environments.ts';
 export * from './port/events.ts';
+export * from './port/nodes.ts';
 export * from './port/outbox.ts';
 export * from './port/sessions.ts';
 export * from './port/turns.ts';
@@ -36,6 +38,8 @@ export interface Store {
   readonly apiKeys: ApiKeyStore;
   readonly webhooks: WebhookStore;
   readonly outbox: OutboxStore;
+  readonly nodes: NodeStore;
+  readonly duties: DutyStore;
   /** Stable id of this installation, made on the first open. It is on every label we write. */
   installationId(): Promise<string>;
   /** Proves that the store can write: commits a small row. For health checks. */

@@ -1,18 +1,21 @@
 import { delay } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
 import type { Service } from '../base/service.ts';
+import type { ConcurrencyCaps } from '../store/store.ts';
 import { statusRunning } from './events.ts';
 import { type RecoveryDeps, recoverTurns } from './recovery.ts';
 import { type RunDeps, TurnRun } from './run-turn.ts';
 
 export interface DispatcherDeps extends RunDeps, RecoveryDeps {
   readonly maxConcurrentTurns: number;
+  readonly caps: ConcurrencyCaps;
+  readonly sweepMs: number;
   /** How long `stop` lets running turns finish before it hands them back. */
   readonly drainMs: number;
 }
 
-/** How often turns with a dead lease are looked for. */
-const SWEEP_MS = 5000;
+/** The store's clock may be a little behind ours. */
+const RETRY_MARGIN_MS = 20;
 
 /** Leases turns and runs them, as many at once as there is room for. */
 export class Dispatcher implements Service {
@@ -31,10 +34,10 @@ export class Dispatcher implements Service {
 
   async start(): Promise<void> {
     if (this.state !== 'new') return;
-    const recovered = await recoverTurns(this.deps, { isSoleNode: true });
+    const recovered = await recoverTurns(this.deps, { isSoleNode: this.deps.isSoleNode });
     if (recovered > 0) this.deps.log.info({ turns: recovered }, 'settled the turns of the last run');
     this.state = 'running';
-    this.cancelSweep = this.deps.clock.every(SWEEP_MS, () => void this.sweep());
+    this.cancelSweep = this.deps.clock.every(this.deps.sweepMs, () => void this.sweep());
     this.wake();
   }
 
@@ -79,11 +82,11 @@ export class Dispatcher implements Service {
   }
 
   private async leaseAll(): Promise<void> {
-    const { clock, store, nodeId, leaseMs } = this.deps;
+    const { clock, store, nodeId, leaseMs, caps } = this.deps;
     while (this.state === 'running' && this.hasRoom()) {
       this.isWoken = false;
       const now = clock.now();
-      const leased = await store.turns.lease({ nodeId, leaseUntil: now + leaseMs, running: statusRunning(now), now });
+      const leased = await store.turns.lease({ nodeId, leaseMs, caps, running: statusRunning(now), now });
       if (leased === undefined) return;
       crashPoint('lease.after_commit');
       const run = new TurnRun(this.deps, leased);
@@ -91,6 +94,8 @@ export class Dispatcher implements Service {
       void run.done.then(() => {
         this.runs.delete(run.sessionId);
         this.wake();
+        const retryInMs = run.retriesIn();
+        if (retryInMs !== undefined) clock.after(retryInMs + RETRY_MARGIN_MS, () => this.wake());
       });
     }
   }

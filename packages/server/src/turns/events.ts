@@ -93,11 +93,12 @@ function errorType(code: ProblemCode): string {
   return code.startsWith('model_') ? 'model_request_failed_error' : 'unknown_error';
 }
 
-export function sessionError(problem: TurnProblem, now: number): NewEvent {
+/** `retrying`: the turn is tried again by itself; `exhausted`: it has ended. */
+export function sessionError(problem: TurnProblem, now: number, retry: 'retrying' | 'exhausted' = 'exhausted'): NewEvent {
   const { code, message } = problem;
   return newEvent(
     'session.error',
-    { error: { type: errorType(code), message, retry_status: { type: 'exhausted' }, code, fix: PROBLEMS[code].fix } },
+    { error: { type: errorType(code), message, retry_status: { type: retry }, code, fix: PROBLEMS[code].fix } },
     now,
   );
 }

@@ -1,13 +1,21 @@
 import type { Clock } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
-import type { JsonObject, LeasedTurn, Store, TurnOutcome } from '../store/store.ts';
+import type { JsonObject, LeasedTurn, NewEvent, Store, TurnOutcome, TurnRow } from '../store/store.ts';
 import { type IdleReason, sessionError, statusIdle, statusRescheduled, type TurnProblem, turnEnded } from './events.ts';
 import { type Recorder, whileUnavailable } from './recorder.ts';
 
 /** How an attempt ended. `stopped` was ended from outside, and the cause decides what it becomes. */
 export type TurnEnd =
-  | { readonly type: 'finished'; readonly outcome: TurnOutcome; readonly stopReason: string | null; readonly problem: TurnProblem | null }
+  | {
+      readonly type: 'finished';
+      readonly outcome: TurnOutcome;
+      readonly stopReason: string | null;
+      readonly problem: TurnProblem | null;
+      /** False when messages that were handed to the run are to have turns of their own after all. */
+      readonly isShared?: boolean;
+    }
   | { readonly type: 'requeue' }
+  | { readonly type: 'retry'; readonly problem: TurnProblem; readonly inMs: number }
   | { readonly type: 'parked' }
   | { readonly type: 'lost' }
   | { readonly type: 'stopped' };
@@ -23,7 +31,7 @@ interface OutcomeContext {
 const NEVER_ABORTED = new AbortController().signal;
 
 export async function finishTurn(context: OutcomeContext, end: Extract<TurnEnd, { type: 'finished' }>): Promise<void> {
-  const { turn, message } = context.leased;
+  const { turn } = context.leased;
   const usage = context.recorder?.takeUsage();
   crashPoint('run.before_finish');
   await persist(context, (now) =>
@@ -34,11 +42,9 @@ export async function finishTurn(context: OutcomeContext, end: Extract<TurnEnd, 
       stopReason: end.stopReason,
       error: end.problem === null ? null : toJson(end.problem),
       usage,
-      events: [
-        ...(end.problem === null ? [] : [sessionError(end.problem, now)]),
-        turnEnded({ turnId: turn.id, eventId: message.id, outcome: end.outcome, stopReason: end.stopReason, problem: end.problem }, now),
-      ],
+      events: [...(end.problem === null ? [] : [sessionError(end.problem, now)]), endedEvent(turn, end, now)],
       idle: statusIdle(idleReason(end), now),
+      endedSteered: end.isShared === false ? undefined : (steered) => [endedEvent(steered, end, now)],
       now,
     }),
   );
@@ -48,7 +54,21 @@ export async function finishTurn(context: OutcomeContext, end: Extract<TurnEnd, 
 export async function requeueTurn(context: OutcomeContext): Promise<void> {
   const { turn } = context.leased;
   await persist(context, (now) =>
-    context.store.turns.requeue({ turnId: turn.id, attempt: turn.attempt, rescheduled: statusRescheduled(now), now }),
+    context.store.turns.requeue({ turnId: turn.id, attempt: turn.attempt, events: [statusRescheduled(now)], now }),
+  );
+}
+
+/** Puts a turn that has failed before it did anything back, to be tried again after a while. */
+export async function retryTurn(context: OutcomeContext, { problem, inMs }: Extract<TurnEnd, { type: 'retry' }>): Promise<void> {
+  const { turn } = context.leased;
+  await persist(context, (now) =>
+    context.store.turns.requeue({
+      turnId: turn.id,
+      attempt: turn.attempt,
+      events: [sessionError(problem, now, 'retrying'), statusRescheduled(now)],
+      retryInMs: inMs,
+      now,
+    }),
   );
 }
 
@@ -66,6 +86,10 @@ function persist<T>(context: OutcomeContext, write: (now: number) => Promise<T>)
 function idleReason(end: Extract<TurnEnd, { type: 'finished' }>): IdleReason {
   if (end.outcome === 'failed' || end.outcome === 'interrupted') return 'retries_exhausted';
   return end.stopReason === 'refusal' ? 'refusal' : 'end_turn';
+}
+
+function endedEvent(turn: TurnRow, { outcome, stopReason, problem }: Extract<TurnEnd, { type: 'finished' }>, now: number): NewEvent {
+  return turnEnded({ turnId: turn.id, eventId: turn.eventId, outcome, stopReason, problem }, now);
 }
 
 function toJson(problem: TurnProblem): JsonObject {

@@ -36,6 +36,7 @@ export class Recorder {
   private usage: Usage | undefined;
   private writes: Promise<void> = Promise.resolve();
   private isScheduled = false;
+  private hasWritten = false;
   private message: { readonly id: string; readonly sourceId: string | null; text: string } | undefined;
   private thinkingId: string | undefined;
   private modelFailure: ModelFailure | undefined;
@@ -52,6 +53,17 @@ export class Recorder {
   /** The newest failed model call, when none has succeeded since. */
   lastModelFailure(): ModelFailure | undefined {
     return this.modelFailure;
+  }
+
+  /** True once anything of the agent's own is in the log: a word, a thought, a tool call. */
+  hasOutput(): boolean {
+    return this.hasWritten;
+  }
+
+  /** Forgets what the agent has begun to say: it is tried again, and says it anew. */
+  dropOpen(): void {
+    this.message = undefined;
+    this.thinkingId = undefined;
   }
 
   /** Usage not yet written, for the turn's end. */
@@ -118,6 +130,7 @@ export class Recorder {
   }
 
   private record(event: NewEvent): void {
+    if (event.type.startsWith('agent.')) this.hasWritten = true;
     this.pending.push(event);
     this.schedule();
   }

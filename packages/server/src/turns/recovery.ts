@@ -22,7 +22,7 @@ export async function recoverTurns(deps: RecoveryDeps, options: { isSoleNode: bo
     const now = deps.clock.now();
     const leased = await deps.store.turns.takeOver({
       nodeId: deps.nodeId,
-      leaseUntil: now + deps.leaseMs,
+      leaseMs: deps.leaseMs,
       isSoleNode: options.isSoleNode,
       now,
     });

@@ -10,10 +10,11 @@ import { exitProblem, type OpenSandbox } from '../sandboxes/open-sandbox.ts';
 import type { LeasedTurn, RunToken, Store } from '../store/store.ts';
 import { resolveAgent } from './agent-options.ts';
 import { describeFailure } from './failure.ts';
-import { finishTurn, parkTurn, requeueTurn, type TurnEnd } from './outcome.ts';
+import { finishTurn, parkTurn, requeueTurn, retryTurn, type TurnEnd } from './outcome.ts';
 import { createPermissions, type Permissions } from './permissions.ts';
 import { continuationContent, primingContent, toPromptContent } from './prompt.ts';
 import { type PreviewSink, Recorder } from './recorder.ts';
+import { exhausted, type RetryPolicy, retryDelay } from './retry.ts';
 
 export interface RunDeps {
   readonly store: Store;
@@ -24,6 +25,10 @@ export interface RunDeps {
   readonly providers: ReadonlySet<Provider>;
   readonly publishPreview: PreviewSink;
   readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  /** No other node uses the store, so none takes over while it cannot be reached. */
+  readonly isSoleNode: boolean;
+  readonly retry: RetryPolicy;
   readonly turnTimeoutMs: number;
   /** A turn that waits for a person this long gives its sandbox up. */
   readonly idleMs: number;
@@ -47,6 +52,11 @@ export class TurnRun {
   private readonly recorder: Recorder;
   private readonly stop = new AbortController();
   private cause: StopCause | undefined;
+  private retryInMs: number | undefined;
+  private isPrompted = false;
+  private readonly asksBeforeTools: boolean;
+  /** Until when the lease certainly holds, by the monotonic clock. */
+  private leaseEnds: number;
   private permissions: Permissions | undefined;
   private cancelTimeout: () => void = () => undefined;
   private cancelIdle: () => void = () => undefined;
@@ -56,8 +66,10 @@ export class TurnRun {
     this.deps = deps;
     this.leased = leased;
     this.sessionId = session.id;
+    this.leaseEnds = deps.clock.monotonic() + deps.leaseMs;
     this.token = { turnId: turn.id, attempt: turn.attempt };
     const harness = deps.catalog.find(typeof session.agent.harness === 'string' ? session.agent.harness : deps.catalog.defaultId);
+    this.asksBeforeTools = harness?.asksBeforeTools ?? false;
     this.recorder = new Recorder(
       {
         store: deps.store,
@@ -75,6 +87,11 @@ export class TurnRun {
 
   isWaiting(): boolean {
     return this.permissions?.isWaiting() ?? false;
+  }
+
+  /** After `done`: how long until the turn is tried again; undefined when it is not put off. */
+  retriesIn(): number | undefined {
+    return this.retryInMs;
   }
 
   /** The user wants it to stop. */
@@ -110,7 +127,7 @@ export class TurnRun {
   private async run(): Promise<void> {
     const { deps } = this;
     this.startTimeout();
-    const cancelHeartbeat = deps.clock.every(deps.leaseMs / 3, () => void this.heartbeat());
+    const cancelHeartbeat = deps.clock.every(deps.heartbeatMs, () => void this.heartbeat());
     try {
       await this.settle(await this.attempt());
     } catch (error) {
@@ -138,11 +155,14 @@ export class TurnRun {
 
   private async heartbeat(): Promise<void> {
     const { deps } = this;
+    const began = deps.clock.monotonic();
     try {
-      const { cancelRequested } = await deps.store.turns.heartbeat({ ...this.token, leaseUntil: deps.clock.now() + deps.leaseMs });
+      const { cancelRequested } = await deps.store.turns.heartbeat({ ...this.token, leaseMs: deps.leaseMs });
+      this.leaseEnds = began + deps.leaseMs;
       if (cancelRequested) this.halt('interrupt');
     } catch (error) {
-      if (isPlatformError(error, 'lease_lost')) this.halt('lease_lost');
+      const isOver = !deps.isSoleNode && deps.clock.monotonic() >= this.leaseEnds;
+      if (isOver || isPlatformError(error, 'lease_lost')) this.halt('lease_lost');
       else deps.log.warn({ err: error, ...this.token }, 'heartbeat failed');
     }
   }
@@ -154,6 +174,8 @@ export class TurnRun {
     let sandbox: OpenSandbox | undefined;
     try {
       const { harness, options } = resolveAgent(session.agent, deps.catalog, deps.providers);
+      // Elsewhere the conversation has gone on without the sandbox that may have been left here.
+      if (!leased.isHere) await deps.live.discard(session.id);
       this.stop.signal.throwIfAborted();
       sandbox = await deps.live.acquire({ session, harness, options, signal: this.stop.signal });
       crashPoint('run.after_sandbox');
@@ -179,6 +201,7 @@ export class TurnRun {
   private async prompt(sandbox: OpenSandbox, permissions: Permissions): Promise<TurnEnd> {
     const { recorder, stop } = this;
     const content = await promptContent(this.deps, this.leased, sandbox);
+    this.isPrompted = true;
     await recorder.append([], { isPrompted: true, harnessSessionId: sandbox.harnessSessionId });
     stop.signal.throwIfAborted();
     const prompt = sandbox.agent.prompt({
@@ -219,15 +242,28 @@ export class TurnRun {
   }
 
   private async endOfFailure(error: unknown, sandbox: OpenSandbox | undefined): Promise<TurnEnd> {
-    const { recorder } = this;
+    const { deps, recorder } = this;
     if (this.cause !== undefined) return { type: 'stopped' };
     const exit = isPlatformError(error, 'sandbox_exited') && sandbox !== undefined ? await this.exitOf(sandbox) : undefined;
     const problem = describeFailure(exit ?? error, recorder.lastModelFailure());
-    if (problem.code === 'bug') this.deps.log.error({ err: error, ...this.token }, 'the turn failed for a reason of our own');
+    if (problem.code === 'bug') deps.log.error({ err: error, ...this.token }, 'the turn failed for a reason of our own');
+    const { retries } = this.leased.turn;
+    const retryInMs = this.hasDoneNothing() ? retryDelay(deps.retry, problem, retries) : undefined;
+    if (retryInMs !== undefined && problem.code !== 'capacity_exhausted') {
+      recorder.dropOpen();
+      await recorder.flush();
+      return { type: 'retry', problem, inMs: retryInMs };
+    }
     await recorder.flush(error instanceof Error ? { dropText: error.message } : {});
     if (problem.code === 'capacity_exhausted') return { type: 'requeue' };
     const outcome = problem.code === 'sandbox_exited' && sandbox !== undefined ? 'interrupted' : 'failed';
-    return { type: 'finished', outcome, stopReason: null, problem };
+    return { type: 'finished', outcome, stopReason: null, problem: exhausted(problem, retries) };
+  }
+
+  /** What an agent that asks first has done is in the log; of another it is not known once it has the prompt. */
+  private hasDoneNothing(): boolean {
+    if (this.leased.turn.isContinuation || this.recorder.hasOutput()) return false;
+    return !this.isPrompted || this.asksBeforeTools;
   }
 
   private async exitOf(sandbox: OpenSandbox): Promise<PlatformError | undefined> {
@@ -245,6 +281,10 @@ export class TurnRun {
     if (final.type === 'parked') await parkTurn(context);
     if (final.type !== 'finished') await live.discard(this.sessionId);
     if (final.type === 'requeue') await requeueTurn(context);
+    if (final.type === 'retry') {
+      await retryTurn(context, final);
+      this.retryInMs = final.inMs;
+    }
     if (final.type !== 'finished') return;
     await this.recorder.flush();
     await finishTurn(context, final);

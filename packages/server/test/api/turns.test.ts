@@ -14,7 +14,8 @@ describe('turns', { timeout: 120_000 }, () => {
   let server: TestServer;
   let asking: string;
   before(async () => {
-    server = await startTestServer();
+    // How a turn that is tried again fares is told in turns/retries.test.ts.
+    server = await startTestServer({ env: { MAX_TURN_ATTEMPTS: '1' } });
     asking = (await server.json('POST', '/v1/agents', { body: { name: 'asking', model: 'demo', tools: ASK } })).body.id;
   });
   after(() => server?.[Symbol.asyncDispose]());

@@ -31,6 +31,7 @@ for (const harness of ['builtin', 'claude']) {
       try {
         await using server = await startServerProcess({
           env: {
+            MAX_TURN_ATTEMPTS: '1',
             ANTHROPIC_API_KEY: KEY,
             ANTHROPIC_BASE_URL: model.url,
             CLOISTER_MODEL: 'claude-sonnet-4-5',

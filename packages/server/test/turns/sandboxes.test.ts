@@ -163,7 +163,7 @@ describe('turns and their sandboxes', () => {
   });
 
   it('a sandbox that dies is told apart from one that runs out of memory, and the session goes on', async () => {
-    await using bench = await setup();
+    await using bench = await setup({ MAX_TURN_ATTEMPTS: '1' });
     const id = await bench.newSession();
     const died = await say(bench, id, '[[exit]]', 20);
     assert.deepEqual([died.turn?.outcome, died.turn?.error?.code], ['interrupted', 'sandbox_exited']);

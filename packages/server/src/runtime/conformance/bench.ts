@@ -113,6 +113,7 @@ export function sandboxLabels(installation: string): SandboxSpec['labels'] {
     agent: 'agt_1',
     session: 'ses_1',
     sandbox: newId('sandbox'),
+    node: newId('node'),
     incarnation: newId('incarnation'),
   };
 }

@@ -78,6 +78,7 @@ export const INSTALLATION_LABEL = 'cloister.installation';
 const SPEC_LABEL = 'cloister.spec';
 const LABELS = {
   installation: INSTALLATION_LABEL,
+  node: 'cloister.node',
   tenant: 'cloister.tenant',
   agent: 'cloister.agent',
   session: 'cloister.session',
@@ -95,10 +96,12 @@ function containerLabels(spec: SandboxSpec): Record<string, string> {
 
 /** Reads our labels back; undefined when one is missing, which means that the object is not one of ours. */
 export function parseLabels(labels: EngineLabels): SandboxLabels | undefined {
-  const { installation, tenant, agent, session, sandbox, incarnation } = LABELS;
+  const { installation, node, tenant, agent, session, sandbox, incarnation } = LABELS;
   const read = (name: string) => labels?.[name];
   const found = {
     installation: read(installation),
+    // Those of the first version have none.
+    node: read(node) ?? '',
     tenant: read(tenant),
     agent: read(agent),
     session: read(session),

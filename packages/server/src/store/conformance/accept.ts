@@ -4,6 +4,7 @@ import {
   accept,
   confirmation,
   createSession,
+  eventsOf,
   finish,
   getSession,
   getTurn,
@@ -54,7 +55,12 @@ export const acceptLaws: Laws = {
       tenantId: TENANT,
       sessionId: id,
       eventId: input.id,
+      agentId: 'agt_one',
       state: 'queued',
+      priority: 'message',
+      retries: 0,
+      retryAt: null,
+      steeredInto: null,
       attempt: 0,
       leaseOwner: null,
       leaseUntil: null,
@@ -75,7 +81,7 @@ export const acceptLaws: Laws = {
   'several events are accepted in order, in one commit': law(async (store) => {
     const { id } = await createSession(store);
     const heard: (readonly StoredEvent[])[] = [];
-    store.events.onCommit((events) => heard.push(events));
+    store.events.onCommit((notices) => heard.push(eventsOf(notices)));
     const inputs = [message('a'), { ...newEvent('user.note'), effect: { kind: 'none' } as const }, message('b')];
     const { events, turnIds } = await accept(store, id, inputs);
     assert.deepEqual(

@@ -33,7 +33,7 @@ export const interruptLaws: Laws = {
     const turnId = await queue(store, id);
     const waiting = await queue(store, id);
     const leased = await lease(store);
-    const beat = () => store.turns.heartbeat({ turnId, attempt: leased.turn.attempt, leaseUntil: T0 + 99 });
+    const beat = () => store.turns.heartbeat({ turnId, attempt: leased.turn.attempt, leaseMs: 99 });
     assert.deepEqual(await beat(), { cancelRequested: false });
     await accept(store, id, [interrupt()]);
     assert.deepEqual(await beat(), { cancelRequested: true });
@@ -109,7 +109,7 @@ export const interruptLaws: Laws = {
     await store.turns.requeue({
       turnId,
       attempt: turn.attempt,
-      rescheduled: { id: 'evt_r', type: 'session.status_rescheduled', payload: {}, processedAt: T0 },
+      events: [{ id: 'evt_r', type: 'session.status_rescheduled', payload: {}, processedAt: T0 }],
       now: T0,
     });
     await accept(store, id, [interrupt()]);

@@ -5,6 +5,7 @@ import { newId } from '../../base/ids.ts';
 import type {
   AcceptedEventInput,
   AppendInput,
+  CommitNotice,
   FinishInput,
   JsonObject,
   LeasedTurn,
@@ -13,6 +14,7 @@ import type {
   SessionRow,
   Store,
   StoredEvent,
+  TurnPriority,
 } from '../store.ts';
 
 type CreateStore = () => Promise<Store>;
@@ -60,15 +62,22 @@ export async function createSession(
   });
 }
 
-export function message(text = 'hello'): AcceptedEventInput & { readonly effect: { readonly kind: 'message'; readonly turnId: string } } {
+type Message = AcceptedEventInput & { readonly effect: { readonly kind: 'message'; readonly turnId: string } };
+
+export function message(text = 'hello', effect: { priority?: TurnPriority; maxConcurrentForAgent?: number } = {}): Message {
   const event = { id: newId('event'), type: 'user.message', payload: { text }, processedAt: null };
-  return { ...event, effect: { kind: 'message', turnId: newId('turn') } };
+  return { ...event, effect: { kind: 'message', turnId: newId('turn'), ...effect } };
 }
 
-export function interrupt(): AcceptedEventInput {
+export function interrupt(turnId?: string): AcceptedEventInput {
   return {
     ...newEvent('user.interrupt'),
-    effect: { kind: 'interrupt', ended: (turn) => [newEvent('turn.ended', { turnId: turn.id })], idle: newEvent('session.status_idle') },
+    effect: {
+      kind: 'interrupt',
+      turnId,
+      ended: (turn) => [newEvent('turn.ended', { turnId: turn.id })],
+      idle: newEvent('session.status_idle'),
+    },
   };
 }
 
@@ -90,12 +99,13 @@ export async function queue(store: Store, sessionId: string, now = T0): Promise<
   return turnIds[0] ?? assert.fail('a message queues a turn');
 }
 
-export async function tryLease(store: Store, input: { nodeId?: string; now?: number } = {}): Promise<LeasedTurn | undefined> {
-  const now = input.now ?? T0;
-  return store.turns.lease({ nodeId: input.nodeId ?? NODE, leaseUntil: now + LEASE_MS, running: newEvent('session.status_running'), now });
+type Leasing = Partial<Parameters<Store['turns']['lease']>[0]>;
+
+export async function tryLease(store: Store, input: Leasing = {}): Promise<LeasedTurn | undefined> {
+  return store.turns.lease({ nodeId: NODE, leaseMs: LEASE_MS, running: newEvent('session.status_running'), now: T0, ...input });
 }
 
-export async function lease(store: Store, input: { nodeId?: string; now?: number } = {}): Promise<LeasedTurn> {
+export async function lease(store: Store, input: Leasing = {}): Promise<LeasedTurn> {
   return (await tryLease(store, input)) ?? assert.fail('there is a turn to lease');
 }
 
@@ -172,4 +182,8 @@ export async function readPages<T>(list: (paging: Paging) => Promise<Page<T>>, l
     assert.deepEqual(forth.data, pages[index]?.data, 'and forth again');
   }
   return pages.map((page) => page.data);
+}
+
+export function eventsOf(notices: readonly CommitNotice[]): readonly StoredEvent[] {
+  return notices.flatMap(({ events = [] }) => events);
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { isPlatformError } from '../../base/errors.ts';
-import type { LeasedTurn, Store } from '../store.ts';
+import { type LeasedTurn, type Store, TURN_PRIORITIES, type TurnPriority } from '../store.ts';
 import {
   accept,
   append,
@@ -12,27 +12,29 @@ import {
   getTurn,
   interrupt,
   type Laws,
+  LEASE_MS,
+  message,
   newEvent,
-  queue,
   readLog,
   T0,
   TENANT,
+  tryLease,
 } from './kit.ts';
 import { type ModelToken, ReferenceModel } from './reference-model.ts';
 
 const SESSIONS = 3;
 const RUNS = 40;
-const LEASE_MS = 100;
+const HOUR_MS = 3_600_000;
 
-const RUN_OPERATIONS = ['append', 'ask', 'park', 'resume', 'finish', 'requeue', 'heartbeat'] as const;
+const RUN_OPERATIONS = ['append', 'ask', 'park', 'resume', 'finish', 'requeue', 'retry', 'steer', 'heartbeat'] as const;
 type RunOperation = (typeof RUN_OPERATIONS)[number];
 
 type Operation =
-  | { readonly type: 'accept' | 'interrupt'; readonly session: number }
+  | { readonly type: 'accept'; readonly session: number; readonly priority: TurnPriority }
+  | { readonly type: 'interrupt'; readonly session: number }
   | { readonly type: 'confirm'; readonly session: number; readonly pick: number }
-  | { readonly type: 'lease'; readonly node: string }
+  | { readonly type: 'lease'; readonly node: string; readonly isDead: boolean }
   | { readonly type: 'takeOver'; readonly node: string; readonly isSoleNode: boolean }
-  | { readonly type: 'wait'; readonly ms: number }
   | { readonly type: 'run'; readonly operation: RunOperation; readonly pick: number };
 
 const session = fc.nat({ max: SESSIONS - 1 });
@@ -42,12 +44,11 @@ const pick = fc.nat({ max: 1000 });
 /** Weights that let turns get somewhere: most tokens picked are fresh ones, and some are long stale. */
 const operations: fc.Arbitrary<readonly Operation[]> = fc.array(
   fc.oneof(
-    { weight: 4, arbitrary: fc.record({ type: fc.constant('accept' as const), session }) },
+    { weight: 4, arbitrary: fc.record({ type: fc.constant('accept' as const), session, priority: fc.constantFrom(...TURN_PRIORITIES) }) },
     { weight: 1, arbitrary: fc.record({ type: fc.constant('interrupt' as const), session }) },
     { weight: 3, arbitrary: fc.record({ type: fc.constant('confirm' as const), session, pick }) },
-    { weight: 5, arbitrary: fc.record({ type: fc.constant('lease' as const), node }) },
+    { weight: 5, arbitrary: fc.record({ type: fc.constant('lease' as const), node, isDead: fc.boolean() }) },
     { weight: 1, arbitrary: fc.record({ type: fc.constant('takeOver' as const), node, isSoleNode: fc.boolean() }) },
-    { weight: 1, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.nat({ max: LEASE_MS }) }) },
     { weight: 10, arbitrary: fc.record({ type: fc.constant('run' as const), operation: fc.constantFrom(...RUN_OPERATIONS), pick }) },
   ),
   { maxLength: 60, size: 'max' },
@@ -60,46 +61,40 @@ interface World {
   readonly sessionIds: readonly string[];
   readonly tokens: { readonly leased: LeasedTurn; readonly token: ModelToken }[];
   readonly approvals: string[];
-  now: number;
 }
 
 async function step(world: World, operation: Operation): Promise<void> {
   const { store, model } = world;
   switch (operation.type) {
-    case 'accept':
-      model.accept(operation.session, await queue(store, idOf(world, operation.session), world.now));
+    case 'accept': {
+      const { session: index, priority } = operation;
+      const input = message('hello', { priority });
+      await accept(store, idOf(world, index), [input]);
+      model.accept(index, input.effect.turnId, priority === 'scheduled');
       return;
+    }
     case 'interrupt':
       model.interrupt(operation.session);
-      await accept(store, idOf(world, operation.session), [interrupt()], world.now);
+      await accept(store, idOf(world, operation.session), [interrupt()]);
       return;
     case 'confirm': {
       const approvalId = newest(world.approvals, operation.pick);
       if (approvalId === undefined) return;
-      const isDecided = await holds(accept(store, idOf(world, operation.session), [confirmation(approvalId)], world.now));
+      const isDecided = await holds(accept(store, idOf(world, operation.session), [confirmation(approvalId)]));
       assert.equal(isDecided, model.confirm(operation.session, approvalId));
       return;
     }
     case 'lease': {
-      const until = world.now + LEASE_MS;
-      const running = newEvent('session.status_running');
-      handOut(
-        world,
-        await store.turns.lease({ nodeId: operation.node, leaseUntil: until, running, now: world.now }),
-        model.lease(operation.node, until),
-      );
+      const { node: nodeId, isDead } = operation;
+      handOut(world, await tryLease(store, { nodeId, leaseMs: isDead ? 0 : LEASE_MS }), model.lease(nodeId, isDead));
       return;
     }
     case 'takeOver': {
       const { node: nodeId, isSoleNode } = operation;
-      const until = world.now + LEASE_MS;
-      const leased = await store.turns.takeOver({ nodeId, isSoleNode, leaseUntil: until, now: world.now });
-      handOut(world, leased, model.takeOver(nodeId, { isSoleNode, now: world.now, until }));
+      const leased = await store.turns.takeOver({ nodeId, isSoleNode, leaseMs: LEASE_MS, now: T0 });
+      handOut(world, leased, model.takeOver(nodeId, isSoleNode));
       return;
     }
-    case 'wait':
-      world.now += operation.ms;
-      return;
     case 'run':
       return runStep(world, operation.operation, operation.pick);
   }
@@ -114,33 +109,40 @@ function handOut(world: World, leased: LeasedTurn | undefined, token: ModelToken
 }
 
 async function runStep(world: World, operation: RunOperation, which: number): Promise<void> {
-  const { store, model, now } = world;
+  const { store, model } = world;
   const held = newest(world.tokens, which);
   if (held === undefined) return;
   const { leased, token } = held;
   const { id: turnId, attempt } = leased.turn;
   const mayWrite = model.holds(token);
-  const until = now + LEASE_MS;
   const steps: Record<RunOperation, { act: () => Promise<unknown>; expect: (result: unknown) => void }> = {
-    append: { act: () => append(store, leased, { events: [newEvent('agent.message')], now }), expect: () => model.append(token) },
+    append: { act: () => append(store, leased, { events: [newEvent('agent.message')] }), expect: () => model.append(token) },
     ask: {
-      act: () => ask(store, leased, { now }),
+      act: () => ask(store, leased),
       expect: (approvalId) => {
         world.approvals.push(String(approvalId));
         model.ask(token, String(approvalId));
       },
     },
-    park: { act: () => append(store, leased, { state: 'waiting_approval', isParked: true, now }), expect: () => model.park(token) },
-    resume: { act: () => append(store, leased, { state: 'running', now }), expect: () => model.resume(token) },
-    finish: { act: () => finish(store, leased, { now }), expect: () => model.finish(token) },
+    park: { act: () => append(store, leased, { state: 'waiting_approval', isParked: true }), expect: () => model.park(token) },
+    resume: { act: () => append(store, leased, { state: 'running' }), expect: () => model.resume(token) },
+    finish: { act: () => finish(store, leased, { endedSteered: () => [newEvent('turn.ended')] }), expect: () => model.finish(token) },
     requeue: {
-      act: () => store.turns.requeue({ turnId, attempt, rescheduled: newEvent('session.status_rescheduled'), now }),
-      expect: () => model.requeue(token),
+      act: () => store.turns.requeue({ turnId, attempt, events: [newEvent('session.status_rescheduled')], now: T0 }),
+      expect: () => model.requeue(token, false),
+    },
+    retry: {
+      act: () => store.turns.requeue({ turnId, attempt, events: [newEvent('session.status_rescheduled')], retryInMs: HOUR_MS, now: T0 }),
+      expect: () => model.requeue(token, true),
+    },
+    steer: {
+      act: async () => (await store.turns.steer({ turnId, attempt })).map((event) => event.turnId),
+      expect: (taken) => assert.deepEqual(taken, model.steer(token)),
     },
     heartbeat: {
-      act: () => store.turns.heartbeat({ turnId, attempt, leaseUntil: until }),
+      act: () => store.turns.heartbeat({ turnId, attempt, leaseMs: LEASE_MS }),
       expect: (result) => {
-        token.turn.until = until;
+        token.turn.isDead = false;
         assert.deepEqual(result, { cancelRequested: token.turn.cancelRequested });
       },
     },
@@ -168,8 +170,8 @@ async function compare({ store, model, sessionIds }: World): Promise<void> {
   for (const turn of model.turns) {
     const stored = await getTurn(store, turn.id);
     assert.deepEqual(
-      [stored.state, stored.attempt, stored.leaseOwner, stored.cancelRequested, stored.isContinuation],
-      [turn.state, turn.attempt, turn.owner, turn.cancelRequested, turn.isContinuation],
+      [stored.state, stored.attempt, stored.leaseOwner, stored.cancelRequested, stored.isContinuation, stored.retries],
+      [turn.state, turn.attempt, turn.owner, turn.cancelRequested, turn.isContinuation, turn.retries],
     );
     const pending = await store.turns.approvals({ tenantId: TENANT, sessionId: stored.sessionId, state: 'pending' });
     assert.deepEqual(new Set(pending.filter((approval) => approval.turnId === turn.id).map((approval) => approval.id)), turn.open);
@@ -206,7 +208,7 @@ export const modelLaws: Laws = {
         try {
           const sessionIds = [];
           for (let index = 0; index < SESSIONS; index++) sessionIds.push((await createSession(store)).id);
-          const world: World = { store, model: new ReferenceModel(SESSIONS), sessionIds, tokens: [], approvals: [], now: T0 };
+          const world: World = { store, model: new ReferenceModel(SESSIONS), sessionIds, tokens: [], approvals: [] };
           for (const operation of history) {
             await step(world, operation);
             await compare(world);

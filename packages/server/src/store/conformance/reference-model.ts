@@ -10,7 +10,13 @@ export interface ModelTurn {
   state: TurnState;
   attempt: number;
   owner: string | null;
-  until: number;
+  isDead: boolean;
+  isScheduled: boolean;
+  /** Its place in the fair order once it is ready; kept while it waits to go on. */
+  rank: number | null;
+  retries: number;
+  isDelayed: boolean;
+  steeredInto: ModelTurn | null;
   cancelRequested: boolean;
   isContinuation: boolean;
   readonly open: Set<string>;
@@ -34,19 +40,25 @@ export class ReferenceModel {
     this.sessions = Array.from({ length: sessions }, () => ({ state: 'idle', log: [] }));
   }
 
-  accept(session: number, id: string): void {
+  accept(session: number, id: string, isScheduled: boolean): void {
     this.turns.push({
       id,
       session,
       state: 'queued',
       attempt: 0,
       owner: null,
-      until: 0,
+      isDead: false,
+      isScheduled,
+      rank: null,
+      retries: 0,
+      isDelayed: false,
+      steeredInto: null,
       cancelRequested: false,
       isContinuation: false,
       open: new Set(),
     });
     this.at(session).log.push('user.message');
+    this.promote(session);
   }
 
   interrupt(session: number): void {
@@ -58,7 +70,10 @@ export class ReferenceModel {
       return;
     }
     this.end(turn, 'cancelled');
+    for (const steered of this.steered(turn)) this.end(steered, 'cancelled');
+    this.sayIdle(session);
     this.at(session).state = 'idle';
+    this.promote(session);
   }
 
   /** False when the approval is not pending. */
@@ -71,20 +86,21 @@ export class ReferenceModel {
     return true;
   }
 
-  lease(owner: string, until: number): ModelToken | undefined {
-    const turn = this.turns.find((each) => each.state === 'queued' && this.underWay(each.session) === undefined);
+  lease(owner: string, isDead: boolean): ModelToken | undefined {
+    const ready = this.turns.filter((each) => each.state === 'queued' && each.rank !== null && !each.isDelayed);
+    const [turn] = ready.toSorted((a, b) => (a.rank ?? 0) - (b.rank ?? 0));
     if (turn === undefined) return undefined;
     const session = this.at(turn.session);
     if (session.state !== 'running') session.log.push('session.status_running');
     session.state = 'running';
-    Object.assign(turn, { state: 'running', attempt: turn.attempt + 1, owner, until });
+    Object.assign(turn, { state: 'running', attempt: turn.attempt + 1, owner, isDead });
     return { turn, attempt: turn.attempt };
   }
 
-  takeOver(owner: string, input: { isSoleNode: boolean; now: number; until: number }): ModelToken | undefined {
-    const turn = this.turns.find((each) => each.owner !== null && each.owner !== owner && (input.isSoleNode || each.until <= input.now));
+  takeOver(owner: string, isSoleNode: boolean): ModelToken | undefined {
+    const turn = this.turns.find((each) => each.owner !== null && each.owner !== owner && (isSoleNode || each.isDead));
     if (turn === undefined) return undefined;
-    Object.assign(turn, { attempt: turn.attempt + 1, owner, until: input.until });
+    Object.assign(turn, { attempt: turn.attempt + 1, owner, isDead: false });
     return { turn, attempt: turn.attempt };
   }
 
@@ -114,14 +130,47 @@ export class ReferenceModel {
 
   finish({ turn }: ModelToken): void {
     const session = this.at(turn.session);
+    const steered = this.steered(turn);
     this.end(turn, 'completed');
+    for (const each of steered) this.end(each, 'completed');
+    this.sayIdle(turn.session);
+    this.promote(turn.session);
     if (this.queued(turn.session).length === 0 || session.state === 'waiting') session.state = 'idle';
   }
 
-  requeue({ turn }: ModelToken): void {
-    Object.assign(turn, { state: 'queued', owner: null });
+  requeue({ turn }: ModelToken, isDelayed: boolean): void {
+    for (const each of this.steered(turn)) each.steeredInto = null;
+    Object.assign(turn, { state: 'queued', owner: null, isDelayed, retries: turn.retries + (isDelayed ? 1 : 0) });
     this.at(turn.session).state = 'rescheduling';
     this.at(turn.session).log.push('session.status_rescheduled');
+  }
+
+  /** The ids of what it takes in. */
+  steer({ turn }: ModelToken): readonly string[] {
+    if (turn.state !== 'running' || turn.cancelRequested) return [];
+    const taken = this.queued(turn.session);
+    for (const each of taken) each.steeredInto = turn;
+    return taken.map((each) => each.id);
+  }
+
+  private steered(turn: ModelTurn): readonly ModelTurn[] {
+    return this.turns.filter((each) => each.steeredInto === turn && each.state === 'queued');
+  }
+
+  /** Gives the session's next turn its place: one round after the last of its kind, and not before the head. */
+  private promote(session: number): void {
+    const [turn] = this.queued(session);
+    if (turn === undefined || turn.rank !== null || this.underWay(session) !== undefined) return;
+    const ready = this.turns.filter((each) => each.state === 'queued' && each.rank !== null);
+    const ranks = (isScheduled: boolean) => ready.filter((each) => each.isScheduled === isScheduled).map((each) => each.rank ?? 0);
+    const backlog = ranks(false);
+    const head = backlog.length === 0 ? undefined : Math.min(...backlog);
+    const first = head === undefined ? 0 : head - (turn.isScheduled ? 0.25 : 0);
+    turn.rank = Math.max(first, ...ranks(turn.isScheduled).map((rank) => rank + (turn.isScheduled ? 0.25 : 1)));
+  }
+
+  private sayIdle(session: number): void {
+    if (this.queued(session).length === 0) this.at(session).log.push('session.status_idle');
   }
 
   private at(session: number): ModelSession {
@@ -135,7 +184,7 @@ export class ReferenceModel {
   }
 
   private queued(session: number): readonly ModelTurn[] {
-    return this.turns.filter((each) => each.session === session && each.state === 'queued');
+    return this.turns.filter((each) => each.session === session && each.state === 'queued' && each.steeredInto === null);
   }
 
   private move(turn: ModelTurn, state: 'running' | 'waiting_approval'): void {
@@ -153,6 +202,5 @@ export class ReferenceModel {
     turn.open.clear();
     const { log } = this.at(turn.session);
     log.push('turn.ended');
-    if (this.queued(turn.session).length === 0) log.push('session.status_idle');
   }
 }

@@ -20,9 +20,9 @@ import {
 } from './kit.ts';
 
 const requeue = (store: Store, { turn }: LeasedTurn) =>
-  store.turns.requeue({ turnId: turn.id, attempt: turn.attempt, rescheduled: newEvent('session.status_rescheduled'), now: T0 });
+  store.turns.requeue({ turnId: turn.id, attempt: turn.attempt, events: [newEvent('session.status_rescheduled')], now: T0 });
 const heartbeat = (store: Store, { turn }: LeasedTurn) =>
-  store.turns.heartbeat({ turnId: turn.id, attempt: turn.attempt, leaseUntil: T0 + LEASE_MS });
+  store.turns.heartbeat({ turnId: turn.id, attempt: turn.attempt, leaseMs: LEASE_MS });
 
 /** Every way in which a run writes is refused, and leaves the store as it is. */
 async function holdsNoMore(store: Store, leased: LeasedTurn): Promise<void> {
@@ -46,8 +46,10 @@ export const runLaws: Laws = {
     const { id } = await createSession(store);
     const turnId = await queue(store, id);
     const { turn } = await lease(store);
-    assert.deepEqual(await store.turns.heartbeat({ turnId, attempt: turn.attempt, leaseUntil: T0 + 77 }), { cancelRequested: false });
-    assert.equal((await getTurn(store, turnId)).leaseUntil, T0 + 77);
+    const extended = await store.turns.heartbeat({ turnId, attempt: turn.attempt, leaseMs: 10 * LEASE_MS });
+    assert.deepEqual(extended, { cancelRequested: false });
+    const gained = ((await getTurn(store, turnId)).leaseUntil ?? 0) - (turn.leaseUntil ?? 0);
+    assert.ok(gained >= 9 * LEASE_MS && gained < 10 * LEASE_MS, `${gained} ms`);
   }),
 
   'what a run writes is in the log in order, with its turn': law(async (store) => {
@@ -158,8 +160,8 @@ export const runLaws: Laws = {
     const { id } = await createSession(store);
     await queue(store, id);
     const leased = await lease(store);
-    await refuses(store.turns.heartbeat({ turnId: 'trn_none', attempt: 1, leaseUntil: T0 }), 'lease_lost');
-    await refuses(store.turns.heartbeat({ turnId: leased.turn.id, attempt: 2, leaseUntil: T0 }), 'lease_lost');
+    await refuses(store.turns.heartbeat({ turnId: 'trn_none', attempt: 1, leaseMs: LEASE_MS }), 'lease_lost');
+    await refuses(store.turns.heartbeat({ turnId: leased.turn.id, attempt: 2, leaseMs: LEASE_MS }), 'lease_lost');
   }),
 
   'of two ends at once one is written': law(async (store) => {

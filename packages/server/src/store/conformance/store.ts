@@ -31,7 +31,7 @@ export const storeLaws: Laws = {
       refuses(store.check({ now: T0 }), 'store_unavailable'),
       refuses(store.sessions.find({ tenantId: TENANT, id: session.id }), 'store_unavailable'),
       refuses(store.installationId(), 'store_unavailable'),
-      refuses(store.turns.lease({ nodeId: NODE, leaseUntil: T0, running: newEvent('running'), now: T0 }), 'store_unavailable'),
+      refuses(store.turns.lease({ nodeId: NODE, leaseMs: 0, running: newEvent('running'), now: T0 }), 'store_unavailable'),
     ]);
     await closed;
     await store.close();

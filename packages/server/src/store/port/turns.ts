@@ -1,4 +1,5 @@
 import type { JsonObject } from '../../base/json.ts';
+import type { Page, PageInput } from './common.ts';
 import type { NewEvent, StoredEvent } from './events.ts';
 import type { SessionRow, Usage } from './sessions.ts';
 
@@ -17,7 +18,9 @@ export interface TurnRow {
   readonly sessionId: string;
   /** The `user.message` that asked for it. */
   readonly eventId: string;
+  readonly agentId: string;
   readonly state: TurnState;
+  readonly priority: TurnPriority;
   /** The fencing token: grows by one with each lease; a write with an older one changes nothing. */
   readonly attempt: number;
   readonly leaseOwner: string | null;
@@ -25,6 +28,12 @@ export interface TurnRow {
   /** When the prompt of the current attempt was handed to the agent; from then on a tool may have run. */
   readonly promptedAt: number | null;
   readonly cancelRequested: boolean;
+  /** How often it failed before it did anything, and was put back. */
+  readonly retries: number;
+  /** When it may be tried again, in the store's time; null when it need not wait. */
+  readonly retryAt: number | null;
+  /** The running turn that was given this one's message as well, and whose outcome it shares. */
+  readonly steeredInto: string | null;
   /** True when an earlier attempt stopped to wait for an approval: the next one continues, it does not begin. */
   readonly isContinuation: boolean;
   readonly stopReason: string | null;
@@ -34,6 +43,10 @@ export interface TurnRow {
   readonly startedAt: number | null;
   readonly endedAt: number | null;
 }
+
+/** `scheduled` goes before the backlog of ordinary messages, until that has waited for long. */
+export const TURN_PRIORITIES = ['message', 'scheduled'] as const;
+export type TurnPriority = (typeof TURN_PRIORITIES)[number];
 
 export const APPROVAL_STATES = ['pending', 'granted', 'denied', 'expired', 'cancelled'] as const;
 export type ApprovalState = (typeof APPROVAL_STATES)[number];
@@ -64,18 +77,32 @@ export interface AcceptInput {
   readonly idempotency?: IdempotencyInput | undefined;
   /** Refuse with `capacity_exhausted` when this many turns of the session are queued already. */
   readonly maxQueuedPerSession: number;
+  /** Refuse messages with `session_busy` while another turn of the session has not ended. */
+  readonly isRefusedWhileBusy?: boolean | undefined;
   readonly now: number;
 }
 
 /** What a client may send, with the effect it has in the same commit. */
 export type AcceptedEventInput = NewEvent & {
   readonly effect: /** Queues a turn. */
-    | { readonly kind: 'message'; readonly turnId: string }
+    | {
+        readonly kind: 'message';
+        readonly turnId: string;
+        readonly priority?: TurnPriority | undefined;
+        /** How many turns of the agent may run at once; null for the installation's own limit. */
+        readonly maxConcurrentForAgent?: number | null | undefined;
+      }
     /**
      * Asks the running or waiting turn to stop. One that is parked, or else the oldest queued one, is cancelled
      * here: `ended` makes its last events from the turn as it was, and `idle` follows when no other is queued.
+     * With `turnId` it is for that turn alone: throws `turn_not_found`, or `turn_ended` when it has ended.
      */
-    | { readonly kind: 'interrupt'; readonly ended: (turn: TurnRow) => readonly NewEvent[]; readonly idle: NewEvent }
+    | {
+        readonly kind: 'interrupt';
+        readonly turnId?: string | undefined;
+        readonly ended: (turn: TurnRow) => readonly NewEvent[];
+        readonly idle: NewEvent;
+      }
     /** Decides a pending approval; throws `approval_not_pending`, or `event_not_found` for an unknown id. */
     | {
         readonly kind: 'confirmation';
@@ -99,6 +126,8 @@ export interface LeasedTurn {
   readonly turn: TurnRow;
   readonly session: SessionRow;
   readonly message: StoredEvent;
+  /** The session's last turn ran on this node as well: a sandbox that is still there has all of the conversation. */
+  readonly isHere: boolean;
   /** Approvals of this turn, decided or not: a continuation honours those that were granted. */
   readonly approvals: readonly ApprovalRow[];
 }
@@ -133,6 +162,28 @@ export interface FinishInput extends RunToken {
   readonly events: readonly NewEvent[];
   /** Appended, and the session made idle, only when no other turn of the session is queued. */
   readonly idle: NewEvent;
+  /**
+   * What becomes of the turns whose messages this one was given as well: they share its outcome and their last
+   * events are made here, or (undefined) they are queued as if nothing had been.
+   */
+  readonly endedSteered?: ((turn: TurnRow) => readonly NewEvent[]) | undefined;
+  readonly now: number;
+}
+
+/** How many turns may run at once; undefined for no limit. */
+export interface ConcurrencyCaps {
+  readonly perTenant?: number | undefined;
+  /** For agents that have no limit of their own. */
+  readonly perAgent?: number | undefined;
+}
+
+/**
+ * Leases are counted in the store's own time, which no host's clock moves; callers give durations. A
+ * lease of 0 ms has run out at once.
+ */
+export interface LeaseInput {
+  readonly nodeId: string;
+  readonly leaseMs: number;
   readonly now: number;
 }
 
@@ -144,27 +195,40 @@ export interface TurnStore {
    */
   accept(input: AcceptInput): Promise<AcceptResult>;
   /**
-   * Leases the oldest queued turn of a session that has no other turn under way: state running,
-   * attempt + 1, `promptedAt` cleared. Appends `running` when the session was not running. Undefined
-   * when nothing is ready. A turn may come with `cancelRequested`: the stop came just before it was handed
+   * Leases the next turn in the fair order: the oldest queued one of a session that has no other under way, whose
+   * tenant and agent are below their caps, and whose session's sandbox is not on another node that is alive. State
+   * running, attempt + 1, `promptedAt` cleared, the session's node is ours. Appends `running` when the session was
+   * not running. Undefined when nothing is ready. A turn may come with `cancelRequested`: the stop came just before it was handed
    * back or parked, and its new run is to end it.
    */
-  lease(input: { nodeId: string; leaseUntil: number; running: NewEvent; now: number }): Promise<LeasedTurn | undefined>;
+  lease(input: LeaseInput & { running: NewEvent; caps?: ConcurrencyCaps | undefined }): Promise<LeasedTurn | undefined>;
   /** Extends the lease; throws `lease_lost` when the token no longer holds. */
-  heartbeat(input: RunToken & { leaseUntil: number }): Promise<{ cancelRequested: boolean }>;
+  heartbeat(input: RunToken & { leaseMs: number }): Promise<{ cancelRequested: boolean }>;
   /** Appends to the log under the token, in one commit. A token that no longer holds changes nothing and throws `lease_lost`. */
   append(input: AppendInput): Promise<readonly StoredEvent[]>;
   /** Writes the one outcome. Sets `processedAt` of the turn's message and expires its pending approvals. */
   finish(input: FinishInput): Promise<readonly StoredEvent[]>;
-  /** Hands a turn whose prompt was never delivered back to the queue; `rescheduled` goes to the log. */
-  requeue(input: RunToken & { rescheduled: NewEvent; now: number }): Promise<void>;
+  /**
+   * Hands a turn that has done nothing back to the queue, where it keeps its place; `events` go to the log. With
+   * `retryInMs` it counts as a failed try, and is not leased before that time is over.
+   */
+  requeue(input: RunToken & { events: readonly NewEvent[]; retryInMs?: number | undefined; now: number }): Promise<void>;
+  /**
+   * Takes the queued messages of the session into the running turn, oldest first: they wait no longer for a turn of
+   * their own, unless this one is requeued or ends without them. Returns their events.
+   */
+  steer(input: RunToken): Promise<readonly StoredEvent[]>;
   /**
    * Takes over one turn that is running, or waiting under a lease, whose owner is another node with an
    * expired lease (any lease when `isSoleNode`): attempt + 1 under our lease. `promptedAt` and state stay
    * as the dead run left them, for the caller to decide on. Undefined when there is none.
    */
-  takeOver(input: { nodeId: string; leaseUntil: number; isSoleNode: boolean; now: number }): Promise<LeasedTurn | undefined>;
+  takeOver(input: LeaseInput & { isSoleNode: boolean }): Promise<LeasedTurn | undefined>;
   find(input: { tenantId: string; id: string }): Promise<TurnRow | undefined>;
+  /** By time of creation. */
+  list(
+    input: { tenantId: string; sessionId?: string | undefined; states?: readonly TurnState[] | undefined } & PageInput,
+  ): Promise<Page<TurnRow>>;
   /** How many turns are in each state that is not terminal. */
   counts(): Promise<{ readonly queued: number; readonly running: number; readonly waitingApproval: number }>;
   approvals(input: { tenantId: string; sessionId: string; state?: ApprovalState | undefined }): Promise<readonly ApprovalRow[]>;

@@ -1,19 +1,24 @@
 import { crashPoint } from '../../base/crash-points.ts';
 import { invariant, PlatformError } from '../../base/errors.ts';
-import type { AcceptedEventInput, AcceptInput, AcceptResult, StoredEvent, TurnRow } from '../store.ts';
+import { type AcceptedEventInput, type AcceptInput, type AcceptResult, isTerminal, type StoredEvent, type TurnRow } from '../store.ts';
 import type { Transaction } from './engine.ts';
 import { appendEvents, type SessionKey } from './event-log.ts';
+import { promoteNext } from './fair-order.ts';
 import { findReplay, rememberKey } from './idempotency.ts';
-import { get, type Query, run } from './query.ts';
-import { integer, optionalInteger, text } from './rows.ts';
-import { findOldestQueued, findUnderWay, promoteNext, setSessionState, settleTurn, unparkTurn } from './turn-queue.ts';
+import { get, getAs, type Query, run } from './query.ts';
+import { integer, optionalInteger, parseTurn, text } from './rows.ts';
+import { endSteered } from './steering.ts';
+import { findOldestQueued, findUnderWay, setSessionState, settleTurn, unparkTurn } from './turn-queue.ts';
 
-const FIND_SESSION = 'SELECT archived_at FROM sessions WHERE tenant_id = :tenantId AND id = :sessionId';
+const FIND_SESSION = 'SELECT agent_id, archived_at FROM sessions WHERE tenant_id = :tenantId AND id = :sessionId';
 const COUNT_QUEUED = `SELECT count(*) AS queued FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued'`;
-const INSERT_TURN = `INSERT INTO turns (tenant_id, session_id, id, event_id, state, created_at)
-  VALUES (:tenantId, :sessionId, :turnId, :eventId, 'queued', :now)`;
+const INSERT_TURN = `INSERT INTO turns (tenant_id, session_id, id, event_id, agent_id, agent_cap, priority, state, created_at)
+  VALUES (:tenantId, :sessionId, :turnId, :eventId, :agentId, :agentCap, :priority, 'queued', :now)`;
+const HAS_OPEN = `SELECT 1 AS found FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId
+  AND state IN ('queued', 'running', 'waiting_approval') LIMIT 1`;
+const FIND_TURN = 'SELECT * FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :turnId';
 const REQUEST_CANCEL = 'UPDATE turns SET cancel_requested = 1 WHERE id = :turnId';
-const CANCEL_TURN = `UPDATE turns SET state = 'cancelled', is_ready = 0, stop_reason = 'cancelled', ended_at = :now
+const CANCEL_TURN = `UPDATE turns SET state = 'cancelled', is_ready = 0, retry_at = NULL, stop_reason = 'cancelled', ended_at = :now
   WHERE id = :turnId AND lease_owner IS NULL AND state IN ('queued', 'waiting_approval')`;
 const FIND_APPROVAL = 'SELECT turn_id, state FROM approvals WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :approvalId';
 const DECIDE = `UPDATE approvals SET state = :decision, deny_message = :denyMessage, decided_at = :now
@@ -33,8 +38,11 @@ export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult
   const replay = yield* findReplay(input);
   if (replay !== undefined) return replay;
   if (optionalInteger(session, 'archived_at') !== null) throw new PlatformError('session_archived');
+  const agentId = text(session, 'agent_id');
+  if (input.isRefusedWhileBusy === true && input.events.some(isMessage) && (yield* get(HAS_OPEN, { tenantId, sessionId })) !== undefined)
+    throw new PlatformError('session_busy', { detail: 'The agent takes no message while it works on another.' });
   const events: StoredEvent[] = [];
-  for (const event of input.events) events.push(yield* acceptOne(tx, input, event));
+  for (const event of input.events) events.push(yield* acceptOne(tx, { ...input, agentId }, event));
   const turnIds = input.events.flatMap(({ effect }) => (effect.kind === 'message' ? [effect.turnId] : []));
   if (turnIds.length > 0) yield* promoteNext({ tenantId, sessionId });
   if (input.idempotency !== undefined) {
@@ -44,7 +52,13 @@ export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult
   return { events, turnIds, isReplay: false };
 }
 
-function* acceptOne(tx: Transaction, input: AcceptInput, { effect, ...event }: AcceptedEventInput): Query<StoredEvent> {
+type SessionInput = AcceptInput & { readonly agentId: string };
+
+function isMessage({ effect }: AcceptedEventInput): boolean {
+  return effect.kind === 'message';
+}
+
+function* acceptOne(tx: Transaction, input: SessionInput, { effect, ...event }: AcceptedEventInput): Query<StoredEvent> {
   const { tenantId, sessionId, now } = input;
   const session = { tenantId, sessionId };
   const append: Append = function* (turnId) {
@@ -64,8 +78,9 @@ function* acceptOne(tx: Transaction, input: AcceptInput, { effect, ...event }: A
   }
 }
 
-function* queueTurn(input: AcceptInput, { turnId }: EffectOf<'message'>, append: Append): Query<StoredEvent> {
-  const { tenantId, sessionId, maxQueuedPerSession, now } = input;
+function* queueTurn(input: SessionInput, effect: EffectOf<'message'>, append: Append): Query<StoredEvent> {
+  const { tenantId, sessionId, agentId, maxQueuedPerSession, now } = input;
+  const { turnId, priority = 'message', maxConcurrentForAgent: agentCap = null } = effect;
   const row = yield* get(COUNT_QUEUED, { tenantId, sessionId });
   if (row !== undefined && integer(row, 'queued') >= maxQueuedPerSession) {
     throw new PlatformError('capacity_exhausted', {
@@ -74,7 +89,16 @@ function* queueTurn(input: AcceptInput, { turnId }: EffectOf<'message'>, append:
     });
   }
   const event = yield* append(turnId);
-  yield* run(INSERT_TURN, { tenantId, sessionId, turnId, eventId: event.id, now });
+  yield* run(INSERT_TURN, {
+    tenantId,
+    sessionId,
+    turnId,
+    eventId: event.id,
+    agentId,
+    agentCap,
+    priority: priority === 'scheduled' ? 1 : 0,
+    now,
+  });
   return event;
 }
 
@@ -82,8 +106,8 @@ type At = SessionKey & { readonly now: number };
 
 /** A run is asked to stop and writes its own end; what no run holds is ended here. */
 function* interrupt(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, append: Append): Query<StoredEvent> {
-  const underWay = yield* findUnderWay(at);
-  const target = underWay ?? (yield* findOldestQueued(at));
+  const target =
+    effect.turnId === undefined ? ((yield* findUnderWay(at)) ?? (yield* findOldestQueued(at))) : yield* findOpen(at, effect.turnId);
   const event = yield* append(target?.id ?? null);
   if (target === undefined) return event;
   if (target.leaseOwner === null) yield* cancelTurn(tx, at, effect, target);
@@ -91,12 +115,24 @@ function* interrupt(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, appe
   return event;
 }
 
+function* findOpen({ tenantId, sessionId }: At, turnId: string): Query<TurnRow> {
+  const turn = yield* getAs(parseTurn, FIND_TURN, { tenantId, sessionId, turnId });
+  if (turn === undefined) throw new PlatformError('turn_not_found');
+  if (isTerminal(turn.state)) throw new PlatformError('turn_ended', { detail: `The turn has ended: ${turn.state}.` });
+  if (turn.steeredInto === null) return turn;
+  throw new PlatformError('turn_ended', { detail: `Its message was handed to the turn ${turn.steeredInto}; stop that one.` });
+}
+
 function* cancelTurn(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, turn: TurnRow): Query<void> {
   const changed = yield* run(CANCEL_TURN, { turnId: turn.id, now: at.now });
   invariant(changed === 1, 'a turn without a lease can be cancelled');
   yield* settleTurn(at, turn.id, at.now);
+  yield* appendEvents(tx, at, { events: effect.ended(turn), turnId: turn.id, now: at.now });
+  yield* endSteered(tx, turn, { outcome: 'cancelled', stopReason: 'cancelled', error: null, ended: effect.ended, now: at.now });
+  // One of several that wait behind a running turn: the session goes on as it is.
+  if (turn.state === 'queued' && (yield* findUnderWay(at)) !== undefined) return;
   const isLast = (yield* findOldestQueued(at)) === undefined;
-  yield* appendEvents(tx, at, { events: [...effect.ended(turn), ...(isLast ? [effect.idle] : [])], turnId: turn.id, now: at.now });
+  if (isLast) yield* appendEvents(tx, at, { events: [effect.idle], turnId: turn.id, now: at.now });
   // With others queued the session is idle too, until one of them is leased: nobody waits for an answer any more.
   yield* setSessionState(at, 'idle', at.now);
   yield* promoteNext(at);

@@ -2,52 +2,85 @@ import { invariant } from '../../base/errors.ts';
 import type { LeasedTurn, TurnRow, TurnStore } from '../store.ts';
 import type { Transaction } from './engine.ts';
 import { appendEvents } from './event-log.ts';
-import { get, type Query } from './query.ts';
+import { get, getAs, type Query, run, type Sql } from './query.ts';
 import { parseEvent, parseTurn } from './rows.ts';
 import { requireSession } from './sessions.ts';
 import { addActiveTime, approvalsOfTurn, setSessionState } from './turn-queue.ts';
 
-const LEASE = `UPDATE turns SET state = 'running', is_ready = 0, attempt = attempt + 1, lease_owner = :nodeId, lease_until = :leaseUntil,
-    prompted_at = NULL, started_at = :now
-  WHERE position = (SELECT position FROM turns WHERE is_ready = 1 ORDER BY position LIMIT 1)
-  RETURNING *`;
-const FIND_DEAD = `SELECT * FROM turns
-  WHERE lease_owner IS NOT NULL AND lease_owner <> :nodeId AND (:isSoleNode = 1 OR lease_until <= :now) ORDER BY position LIMIT 1`;
-const TAKE_OVER = `UPDATE turns SET attempt = attempt + 1, lease_owner = :nodeId, lease_until = :leaseUntil, started_at = :now
+/**
+ * The session's row is what is locked, as everywhere; a session that another node is busy with is passed by. The
+ * full tenants and agents are found once per look, from the few turns that run.
+ */
+const FIND_NEXT: Sql = ({ now, forUpdateSkipLocked }) => `SELECT t.* FROM turns t
+  JOIN sessions s ON s.tenant_id = t.tenant_id AND s.id = t.session_id
+  WHERE t.is_ready = 1 AND (t.retry_at IS NULL OR t.retry_at <= ${now})
+    AND (s.node_id IS NULL OR s.node_id = :nodeId OR s.node_id NOT IN (SELECT id FROM nodes WHERE alive_until > ${now}))
+    AND t.tenant_id NOT IN (SELECT tenant_id FROM turns WHERE state = 'running' GROUP BY tenant_id HAVING count(*) >= :perTenant)
+    AND t.agent_id NOT IN (SELECT agent_id FROM turns WHERE state = 'running'
+      GROUP BY agent_id HAVING count(*) >= min(coalesce(agent_cap, :perAgent)))
+  ORDER BY t.rank, t.position LIMIT 1 ${forUpdateSkipLocked('s')}`;
+const LEASE: Sql = ({ now }) => `UPDATE turns SET state = 'running', is_ready = 0, attempt = attempt + 1, lease_owner = :nodeId,
+    lease_until = ${now} + :leaseMs, retry_at = NULL, prompted_at = NULL, started_at = :now
+  WHERE id = :id AND is_ready = 1 RETURNING *`;
+const FIND_DEAD: Sql = ({ now, forUpdateSkipLocked }) => `SELECT t.* FROM turns t
+  JOIN sessions s ON s.tenant_id = t.tenant_id AND s.id = t.session_id
+  WHERE t.lease_owner IS NOT NULL AND t.lease_owner <> :nodeId AND (:isSoleNode = 1 OR t.lease_until <= ${now})
+  ORDER BY t.position LIMIT 1 ${forUpdateSkipLocked('s')}`;
+const TAKE_OVER: Sql = ({ now }) => `UPDATE turns SET attempt = attempt + 1, lease_owner = :nodeId, lease_until = ${now} + :leaseMs,
+    started_at = :now
   WHERE id = :id AND attempt = :attempt AND lease_owner IS NOT NULL RETURNING *`;
+const SET_NODE = `UPDATE sessions SET node_id = :nodeId
+  WHERE tenant_id = :tenantId AND id = :sessionId AND (node_id IS NULL OR node_id <> :nodeId)`;
 const FIND_MESSAGE = 'SELECT * FROM events WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :eventId';
 
+const NO_LIMIT = Number.MAX_SAFE_INTEGER;
+/** How often another node may be quicker before this look gives up; the next wake looks again. */
+const MAX_LOOKS = 10;
+
 export function* lease(tx: Transaction, input: Parameters<TurnStore['lease']>[0]): Query<LeasedTurn | undefined> {
-  const { nodeId, leaseUntil, now } = input;
-  const row = yield* get(LEASE, { nodeId, leaseUntil, now });
-  if (row === undefined) return undefined;
-  const turn = parseTurn(row);
-  const { state } = yield* requireSession(turn.tenantId, turn.sessionId);
+  const { nodeId, leaseMs, caps = {}, now } = input;
+  const { perTenant = NO_LIMIT, perAgent = NO_LIMIT } = caps;
+  for (let look = 0; look < MAX_LOOKS; look++) {
+    const next = yield* getAs(parseTurn, FIND_NEXT, { nodeId, perTenant, perAgent });
+    if (next === undefined) return undefined;
+    const turn = yield* getAs(parseTurn, LEASE, { id: next.id, nodeId, leaseMs, now });
+    if (turn === undefined) continue;
+    return yield* begin(tx, turn, input);
+  }
+  return undefined;
+}
+
+function* begin(tx: Transaction, turn: TurnRow, { nodeId, running, now }: Parameters<TurnStore['lease']>[0]): Query<LeasedTurn> {
+  const { tenantId, sessionId } = turn;
+  const isHere = (yield* run(SET_NODE, { tenantId, sessionId, nodeId })) === 0;
+  const { state } = yield* requireSession(tenantId, sessionId);
   if (state !== 'running') {
-    yield* appendEvents(tx, turn, { events: [input.running], turnId: turn.id, now });
+    yield* appendEvents(tx, turn, { events: [running], turnId: turn.id, now });
     yield* setSessionState(turn, 'running', now);
   }
-  return yield* toLeased(turn);
+  return yield* toLeased(turn, isHere);
 }
 
 export function* takeOver(input: Parameters<TurnStore['takeOver']>[0]): Query<LeasedTurn | undefined> {
-  const { nodeId, leaseUntil, now } = input;
-  const found = yield* get(FIND_DEAD, { nodeId, now, isSoleNode: input.isSoleNode ? 1 : 0 });
-  if (found === undefined) return undefined;
-  const dead = parseTurn(found);
-  const row = yield* get(TAKE_OVER, { nodeId, leaseUntil, now, id: dead.id, attempt: dead.attempt });
-  invariant(row !== undefined, 'nothing comes between two statements of a transaction');
+  const { nodeId, leaseMs, now } = input;
+  const dead = yield* getAs(parseTurn, FIND_DEAD, { nodeId, isSoleNode: input.isSoleNode ? 1 : 0 });
+  if (dead === undefined) return undefined;
+  const { id, attempt, tenantId, sessionId } = dead;
+  const turn = yield* getAs(parseTurn, TAKE_OVER, { nodeId, leaseMs, now, id, attempt });
+  if (turn === undefined) return undefined;
+  const isHere = (yield* run(SET_NODE, { tenantId, sessionId, nodeId })) === 0;
   // How long the dead run worked is not known; after its lease it did not.
   yield* addActiveTime(dead, dead.startedAt, Math.min(now, dead.leaseUntil ?? now));
-  return yield* toLeased(parseTurn(row));
+  return yield* toLeased(turn, isHere);
 }
 
-function* toLeased(turn: TurnRow): Query<LeasedTurn> {
+function* toLeased(turn: TurnRow, isHere: boolean): Query<LeasedTurn> {
   const { tenantId, sessionId, eventId } = turn;
   const message = yield* get(FIND_MESSAGE, { tenantId, sessionId, eventId });
   invariant(message !== undefined, 'a turn has the message that asked for it');
   return {
     turn,
+    isHere,
     session: yield* requireSession(tenantId, sessionId),
     message: parseEvent(message),
     approvals: yield* approvalsOfTurn(turn.id),

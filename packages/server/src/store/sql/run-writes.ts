@@ -1,14 +1,15 @@
-import { invariant, PlatformError } from '../../base/errors.ts';
+import { invariant } from '../../base/errors.ts';
 import type { AppendInput, FinishInput, RunToken, StoredEvent, TurnRow, TurnStore } from '../store.ts';
 import type { Transaction } from './engine.ts';
 import { appendEvents } from './event-log.ts';
-import { get, type Params, type Query, type Row, run } from './query.ts';
+import { promoteNext } from './fair-order.ts';
+import { fenced, HOLDS } from './fencing.ts';
+import { type Query, run, type Sql } from './query.ts';
 import { integer, parseTurn } from './rows.ts';
-import { addActiveTime, addUsage, findOldestQueued, promoteNext, setSessionState, settleTurn, unparkTurn } from './turn-queue.ts';
+import { endSteered, releaseSteered } from './steering.ts';
+import { addActiveTime, addUsage, findOldestQueued, setSessionState, settleTurn, unparkTurn } from './turn-queue.ts';
 
-/** What a run holds: its own attempt, under a lease, not yet ended. Part of every statement by which a run writes. */
-const HOLDS = `id = :turnId AND attempt = :attempt AND state IN ('running', 'waiting_approval') AND lease_owner IS NOT NULL`;
-const HEARTBEAT = `UPDATE turns SET lease_until = :leaseUntil WHERE ${HOLDS} RETURNING cancel_requested`;
+const HEARTBEAT: Sql = ({ now }) => `UPDATE turns SET lease_until = ${now} + :leaseMs WHERE ${HOLDS} RETURNING cancel_requested`;
 /** Apart from the one below, since naming the state rewrites the indexes it is in. */
 const WRITE = `UPDATE turns SET prompted_at = CASE WHEN :isPrompted = 1 THEN :now ELSE prompted_at END WHERE ${HOLDS} RETURNING *`;
 const WRITE_STATE = `UPDATE turns SET prompted_at = CASE WHEN :isPrompted = 1 THEN :now ELSE prompted_at END, state = coalesce(:state, state),
@@ -16,7 +17,8 @@ const WRITE_STATE = `UPDATE turns SET prompted_at = CASE WHEN :isPrompted = 1 TH
   WHERE ${HOLDS} AND (:isParked = 0 OR coalesce(:state, state) = 'waiting_approval') RETURNING *`;
 const FINISH = `UPDATE turns SET state = :outcome, stop_reason = :stopReason, error = :error, ended_at = :now,
     lease_owner = NULL, lease_until = NULL WHERE ${HOLDS} RETURNING *`;
-const REQUEUE = `UPDATE turns SET state = 'queued', is_ready = 1, lease_owner = NULL, lease_until = NULL, prompted_at = NULL, started_at = NULL
+const REQUEUE: Sql = ({ now }) => `UPDATE turns SET state = 'queued', is_ready = 1, lease_owner = NULL, lease_until = NULL,
+    prompted_at = NULL, started_at = NULL, retry_at = CASE WHEN :isRetry = 1 THEN ${now} + :retryInMs END, retries = retries + :isRetry
   WHERE ${HOLDS} RETURNING *`;
 const SET_HARNESS_SESSION = 'UPDATE sessions SET harness_session_id = :harnessSessionId WHERE tenant_id = :tenantId AND id = :sessionId';
 const STOP_WAITING = `UPDATE sessions SET state = 'idle', updated_at = :now
@@ -25,9 +27,9 @@ const INSERT_APPROVAL = `INSERT INTO approvals (tenant_id, session_id, id, turn_
   VALUES (:tenantId, :sessionId, :id, :turnId, :toolName, :input, 'pending', :now,
     (SELECT coalesce(max(position), 0) + 1 FROM approvals WHERE turn_id = :turnId))`;
 
-export function* heartbeat(input: RunToken & { readonly leaseUntil: number }): Query<{ cancelRequested: boolean }> {
-  const { turnId, attempt, leaseUntil } = input;
-  const row = yield* fenced(HEARTBEAT, { turnId, attempt, leaseUntil });
+export function* heartbeat(input: RunToken & { readonly leaseMs: number }): Query<{ cancelRequested: boolean }> {
+  const { turnId, attempt, leaseMs } = input;
+  const row = yield* fenced(HEARTBEAT, { turnId, attempt, leaseMs });
   return { cancelRequested: integer(row, 'cancel_requested') === 1 };
 }
 
@@ -66,12 +68,16 @@ export function* finish(tx: Transaction, input: FinishInput): Query<readonly Sto
   yield* settleTurn(turn, turn.id, now);
   yield* addActiveTime(turn, turn.startedAt, now);
   if (input.usage !== undefined) yield* addUsage(turn, input.usage);
+  const stored = yield* appendEvents(tx, turn, { events: input.events, turnId: turn.id, now });
+  if (input.endedSteered === undefined) yield* releaseSteered(turn, turn.id);
+  else yield* endSteered(tx, turn, { outcome, stopReason, error: input.error, ended: input.endedSteered, now });
   const next = yield* findOldestQueued(turn);
-  const events = next === undefined ? [...input.events, input.idle] : input.events;
-  const stored = yield* appendEvents(tx, turn, { events, turnId: turn.id, now });
-  if (next === undefined) yield* setSessionState(turn, 'idle', now);
-  else yield* continueSession(turn, now);
-  return stored;
+  if (next !== undefined) {
+    yield* continueSession(turn, now);
+    return stored;
+  }
+  yield* setSessionState(turn, 'idle', now);
+  return [...stored, ...(yield* appendEvents(tx, turn, { events: [input.idle], turnId: turn.id, now }))];
 }
 
 /** The session stays as it is for its next turn; only, nobody waits for an answer to this one any more. */
@@ -81,15 +87,10 @@ function* continueSession(turn: TurnRow, now: number): Query<void> {
 }
 
 export function* requeue(tx: Transaction, input: Parameters<TurnStore['requeue']>[0]): Query<void> {
-  const { turnId, attempt, now } = input;
-  const turn = parseTurn(yield* fenced(REQUEUE, { turnId, attempt }));
-  yield* appendEvents(tx, turn, { events: [input.rescheduled], turnId: turn.id, now });
+  const { turnId, attempt, retryInMs, now } = input;
+  const isRetry = retryInMs === undefined ? 0 : 1;
+  const turn = parseTurn(yield* fenced(REQUEUE, { turnId, attempt, isRetry, retryInMs: retryInMs ?? 0 }));
+  yield* releaseSteered(turn, turn.id);
+  yield* appendEvents(tx, turn, { events: input.events, turnId: turn.id, now });
   yield* setSessionState(turn, 'rescheduling', now);
-}
-
-/** Runs a statement that names the token; no row means that the token holds no more, and so nothing was changed. */
-function* fenced(sql: string, params: Params): Query<Row> {
-  const row = yield* get(sql, params);
-  if (row === undefined) throw new PlatformError('lease_lost');
-  return row;
 }

@@ -4,6 +4,7 @@ import { createApiKeyStore } from './api-keys.ts';
 import type { Engine } from './engine.ts';
 import { createEnvironmentStore } from './environments.ts';
 import { createEventStore } from './events.ts';
+import { createDutyStore, createNodeStore } from './nodes.ts';
 import { createOutboxStore } from './outbox.ts';
 import { withOutboxSignal } from './outbox-signal.ts';
 import { run } from './query.ts';
@@ -27,6 +28,8 @@ export function createSqlStore(database: Engine, installationId: string, onClose
     apiKeys: createApiKeyStore(engine),
     webhooks: createWebhookStore(engine),
     outbox: createOutboxStore(engine, onAdded),
+    nodes: createNodeStore(engine),
+    duties: createDutyStore(engine),
     // Known since the opening; asked for through the engine, so that a closed store says so.
     installationId: () =>
       // biome-ignore lint/correctness/useYield: nothing has to be asked.

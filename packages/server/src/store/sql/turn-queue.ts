@@ -6,11 +6,7 @@ import { parseApproval, parseTurn } from './rows.ts';
 
 // Steps that several of the turn statements are made of. All run inside the caller's transaction.
 
-const PROMOTE = `UPDATE turns SET is_ready = 1
-  WHERE position = (SELECT min(position) FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued')
-    AND is_ready = 0
-    AND NOT EXISTS (SELECT 1 FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state IN ('running', 'waiting_approval'))`;
-const OLDEST_QUEUED = `SELECT * FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued' ORDER BY position LIMIT 1`;
+const OLDEST_QUEUED = `SELECT * FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued' AND steered_into IS NULL ORDER BY position LIMIT 1`;
 const UNDER_WAY = `SELECT * FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state IN ('running', 'waiting_approval')`;
 const SET_STATE =
   'UPDATE sessions SET state = :state, updated_at = :now WHERE tenant_id = :tenantId AND id = :sessionId AND state <> :state';
@@ -26,11 +22,6 @@ const ADD_ACTIVE = 'UPDATE sessions SET active_ms = active_ms + :activeMs WHERE 
 const UNPARK = `UPDATE turns SET state = 'queued', is_ready = 1, is_continuation = 1
   WHERE id = :turnId AND state = 'waiting_approval' AND lease_owner IS NULL
     AND (cancel_requested = 1 OR NOT EXISTS (SELECT 1 FROM approvals WHERE turn_id = :turnId AND state = 'pending'))`;
-
-/** Makes the oldest queued turn of the session ready, unless another turn of it is under way. */
-export function* promoteNext({ tenantId, sessionId }: SessionKey): Query<void> {
-  yield* run(PROMOTE, { tenantId, sessionId });
-}
 
 export function* findOldestQueued({ tenantId, sessionId }: SessionKey): Query<TurnRow | undefined> {
   const row = yield* get(OLDEST_QUEUED, { tenantId, sessionId });

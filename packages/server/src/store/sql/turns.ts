@@ -1,11 +1,13 @@
-import type { TurnStore } from '../store.ts';
+import type { Page, TurnRow, TurnStore } from '../store.ts';
 import { accept } from './accept.ts';
 
 import type { Engine } from './engine.ts';
 import { lease, takeOver } from './lease.ts';
-import { all, allAs, get } from './query.ts';
+import { filtersOf, listPage } from './listing.ts';
+import { all, allAs, type Dialect, getAs, type Query } from './query.ts';
 import { integer, parseApproval, parseTurn, text } from './rows.ts';
 import { append, finish, heartbeat, requeue } from './run-writes.ts';
+import { steer } from './steering.ts';
 
 const FIND = 'SELECT * FROM turns WHERE id = :id AND tenant_id = :tenantId';
 const COUNTS = `SELECT state, count(*) AS number FROM turns WHERE state IN ('queued', 'running', 'waiting_approval') GROUP BY state`;
@@ -20,16 +22,33 @@ export function createTurnStore(engine: Engine): TurnStore {
     append: (input) => engine.write((tx) => append(tx, input)),
     finish: (input) => engine.write((tx) => finish(tx, input)),
     requeue: (input) => engine.write((tx) => requeue(tx, input)),
+    steer: (input) => engine.write(() => steer(input)),
     takeOver: (input) => engine.write(() => takeOver(input)),
-    find: ({ tenantId, id }) =>
-      engine.read(function* () {
-        const row = yield* get(FIND, { tenantId, id });
-        return row && parseTurn(row);
-      }),
+    find: ({ tenantId, id }) => engine.read(() => getAs(parseTurn, FIND, { tenantId, id })),
+    list: (input) => engine.read(() => list(input)),
     counts: () => engine.read(countOpen),
     approvals: ({ tenantId, sessionId, state = null }) =>
       engine.read(() => allAs(parseApproval, APPROVALS, { tenantId, sessionId, state: state ?? null })),
   };
+}
+
+function* list({ tenantId, sessionId, states, ...input }: Parameters<TurnStore['list']>[0]): Query<Page<TurnRow>> {
+  const params = {
+    tenantId,
+    ...(sessionId !== undefined && { sessionId }),
+    ...(states !== undefined && { states: JSON.stringify(states) }),
+  };
+  const conditions = [
+    'tenant_id = :tenantId',
+    sessionId === undefined ? undefined : 'session_id = :sessionId',
+    states === undefined ? undefined : (dialect: Dialect) => `state IN ${dialect.listOf('states')}`,
+  ];
+  const keys = [
+    { column: 'created_at', as: 'created_at' },
+    { column: 'id', as: 'id' },
+  ];
+  const scope = ['turns', tenantId, sessionId ?? ''];
+  return yield* listPage({ scope, select: 'SELECT * FROM turns', filters: filtersOf(params, conditions), keys, parse: parseTurn }, input);
 }
 
 function* countOpen() {

@@ -10,7 +10,20 @@ import { after, afterEach, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { systemClock } from '../../base/clock.ts';
 import { isPlatformError, PlatformError } from '../../base/errors.ts';
-import { append, createSession, finish, lease, message, newEvent, queue, readLog, refuses, T0, TENANT } from '../conformance/kit.ts';
+import {
+  append,
+  createSession,
+  eventsOf,
+  finish,
+  lease,
+  message,
+  newEvent,
+  queue,
+  readLog,
+  refuses,
+  T0,
+  TENANT,
+} from '../conformance/kit.ts';
 import { storeConformance } from '../conformance.ts';
 import type { Store } from '../store.ts';
 import { openSqliteStore } from './sqlite-store.ts';
@@ -207,7 +220,7 @@ describe('crash', { timeout: 60_000 }, () => {
       assert.ok(promised.accepted.length > 0);
       const store = await open(file);
       await hold(store, promised);
-      const heir = { nodeId: 'nod_heir', leaseUntil: T0, isSoleNode: true, now: T0 };
+      const heir = { nodeId: 'nod_heir', leaseMs: 0, isSoleNode: true, now: T0 };
       for (let dead = await store.turns.takeOver(heir); dead !== undefined; dead = await store.turns.takeOver(heir)) {
         await finish(store, dead, { outcome: 'interrupted', stopReason: null });
       }
@@ -232,7 +245,7 @@ describe('full disk', { timeout: 60_000 }, () => {
     const { id } = await createSession(store);
     const kept: string[] = [];
     const heard: string[] = [];
-    store.events.onCommit((events) => heard.push(...events.map((event) => event.id)));
+    store.events.onCommit((notices) => heard.push(...eventsOf(notices).map((event) => event.id)));
     writeFileSync(ballast, Buffer.alloc(1024 * 1024));
     const send = () =>
       store.turns.accept({ tenantId: TENANT, sessionId: id, events: [message('x'.repeat(20_000))], maxQueuedPerSession: 1e6, now: T0 });

@@ -1,10 +1,45 @@
 import type { Migration } from '../migrate.ts';
 
-/** `approvals.position` is the order in which a turn has asked. */
+/**
+ * `turns.rank` is a turn's place in the fair order, given when it becomes ready (see sql/fair-order.ts).
+ * `retry_at` and `ready_at` are times of the store. `sessions.node_id` is the node that has the session's
+ * sandbox. `approvals.position` is the order in which a turn has asked.
+ */
 export const queue: Migration = {
   version: 2,
   name: 'queue',
   sql: `
+ALTER TABLE turns ADD COLUMN agent_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE turns ADD COLUMN agent_cap INTEGER;
+ALTER TABLE turns ADD COLUMN priority INTEGER NOT NULL DEFAULT 0 CHECK (priority IN (0, 1));
+ALTER TABLE turns ADD COLUMN rank REAL NOT NULL DEFAULT 0;
+ALTER TABLE turns ADD COLUMN ready_at INTEGER;
+ALTER TABLE turns ADD COLUMN retry_at INTEGER;
+ALTER TABLE turns ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE turns ADD COLUMN steered_into TEXT;
+UPDATE turns SET agent_id = (SELECT agent_id FROM sessions s WHERE s.tenant_id = turns.tenant_id AND s.id = turns.session_id);
+
+DROP INDEX turns_ready;
+CREATE INDEX turns_ready ON turns (rank, position) WHERE is_ready = 1;
+CREATE INDEX turns_ready_by_tenant ON turns (tenant_id, priority, rank) WHERE is_ready = 1;
+CREATE INDEX turns_running ON turns (tenant_id, agent_id) WHERE state = 'running';
+CREATE INDEX turns_by_creation ON turns (tenant_id, created_at, id, state);
+
+ALTER TABLE sessions ADD COLUMN node_id TEXT;
+
+CREATE TABLE nodes (
+  id TEXT PRIMARY KEY,
+  host TEXT NOT NULL,
+  joined_at INTEGER NOT NULL,
+  alive_until INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE duties (
+  name TEXT PRIMARY KEY,
+  node_id TEXT NOT NULL,
+  lease_until INTEGER NOT NULL
+) STRICT;
+
 ALTER TABLE approvals ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
 UPDATE approvals SET position = rowid;
 `,

@@ -1,0 +1,31 @@
+/** A control-plane process that uses this store. Times are the store's own. */
+export interface NodeRow {
+  readonly id: string;
+  readonly host: string;
+  readonly joinedAt: number;
+  readonly aliveUntil: number;
+}
+
+export interface NodeStore {
+  /**
+   * Says that the node is alive for `leaseMs` more. The first time it joins; a sole node takes the place of every
+   * other, and what waited for a retry is tried at once, since its time was another process's.
+   */
+  beat(input: { id: string; host: string; leaseMs: number; isSoleNode: boolean }): Promise<void>;
+  /** Leaves: sessions whose sandbox was here may be leased by any node. */
+  leave(input: { id: string }): Promise<void>;
+  /** The nodes that are alive. */
+  list(): Promise<readonly NodeRow[]>;
+  /** The session's sandbox on this node is gone: any node may run its next turn. */
+  release(input: { id: string; tenantId: string; sessionId: string }): Promise<void>;
+}
+
+export interface DutyStore {
+  /**
+   * Takes or extends the lease on a duty that one node does for all. False while another node has it. The holder
+   * must stop when it could not extend the lease in time.
+   */
+  hold(input: { name: string; nodeId: string; leaseMs: number }): Promise<boolean>;
+  /** Gives it up, if it is ours. */
+  release(input: { name: string; nodeId: string }): Promise<void>;
+}

@@ -1,0 +1,56 @@
+import type { SessionKey } from './event-log.ts';
+import { get, type Query, run } from './query.ts';
+import { integer, optionalInteger } from './rows.ts';
+
+/**
+ * The order in which ready turns are leased: start-time fair queueing (P. Goyal, H. Vin, H. Cheng,
+ * "Start-time Fair Queueing", SIGCOMM 1996) with one turn as the unit. A turn's rank is one more than that of its
+ * tenant's last ready turn, and never less than that of the head of the queue. So the first turn of a tenant
+ * comes next whatever another has queued, the second one round later, and finding the next turn reads one
+ * index entry. Ranks mean nothing once nothing is ready, and begin at 0 again.
+ *
+ * Scheduled turns have their own place in their tenant's line, four to a round, and go before the head of the
+ * backlog until that has waited for a minute: then it goes first, so that none waits for ever.
+ */
+const SCHEDULED_STEP = 0.25;
+const AGED_MS = 60_000;
+
+const CANDIDATE = ({ now }: { readonly now: string }) => `SELECT t.position, t.priority,
+    (SELECT max(r.rank) FROM turns r WHERE r.is_ready = 1 AND r.tenant_id = t.tenant_id AND r.priority = t.priority) AS last_rank,
+    (SELECT r.rank FROM turns r WHERE r.is_ready = 1 AND r.priority = 0 ORDER BY r.rank, r.position LIMIT 1) AS head_rank,
+    (SELECT ${now} - r.ready_at FROM turns r WHERE r.is_ready = 1 AND r.priority = 0 ORDER BY r.rank, r.position LIMIT 1) AS head_waits
+  FROM turns t
+  WHERE t.tenant_id = :tenantId AND t.session_id = :sessionId AND t.state = 'queued' AND t.is_ready = 0
+    AND NOT EXISTS (SELECT 1 FROM turns o WHERE o.tenant_id = :tenantId AND o.session_id = :sessionId
+      AND (o.is_ready = 1 OR o.state IN ('running', 'waiting_approval')))
+  ORDER BY t.position LIMIT 1`;
+const PROMOTE = ({ now }: { readonly now: string }) =>
+  `UPDATE turns SET is_ready = 1, rank = :rank, ready_at = ${now} WHERE position = :position`;
+
+/** Makes the oldest queued turn of the session ready, unless another one is, or is under way. */
+export function* promoteNext({ tenantId, sessionId }: SessionKey): Query<void> {
+  const row = yield* get(CANDIDATE, { tenantId, sessionId });
+  if (row === undefined) return;
+  const rank = rankOf({
+    isScheduled: integer(row, 'priority') === 1,
+    lastRank: optionalInteger(row, 'last_rank'),
+    headRank: optionalInteger(row, 'head_rank'),
+    headWaitsMs: optionalInteger(row, 'head_waits') ?? 0,
+  });
+  yield* run(PROMOTE, { rank, position: integer(row, 'position') });
+}
+
+interface Queue {
+  readonly isScheduled: boolean;
+  /** Of the tenant's ready turns of the same kind. */
+  readonly lastRank: number | null;
+  readonly headRank: number | null;
+  readonly headWaitsMs: number;
+}
+
+export function rankOf({ isScheduled, lastRank, headRank, headWaitsMs }: Queue): number {
+  const head = headRank ?? 0;
+  const start = isScheduled && headRank !== null && headWaitsMs < AGED_MS ? head - SCHEDULED_STEP : head;
+  if (lastRank === null) return start;
+  return Math.max(lastRank + (isScheduled ? SCHEDULED_STEP : 1), start);
+}

@@ -1,0 +1,56 @@
+import type { DutyStore, NodeRow, NodeStore } from '../store.ts';
+import type { Engine } from './engine.ts';
+import { allAs, get, type Query, type Row, run, type Sql } from './query.ts';
+import { integer, text } from './rows.ts';
+
+const BEAT: Sql = ({ now }) => `INSERT INTO nodes (id, host, joined_at, alive_until) VALUES (:id, :host, ${now}, ${now} + :leaseMs)
+  ON CONFLICT (id) DO UPDATE SET alive_until = ${now} + :leaseMs`;
+const FORGET_OTHERS = 'DELETE FROM nodes WHERE id <> :id';
+const FORGET_DEAD: Sql = ({ now }) => `DELETE FROM nodes WHERE alive_until <= ${now} - :keepMs`;
+const RETRY_NOW = 'UPDATE turns SET retry_at = NULL WHERE retry_at IS NOT NULL';
+const LEAVE = 'DELETE FROM nodes WHERE id = :id';
+const LIST: Sql = ({ now }) => `SELECT * FROM nodes WHERE alive_until > ${now} ORDER BY joined_at, id`;
+const RELEASE = 'UPDATE sessions SET node_id = NULL WHERE tenant_id = :tenantId AND id = :sessionId AND node_id = :id';
+
+/** Rows of the dead are kept for a look at what was. */
+const KEEP_MS = 24 * 3600 * 1000;
+
+export function createNodeStore(engine: Engine): NodeStore {
+  return {
+    beat: (input) => engine.write(() => beat(input)),
+    async leave({ id }) {
+      await engine.write(() => run(LEAVE, { id }));
+    },
+    list: () => engine.read(() => allAs(parseNode, LIST)),
+    async release({ id, tenantId, sessionId }) {
+      await engine.write(() => run(RELEASE, { id, tenantId, sessionId }));
+    },
+  };
+}
+
+function* beat({ id, host, leaseMs, isSoleNode }: Parameters<NodeStore['beat']>[0]): Query<void> {
+  if (isSoleNode && (yield* run(FORGET_OTHERS, { id })) > 0) yield* run(RETRY_NOW);
+  yield* run(BEAT, { id, host, leaseMs });
+  yield* run(FORGET_DEAD, { keepMs: KEEP_MS });
+}
+
+function parseNode(row: Row): NodeRow {
+  return { id: text(row, 'id'), host: text(row, 'host'), joinedAt: integer(row, 'joined_at'), aliveUntil: integer(row, 'alive_until') };
+}
+
+const HOLD: Sql = ({ now }) => `INSERT INTO duties (name, node_id, lease_until) VALUES (:name, :nodeId, ${now} + :leaseMs)
+  ON CONFLICT (name) DO UPDATE SET node_id = :nodeId, lease_until = ${now} + :leaseMs
+  WHERE duties.node_id = :nodeId OR duties.lease_until <= ${now} RETURNING name`;
+const GIVE_UP = 'DELETE FROM duties WHERE name = :name AND node_id = :nodeId';
+
+export function createDutyStore(engine: Engine): DutyStore {
+  return {
+    hold: ({ name, nodeId, leaseMs }) =>
+      engine.write(function* () {
+        return (yield* get(HOLD, { name, nodeId, leaseMs })) !== undefined;
+      }),
+    async release({ name, nodeId }) {
+      await engine.write(() => run(GIVE_UP, { name, nodeId }));
+    },
+  };
+}
