@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { SessionEvent } from '../../packages/api/src/index.ts';
-import { check, type Rule } from './checker.ts';
-import type { History, Sent, SessionHistory } from './history.ts';
+import { check, RULES, type Rule } from './checker.ts';
+import type { Delivered, History, Sent, SessionHistory } from './history.ts';
 
 const AT = '2026-01-01T00:00:00.000Z';
 
@@ -58,6 +58,17 @@ const SENT: readonly Sent[] = [1, 2].map((n) => ({
   texts: [`m${n}`],
   answers: [[`event_${n}`], [`event_${n}`]],
   refusal: null,
+  mismatches: [422],
+}));
+
+const DELIVERED: readonly Delivered[] = [1, 2].map((n) => ({
+  id: `ended_${n}`,
+  type: 'cloister.turn.ended',
+  sessionId: 'sesn_1',
+  turnId: `turn_${n}`,
+  bodyHash: `hash_${n}`,
+  isSigned: true,
+  status: 204,
 }));
 
 function history(drafts: readonly Draft[], change: Partial<SessionHistory> = {}): History {
@@ -66,7 +77,23 @@ function history(drafts: readonly Draft[], change: Partial<SessionHistory> = {})
     sessions: [{ sessionId: 'sesn_1', sent: SENT, logged, streamed: logged, streamFailure: null, ...change }],
     readyMs: [700, 800],
     unfinished: 0,
+    faults: 0,
+    recoveries: [{ fault: 'pg-restart', ms: 900 }],
+    stops: [{ code: 0, ms: 2000 }],
+    bareRefusals: 0,
+    maxQueuedPerSession: 2,
+    sandboxes: ['sesn_1'],
+    webhooks: { delivered: DELIVERED, deadLetters: [], open: 0 },
+    integrity: 'ok',
   };
+}
+
+function run(change: Partial<History>): History {
+  return { ...history(HEALTHY), ...change };
+}
+
+function delivered(change: (one: Delivered) => Delivered[], deadLetters: readonly string[] = []): History {
+  return run({ webhooks: { delivered: DELIVERED.flatMap(change), deadLetters, open: 0 } });
 }
 
 function rules(given: History): Rule[] {
@@ -142,12 +169,68 @@ const CONTROLS: readonly (readonly [string, Rule, History])[] = [
       }),
     ),
   ],
-  ['a turn that never ends', 'everything ends', { ...history(HEALTHY), unfinished: 1 }],
-  ['a start that takes too long', 'ready in time', { ...history(HEALTHY), readyMs: [6000] }],
+  [
+    'another body accepted under a used key',
+    'one key, one event',
+    history(HEALTHY, { sent: SENT.map((one) => ({ ...one, mismatches: [200] })) }),
+  ],
+  [
+    'an answer of a run that had lost its lease',
+    'one answer per attempt',
+    history(
+      replaced(
+        'said_1',
+        {
+          id: 'stale',
+          type: 'agent.message',
+          turn_id: 'turn_1',
+          content: [{ type: 'text', text: 'piece0 ' }],
+        },
+        ...turn(1).filter((draft) => draft.id === 'said_1'),
+      ),
+    ),
+  ],
+  [
+    'an answer outside of any turn',
+    'one answer per attempt',
+    history(replaced('idle', { id: 'x', type: 'agent.message', turn_id: null, content: [] })),
+  ],
+  ['more open messages than may wait', 'queues are bounded', run({ maxQueuedPerSession: 0 })],
+  ['a refusal that does not say when to come again', 'queues are bounded', run({ bareRefusals: 1 })],
+  [
+    'a turn that is run again for no reason',
+    'nothing twice without a fault',
+    history(replaced('running', { id: 'again', type: 'session.status_rescheduled', turn_id: 'turn_1' })),
+  ],
+  [
+    'a turn that is given up for no reason',
+    'nothing twice without a fault',
+    history(replaced('ended_1', { ...ended(1), error: { code: 'turn_interrupted', message: '' } })),
+  ],
+  ['a delivery that is repeated for no reason', 'nothing twice without a fault', delivered((one) => [one, one])],
+  ['two sandboxes of one session', 'no orphans', run({ sandboxes: ['sesn_1', 'sesn_1'] })],
+  ['a sandbox of nobody', 'no orphans', run({ sandboxes: ['sesn_2'] })],
+  ['an end that no webhook told of', 'webhooks tell everything', delivered((one) => (one.id === 'ended_1' ? [] : [one]))],
+  ['an end that was only ever refused', 'webhooks tell everything', delivered((one) => [{ ...one, status: 500 }])],
+  ['a delivery without a valid signature', 'webhooks tell everything', delivered((one) => [{ ...one, isSigned: false }])],
+  ['one id with two contents', 'webhooks tell everything', delivered((one) => [one, { ...one, bodyHash: 'other' }])],
+  ['a delivery of what never happened', 'webhooks tell everything', delivered((one) => [one, { ...one, id: `${one.id}-x` }])],
+  ['a delivery that stays open', 'webhooks tell everything', run({ webhooks: { delivered: DELIVERED, deadLetters: [], open: 1 } })],
+  ['a turn that never ends', 'everything ends', run({ unfinished: 1 })],
+  ['a start that takes too long', 'ready in time', run({ readyMs: [6000] })],
+  ['a database that stays away', 'recovers in time', run({ recoveries: [{ fault: 'pg-restart', ms: 5500 }] })],
+  ['a half-open connection that nobody notices', 'recovers in time', run({ recoveries: [{ fault: 'blackhole', ms: 21_000 }] })],
+  ['a stop with an error', 'stops in order', run({ stops: [{ code: 1, ms: 100 }] })],
+  ['a stop that takes too long', 'stops in order', run({ stops: [{ code: 0, ms: 31_000 }] })],
+  ['a broken database', 'the database is sound', run({ integrity: 'row 1 missing from index' })],
 ];
 
 describe('the checker of the torture', () => {
   it('has nothing against a healthy history', () => assert.deepEqual(check(history(HEALTHY)), []));
+  it('has nothing against a dead letter', () =>
+    assert.deepEqual(check(delivered((one) => (one.id === 'ended_1' ? [] : [one]), ['ended_1'])), []));
+  it('has nothing against repeats around a fault', () => assert.deepEqual(check({ ...delivered((one) => [one, one]), faults: 1 }), []));
+  it('has a control for every rule', () => assert.deepEqual(new Set(CONTROLS.map(([, rule]) => rule)), new Set(Object.keys(RULES))));
   for (const [name, rule, doctored] of CONTROLS)
     it(`sees ${name}`, () => assert.ok(rules(doctored).includes(rule), `found only: ${rules(doctored).join(', ')}`));
 });

@@ -1,38 +1,46 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, createClient, type SessionEvent } from '../../packages/api/src/index.ts';
 import { check, type Violation } from './checker.ts';
+import { createFaultLog, type FaultLog, type FaultName, inject } from './faults.ts';
 import type { History, SessionHistory } from './history.ts';
 import { createRandom, type Random } from './random.ts';
-import { createServerControl, type ServerControl } from './server-control.ts';
+import type { Counts } from './sender.ts';
 import { type SessionLoad, startSessionLoad, type Temper } from './session-load.ts';
+import { createSetting, SERVER_KEY, type Setting, type StoreKind } from './setting.ts';
+import { openSinks, type Sinks } from './sinks.ts';
 
 export interface TortureOptions {
+  /** How many faults, drawn from `faults`. */
   readonly kills: number;
   readonly seed: number;
-  readonly onKill?: (kill: number) => void;
+  readonly store?: StoreKind;
+  readonly servers?: number;
+  /** What is done to them; SIGKILL unless told. */
+  readonly faults?: readonly FaultName[];
+  /** Load without a fault, in ms, before the first one: what a healthy system must not do shows here. */
+  readonly calmMs?: number;
+  /** A server program with a defect, and what it is told. */
+  readonly program?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** How long all that is accepted may take to end once nothing is broken any more. */
+  readonly livenessMs?: number;
+  readonly onFault?: (count: number) => void;
 }
 
 export interface TortureResult {
   readonly history: History;
   readonly violations: readonly Violation[];
-  /** How many of the kills came before the server was ready. */
-  readonly killsBeforeReady: number;
-  readonly requests: { readonly tries: number; readonly unanswered: number };
+  readonly faults: FaultLog;
+  readonly requests: Counts;
   readonly connections: number;
   readonly tookMs: number;
   /** Where the data is left for a look when something is wrong; removed otherwise. */
   readonly keptIn: string | undefined;
 }
 
-const MAX_LIFE_MS = 400;
-/** Some kills come while the server starts, where it settles what the last life left. */
-const KILL_AT_START = 0.15;
-const START_MS = 1000;
-/** How long all that is accepted may take to end once nobody kills any more. */
 const LIVENESS_MS = 60_000;
+const LEASE_MS = 2000;
+const MAX_QUEUED = 3;
 
 interface SessionKind {
   readonly policy: 'always_allow' | 'always_ask';
@@ -52,89 +60,130 @@ const SESSIONS: readonly SessionKind[] = [
 ];
 const MAX_SANDBOXES = 5;
 
-/** Runs load against a server that is killed again and again, and judges what came of it. */
+const ENV = {
+  LOG_LEVEL: 'info',
+  MAX_CONCURRENT_SANDBOXES: String(MAX_SANDBOXES),
+  MAX_QUEUED_PER_SESSION: String(MAX_QUEUED),
+  DRAIN_SECONDS: '5',
+  LEASE_SECONDS: String(LEASE_MS / 1000),
+  HEARTBEAT_SECONDS: '0.5',
+  SWEEP_SECONDS: '0.5',
+  RETRY_BASE_SECONDS: '0',
+  WEBHOOK_ALLOW_PRIVATE_NETWORK: 'true',
+};
+
+/** Runs load against servers that things are done to, and judges what came of it. */
 export async function runTorture(options: TortureOptions): Promise<TortureResult> {
   const began = performance.now();
-  const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-torture-'));
-  const control = await createServerControl({ dataDir, env: { MAX_CONCURRENT_SANDBOXES: String(MAX_SANDBOXES), LOG_LEVEL: 'info' } });
   const random = createRandom(options.seed);
+  const faultNames = options.faults ?? ['kill'];
+  const setting = await createSetting({
+    store: options.store ?? 'sqlite',
+    servers: options.servers ?? 1,
+    hasSmallDisk: faultNames.includes('disk-full'),
+    env: { ...ENV, ...options.env },
+    program: options.program,
+  });
   const over = new AbortController();
   let loads: readonly SessionLoad[] = [];
+  let sinks: Sinks | undefined;
   // A run that goes wrong leaves its data for a look.
-  let keptIn: string | undefined = dataDir;
+  let isKept = true;
   try {
-    const first = control.start();
-    await first;
-    const client = createClient({ url: control.url, key: control.key });
-    loads = await startLoads(control, client, random, over.signal);
-    const { readyMs, killsBeforeReady } = await killAgainAndAgain(control, first, random.fork(), options);
-    const unfinished = await letFinish(loads, client);
+    await Promise.all(setting.servers.map((server) => server.starting));
+    const client = createClient({ url: setting.servers[0]?.control.url ?? '', key: SERVER_KEY });
+    sinks = await openSinks(setting, client, random.fork());
+    loads = await startLoads(setting, client, random, over.signal);
+    if (options.calmMs !== undefined) await sleep(options.calmMs);
+    const faults = await breakThings(setting, sinks, faultNames, random.fork(), options);
+    const livenessMs = options.livenessMs ?? LIVENESS_MS;
+    const unfinished = await letFinish(loads, client, livenessMs);
+    const [webhooks, sandboxes] = [await sinks.settle(livenessMs), await sinks.sandboxes()];
     over.abort();
-    await control.kill('SIGKILL');
-    // What the API says now comes from the disk alone.
-    const last = (await control.start()) ?? Infinity;
-    const history = { sessions: await readHistories(loads, client), readyMs: [...readyMs, last], unfinished };
+    const integrity = await startAfresh(setting, faults);
+    const history: History = {
+      sessions: await readHistories(loads, client),
+      readyMs: faults.readyMs,
+      unfinished,
+      faults: options.kills,
+      recoveries: faults.recoveries,
+      stops: faults.stops,
+      bareRefusals: sum(loads, (load) => load.sender.counts().bareRefusals),
+      maxQueuedPerSession: MAX_QUEUED,
+      sandboxes,
+      webhooks,
+      integrity,
+    };
     const violations = check(history);
-    keptIn = violations.length > 0 ? dataDir : undefined;
-    return { history, violations, killsBeforeReady, ...totals(loads), tookMs: performance.now() - began, keptIn };
+    isKept = violations.length > 0;
+    return {
+      history,
+      violations,
+      faults,
+      ...totals(loads),
+      tookMs: performance.now() - began,
+      keptIn: isKept ? setting.folder : undefined,
+    };
   } finally {
     over.abort();
     await Promise.all(loads.map((load) => load.stream.close()));
-    await control.kill('SIGTERM');
-    if (keptIn === undefined) await rm(dataDir, { recursive: true, force: true });
+    await sinks?.close();
+    await setting.close({ keep: isKept });
   }
 }
 
-async function startLoads(control: ServerControl, client: Client, random: Random, signal: AbortSignal): Promise<SessionLoad[]> {
+async function startLoads(setting: Setting, client: Client, random: Random, signal: AbortSignal): Promise<SessionLoad[]> {
   const environmentId = (await client.environments.list()).data[0]?.id ?? '';
   const agents = new Map<SessionKind['policy'], string>();
   for (const policy of ['always_allow', 'always_ask'] as const) {
     const tools = [{ type: 'agent_toolset_20260401', default_config: { permission_policy: { type: policy } } }] as const;
     agents.set(policy, (await client.agents.create({ name: policy, model: 'demo', tools: [...tools] })).id);
   }
+  const urls = setting.servers.map((server) => server.control.url);
+  // A server of several may be silent without being gone.
+  const patience = urls.length > 1 ? { requestMs: 2500, silenceMs: 3000 } : { requestMs: 10_000, silenceMs: 20_000 };
   const loads: SessionLoad[] = [];
   for (const { policy, temper } of SESSIONS) {
     const session = await client.sessions.create({ agent: agents.get(policy) ?? '', environment_id: environmentId });
-    loads.push(startSessionLoad({ url: control.url, key: control.key, sessionId: session.id, temper, random: random.fork(), signal }));
+    loads.push(startSessionLoad({ urls, key: SERVER_KEY, sessionId: session.id, temper, random: random.fork(), signal, ...patience }));
   }
   return loads;
 }
 
-interface Kills {
-  readonly readyMs: readonly number[];
-  readonly killsBeforeReady: number;
-}
-
-/** Begins with a server that is being started, ends with one that is ready. */
-async function killAgainAndAgain(
-  control: ServerControl,
-  first: Promise<number | undefined>,
+/** The safety phase. In the end nothing is broken any more and every server is ready. */
+async function breakThings(
+  setting: Setting,
+  sinks: Sinks,
+  names: readonly FaultName[],
   random: Random,
   options: TortureOptions,
-): Promise<Kills> {
-  const readyMs: number[] = [];
-  let starting = first;
-  let killsBeforeReady = 0;
-  for (let kill = 1; kill <= options.kills; kill++) {
-    if (random.isLucky(KILL_AT_START)) await Promise.race([starting, sleep(random.upTo(START_MS))]);
-    else await starting.then(() => sleep(random.upTo(MAX_LIFE_MS)));
-    await control.kill('SIGKILL');
-    const ms = await starting;
-    if (ms === undefined) killsBeforeReady += 1;
-    else readyMs.push(ms);
-    options.onKill?.(kill);
-    starting = control.start();
+): Promise<FaultLog> {
+  const log = createFaultLog();
+  const context = { ...setting, random, leaseMs: LEASE_MS, untilWrites: sinks.untilWrites };
+  for (let count = 1; count <= options.kills; count++) {
+    // Each kind once before any comes twice.
+    const name = names[count <= names.length ? count - 1 : random.whole(names.length)];
+    if (name !== undefined) await inject(name, context, log);
+    options.onFault?.(count);
   }
-  readyMs.push((await starting) ?? Infinity);
-  return { readyMs, killsBeforeReady };
+  for (const server of setting.servers) log.readyMs.push((await server.starting) ?? Infinity);
+  return log;
 }
 
-/** Ends the load and waits until all has ended; answers how many turns have not. */
-async function letFinish(loads: readonly SessionLoad[], client: Client): Promise<number> {
+/** What the API says from now on comes from the disk alone. */
+async function startAfresh(setting: Setting, log: FaultLog): Promise<string | null> {
+  await Promise.all(setting.servers.map((server) => server.control.kill('SIGKILL')));
+  const integrity = setting.integrity();
+  for (const server of setting.servers) log.readyMs.push((await server.control.start()) ?? Infinity);
+  return integrity;
+}
+
+/** The liveness phase: ends the load and waits until all has ended; answers how many turns have not. */
+async function letFinish(loads: readonly SessionLoad[], client: Client, livenessMs: number): Promise<number> {
   for (const load of loads) load.finish();
-  const deadline = performance.now() + LIVENESS_MS;
+  const deadline = performance.now() + livenessMs;
   const all = Promise.all(loads.map((load) => load.done)).then(() => true);
-  await Promise.race([all, sleep(LIVENESS_MS, undefined, { ref: false })]);
+  await Promise.race([all, sleep(livenessMs, undefined, { ref: false })]);
   for (;;) {
     const { queued, running, waiting_approval: waiting } = (await client.status()).turns;
     const unfinished = queued + running + waiting;
@@ -171,12 +220,13 @@ async function untilCaughtUp(stream: SessionLoad['stream'], length: number): Pro
 }
 
 function totals(loads: readonly SessionLoad[]): Pick<TortureResult, 'requests' | 'connections'> {
-  const counts = loads.map((load) => load.sender.counts());
+  const of = (name: keyof Counts): number => sum(loads, (load) => load.sender.counts()[name]);
   return {
-    requests: {
-      tries: counts.reduce((sum, one) => sum + one.tries, 0),
-      unanswered: counts.reduce((sum, one) => sum + one.unanswered, 0),
-    },
-    connections: loads.reduce((sum, load) => sum + load.stream.connections(), 0),
+    requests: { tries: of('tries'), unanswered: of('unanswered'), refused: of('refused'), bareRefusals: of('bareRefusals') },
+    connections: sum(loads, (load) => load.stream.connections()),
   };
+}
+
+function sum(loads: readonly SessionLoad[], value: (load: SessionLoad) => number): number {
+  return loads.reduce((total, load) => total + value(load), 0);
 }
