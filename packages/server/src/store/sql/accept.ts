@@ -5,6 +5,7 @@ import type { Transaction } from './engine.ts';
 import { appendEvents, type SessionKey } from './event-log.ts';
 import { promoteNext } from './fair-order.ts';
 import { findReplay, rememberKey } from './idempotency.ts';
+import { lockSession } from './locks.ts';
 import { get, getAs, type Query, run } from './query.ts';
 import { integer, optionalInteger, parseTurn, text } from './rows.ts';
 import { endSteered } from './steering.ts';
@@ -33,6 +34,7 @@ type Append = (turnId: string | null) => Query<StoredEvent>;
 
 export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult> {
   const { tenantId, sessionId, now } = input;
+  yield* lockSession(input);
   const session = yield* get(FIND_SESSION, { tenantId, sessionId });
   if (session === undefined) throw new PlatformError('session_not_found');
   const replay = yield* findReplay(input);

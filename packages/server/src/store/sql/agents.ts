@@ -4,6 +4,7 @@ import type { AgentRow, AgentStore } from '../store.ts';
 import { tellOf } from './deliveries.ts';
 import type { Engine } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
+import { lockAgent } from './locks.ts';
 import { get, type Query, run } from './query.ts';
 import { parseAgent } from './rows.ts';
 
@@ -70,6 +71,7 @@ export function createAgentStore(engine: Engine): AgentStore {
       ),
     addVersion({ definition, expectedVersion, now, ...key }) {
       return engine.write(function* (tx) {
+        yield* lockAgent(key);
         const newest = yield* requireAgent(key);
         if (newest.archivedAt !== null) throw new PlatformError('agent_archived');
         if (expectedVersion !== undefined && expectedVersion !== newest.version) {

@@ -9,10 +9,11 @@ const FIND = 'SELECT * FROM idempotency_keys WHERE tenant_id = :tenantId AND key
 const REMEMBER = `INSERT INTO idempotency_keys (tenant_id, key, request_hash, session_id, event_ids, turn_ids, expires_at)
   VALUES (:tenantId, :key, :requestHash, :sessionId, :eventIds, :turnIds, :expiresAt)
   ON CONFLICT (tenant_id, key) DO UPDATE SET request_hash = excluded.request_hash, session_id = excluded.session_id,
-    event_ids = excluded.event_ids, turn_ids = excluded.turn_ids, expires_at = excluded.expires_at`;
+    event_ids = excluded.event_ids, turn_ids = excluded.turn_ids, expires_at = excluded.expires_at
+  WHERE idempotency_keys.expires_at <= :now`;
 /** A few with each new key: more than come in, so that they die out, and few enough not to be felt. */
-const PURGE = `DELETE FROM idempotency_keys WHERE (tenant_id, key) IN
-  (SELECT tenant_id, key FROM idempotency_keys WHERE expires_at <= :now ORDER BY expires_at LIMIT 8)`;
+const PURGE: Sql = ({ forUpdateSkipLocked }) => `DELETE FROM idempotency_keys WHERE (tenant_id, key) IN
+  (SELECT tenant_id, key FROM idempotency_keys WHERE expires_at <= :now ORDER BY expires_at LIMIT 8 ${forUpdateSkipLocked('idempotency_keys')})`;
 const EVENTS: Sql = ({ listOf, orderedJoin }) => `SELECT e.* FROM ${listOf('ids')} i ${orderedJoin} events e
   ON e.tenant_id = :tenantId AND e.session_id = :sessionId AND e.id = i.value ORDER BY e.seq`;
 
@@ -36,7 +37,7 @@ interface Answer extends IdempotencyInput {
 export function* rememberKey({ tenantId, sessionId }: SessionKey, answer: Answer): Query<void> {
   const { key, requestHash, expiresAt, eventIds, turnIds, now } = answer;
   yield* run(PURGE, { now });
-  yield* run(REMEMBER, {
+  const changes = yield* run(REMEMBER, {
     tenantId,
     sessionId,
     key,
@@ -44,5 +45,8 @@ export function* rememberKey({ tenantId, sessionId }: SessionKey, answer: Answer
     expiresAt,
     eventIds: JSON.stringify(eventIds),
     turnIds: JSON.stringify(turnIds),
+    now,
   });
+  // Another session has taken it in the same moment.
+  if (changes === 0) throw new PlatformError('idempotency_mismatch');
 }

@@ -26,9 +26,10 @@ const FIND_DEAD: Sql = ({ now, forUpdateSkipLocked }) => `SELECT t.* FROM turns 
   JOIN sessions s ON s.tenant_id = t.tenant_id AND s.id = t.session_id
   WHERE t.lease_owner IS NOT NULL AND t.lease_owner <> :nodeId AND (:isSoleNode = 1 OR t.lease_until <= ${now})
   ORDER BY t.position LIMIT 1 ${forUpdateSkipLocked('s')}`;
+/** Asks for the lease's end again: a heartbeat holds no session, and may have come in between. */
 const TAKE_OVER: Sql = ({ now }) => `UPDATE turns SET attempt = attempt + 1, lease_owner = :nodeId, lease_until = ${now} + :leaseMs,
     started_at = :now
-  WHERE id = :id AND attempt = :attempt AND lease_owner IS NOT NULL RETURNING *`;
+  WHERE id = :id AND attempt = :attempt AND lease_owner IS NOT NULL AND (:isSoleNode = 1 OR lease_until <= ${now}) RETURNING *`;
 const SET_NODE = `UPDATE sessions SET node_id = :nodeId
   WHERE tenant_id = :tenantId AND id = :sessionId AND (node_id IS NULL OR node_id <> :nodeId)`;
 const FIND_MESSAGE = 'SELECT * FROM events WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :eventId';
@@ -63,10 +64,11 @@ function* begin(tx: Transaction, turn: TurnRow, { nodeId, running, now }: Parame
 
 export function* takeOver(input: Parameters<TurnStore['takeOver']>[0]): Query<LeasedTurn | undefined> {
   const { nodeId, leaseMs, now } = input;
-  const dead = yield* getAs(parseTurn, FIND_DEAD, { nodeId, isSoleNode: input.isSoleNode ? 1 : 0 });
+  const isSoleNode = input.isSoleNode ? 1 : 0;
+  const dead = yield* getAs(parseTurn, FIND_DEAD, { nodeId, isSoleNode });
   if (dead === undefined) return undefined;
   const { id, attempt, tenantId, sessionId } = dead;
-  const turn = yield* getAs(parseTurn, TAKE_OVER, { nodeId, leaseMs, now, id, attempt });
+  const turn = yield* getAs(parseTurn, TAKE_OVER, { nodeId, leaseMs, now, id, attempt, isSoleNode });
   if (turn === undefined) return undefined;
   const isHere = (yield* run(SET_NODE, { tenantId, sessionId, nodeId })) === 0;
   // How long the dead run worked is not known; after its lease it did not.

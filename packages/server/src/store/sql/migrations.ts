@@ -19,7 +19,8 @@ export interface AppliedMigration {
 }
 
 export const READ_LEDGER = 'SELECT version, name, checksum FROM schema_migrations ORDER BY version';
-export const INSERT_APPLIED = 'INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (:version, :name, :checksum, :now)';
+export const INSERT_APPLIED =
+  'INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (:version, :name, :checksum, :now)';
 
 /**
  * The steps a database still has to make, in order. Throws `store_newer` for a database of a later version and

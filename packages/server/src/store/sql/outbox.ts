@@ -27,7 +27,7 @@ const DUE_TARGETS: Sql = ({ now }) => `${TARGETS(now)}
 const NEXT_DUE: Sql = ({ now }) => `${TARGETS(now)} SELECT min(due_at) - ${now} AS wait FROM candidates WHERE leased < :maxPerTarget`;
 const LEASE: Sql = ({ now, forUpdateSkipLocked }) => `UPDATE deliveries
   SET attempt = attempt + 1, lease_owner = :nodeId, due_at = ${now} + :leaseMs, last_attempt_at = :now
-  WHERE position = (SELECT position FROM deliveries WHERE target_id = :targetId AND due_at <= ${now}
+  WHERE position = (SELECT position FROM deliveries WHERE target_id = :targetId AND due_at IS NOT NULL AND due_at <= ${now}
     ORDER BY due_at, position LIMIT 1 ${forUpdateSkipLocked('deliveries')})
   RETURNING *`;
 

@@ -11,7 +11,7 @@ export type Value = string | number | null;
 export type Params = Readonly<Record<string, Value>>;
 export type Row = Readonly<Record<string, unknown>>;
 
-/** Text that differs between databases is made from the dialect; it must be the same at every call. */
+/** Text that differs between databases is made from the dialect; it must be the same at every call. An empty one asks nothing. */
 export type Sql = string | ((dialect: Dialect) => string);
 
 export interface Statement {

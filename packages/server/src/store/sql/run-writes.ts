@@ -4,6 +4,7 @@ import type { Transaction } from './engine.ts';
 import { appendEvents } from './event-log.ts';
 import { promoteNext } from './fair-order.ts';
 import { fenced, HOLDS } from './fencing.ts';
+import { lockSessionOfTurn } from './locks.ts';
 import { type Query, run, type Sql } from './query.ts';
 import { integer, parseTurn } from './rows.ts';
 import { endSteered, releaseSteered } from './steering.ts';
@@ -36,6 +37,7 @@ export function* heartbeat(input: RunToken & { readonly leaseMs: number }): Quer
 export function* append(tx: Transaction, input: AppendInput): Query<readonly StoredEvent[]> {
   const { now, isParked = false } = input;
   invariant(!isParked || input.state === 'waiting_approval', 'only a turn that waits for an approval is parked');
+  yield* lockSessionOfTurn(input.turnId);
   const turn = yield* writeTurn(input);
   const { tenantId, sessionId } = turn;
   const stored = yield* appendEvents(tx, turn, { events: input.events, turnId: turn.id, now });
@@ -64,6 +66,7 @@ function* writeTurn(input: AppendInput): Query<TurnRow> {
 export function* finish(tx: Transaction, input: FinishInput): Query<readonly StoredEvent[]> {
   const { turnId, attempt, outcome, stopReason, now } = input;
   const error = input.error === null ? null : JSON.stringify(input.error);
+  yield* lockSessionOfTurn(turnId);
   const turn = parseTurn(yield* fenced(FINISH, { turnId, attempt, outcome, stopReason, error, now }));
   yield* settleTurn(turn, turn.id, now);
   yield* addActiveTime(turn, turn.startedAt, now);
@@ -89,6 +92,7 @@ function* continueSession(turn: TurnRow, now: number): Query<void> {
 export function* requeue(tx: Transaction, input: Parameters<TurnStore['requeue']>[0]): Query<void> {
   const { turnId, attempt, retryInMs, now } = input;
   const isRetry = retryInMs === undefined ? 0 : 1;
+  yield* lockSessionOfTurn(turnId);
   const turn = parseTurn(yield* fenced(REQUEUE, { turnId, attempt, isRetry, retryInMs: retryInMs ?? 0 }));
   yield* releaseSteered(turn, turn.id);
   yield* appendEvents(tx, turn, { events: input.events, turnId: turn.id, now });

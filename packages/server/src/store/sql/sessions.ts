@@ -4,6 +4,7 @@ import { tellOf, tellOfEvents } from './deliveries.ts';
 import type { Engine, Transaction } from './engine.ts';
 import { appendEvents, toStored } from './event-log.ts';
 import { filtersOf, listPage } from './listing.ts';
+import { lockSession } from './locks.ts';
 import { all, type Dialect, get, type Query, run, type Sql, textOf } from './query.ts';
 import { parseSession, text } from './rows.ts';
 
@@ -43,6 +44,7 @@ export function createSessionStore(engine: Engine): SessionStore {
     update: (input) => engine.write((tx) => update(tx, input)),
     archive({ tenantId, id, now }) {
       return engine.write(function* (tx) {
+        yield* lockSession({ tenantId, sessionId: id });
         const session = yield* requireSession(tenantId, id);
         if (session.archivedAt !== null) return session;
         if ((yield* get(HAS_OPEN_TURN, { tenantId, id })) !== undefined) throw new PlatformError('session_busy');
@@ -53,6 +55,7 @@ export function createSessionStore(engine: Engine): SessionStore {
     },
     remove({ tenantId, id, event, now }) {
       return engine.write(function* (tx) {
+        yield* lockSession({ tenantId, sessionId: id });
         const session = yield* findSession(tenantId, id);
         if (session === undefined) return false;
         if ((yield* get(HAS_RUN, { tenantId, id })) !== undefined) throw new PlatformError('session_busy');
@@ -120,6 +123,7 @@ function* list({ tenantId, includeArchived, agentId, agentVersion, states, ...in
 }
 
 function* update(tx: Transaction, { tenantId, id, event, now, ...input }: UpdateInput): Query<SessionRow> {
+  yield* lockSession({ tenantId, sessionId: id });
   const session = yield* requireSession(tenantId, id);
   if (session.archivedAt !== null) throw new PlatformError('session_archived');
   const title = input.title === undefined ? session.title : input.title;

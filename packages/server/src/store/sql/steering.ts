@@ -2,6 +2,7 @@ import type { JsonObject, NewEvent, RunToken, StoredEvent, TurnOutcome, TurnRow 
 import type { Transaction } from './engine.ts';
 import { appendEvents, type SessionKey } from './event-log.ts';
 import { fenced, HOLDS } from './fencing.ts';
+import { lockSessionOfTurn } from './locks.ts';
 import { all, allAs, type Query, run } from './query.ts';
 import { parseEvent, parseTurn } from './rows.ts';
 import { settleTurn } from './turn-queue.ts';
@@ -23,6 +24,7 @@ const RELEASE = `UPDATE turns SET steered_into = NULL
   WHERE tenant_id = :tenantId AND session_id = :sessionId AND steered_into = :turnId AND state = 'queued'`;
 
 export function* steer({ turnId, attempt }: RunToken): Query<readonly StoredEvent[]> {
+  yield* lockSessionOfTurn(turnId);
   yield* fenced(HELD, { turnId, attempt });
   const messages = (yield* all(STEERABLE, { turnId, attempt })).map(parseEvent);
   for (const { tenantId, sessionId, id } of messages) yield* run(MARK, { turnId, tenantId, sessionId, eventId: id });

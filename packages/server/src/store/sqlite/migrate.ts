@@ -1,5 +1,13 @@
 import { crashPoint } from '../../base/crash-points.ts';
-import { type AppliedMigration, checksumOf, INSERT_APPLIED, type Migration, parseApplied, pendingMigrations, READ_LEDGER } from '../sql/migrations.ts';
+import {
+  type AppliedMigration,
+  checksumOf,
+  INSERT_APPLIED,
+  type Migration,
+  parseApplied,
+  pendingMigrations,
+  READ_LEDGER,
+} from '../sql/migrations.ts';
 import type { Connection } from './connection.ts';
 
 export type { Migration } from '../sql/migrations.ts';

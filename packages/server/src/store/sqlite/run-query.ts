@@ -11,6 +11,7 @@ export function runQuery<T>(db: Connection, query: Query<T>, now: () => number):
 
 function answer(db: Connection, { sql, params, reads }: Statement, now: () => number): Answer {
   const text = textOf(sql, SQLITE);
+  if (text === '') return { rows: [], changes: 0 };
   const bound: Params = text.includes(SQLITE.now) ? { ...params, storeNow: now() } : params;
   if (reads === 'changes') return { rows: [], changes: db.run(text, bound) };
   return { rows: db.all(text, bound), changes: 0 };
