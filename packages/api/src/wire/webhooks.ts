@@ -44,8 +44,14 @@ function hasCredentials(text: string): boolean {
   return url !== null && (url.username !== '' || url.password !== '');
 }
 
+/** A text at first, so that a wrong entry of a list is told of as such. */
+const allSchema = z
+  .string()
+  .refine((text) => text === '*', '`*` or a list of types')
+  .transform(() => '*' as const);
+
 const eventsSchema = z
-  .union([z.literal('*'), z.array(z.enum(WEBHOOK_EVENT_TYPES)).min(1).max(WEBHOOK_EVENT_TYPES.length)])
+  .union([allSchema, z.array(z.enum(WEBHOOK_EVENT_TYPES)).min(1).max(WEBHOOK_EVENT_TYPES.length)])
   .describe('`*` for everything, also what later versions add');
 
 const descriptionSchema = z.string().max(2048).nullish();

@@ -182,11 +182,7 @@ describe('webhooks', () => {
     await gone[Symbol.asyncDispose]();
     const webhook = await create(gone.url, [ENDED]);
     await turn(await server.createSession());
-    const failed = await waitFor(async () => (await deliveries(webhook.id)).find(({ attempts }) => attempts === 1 && true), {
-      timeoutMs: 5000,
-      what: 'the first attempt',
-    });
-    await waitFor(async () => (await deliveries(webhook.id))[0].last_error !== null, { timeoutMs: 5000, what: 'its failure' });
+    await waitFor(async () => (await deliveries(webhook.id))[0]?.last_error, { timeoutMs: 5000, what: 'the first attempt to fail' });
     const [waiting] = await deliveries(webhook.id);
     assert.equal(waiting.state, 'pending');
     assert.match(waiting.last_error, /ECONNREFUSED/);
@@ -200,8 +196,8 @@ describe('webhooks', () => {
     // By the schedule the second attempt comes after 5 s; the third is asked for.
     const second = await receiver.waitFor(ENDED);
     await waitFor(async () => (await deliveries(webhook.id))[0].last_status === 503, { timeoutMs: 5000, what: 'the second failure' });
-    const retried = (await server.json('POST', `/v1/webhooks/${webhook.id}/deliveries/${failed.id}/retry`)).body;
-    assert.equal(retried.id, failed.id);
+    const retried = (await server.json('POST', `/v1/webhooks/${webhook.id}/deliveries/${waiting.id}/retry`)).body;
+    assert.equal(retried.id, waiting.id);
     await waitFor(() => receiver.arrivals.length === 2, { timeoutMs: 5000, what: 'the third attempt' });
     const third = receiver.arrivals[1];
     assert.equal(third?.headers['webhook-id'], second.headers['webhook-id']);
