@@ -20,6 +20,9 @@ export interface Config {
   readonly dataDir: string;
   readonly adminKey: string | undefined;
   readonly store: (typeof STORE_CHOICES)[number];
+  /** With the store `postgres`: `postgres://…`, with the password. */
+  readonly databaseUrl: string | undefined;
+  readonly databasePoolSize: number;
   readonly runtime: (typeof RUNTIME_CHOICES)[number];
   /** Engine endpoint, `unix:///path` or `tcp://host:port`; undefined looks in the usual places. */
   readonly dockerHost: string | undefined;
@@ -59,7 +62,7 @@ export function loadConfig(env: Environment = process.env): Config {
     port: integer(env, 'PORT', 3000, { min: 0, max: 65_535 }),
     dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data'),
     adminKey: secret(env, 'CLOISTER_ADMIN_KEY'),
-    store: choice(env, 'CLOISTER_STORE', STORE_CHOICES, 'sqlite'),
+    ...storeOf(env),
     runtime: choice(env, 'CLOISTER_RUNTIME', RUNTIME_CHOICES, 'auto'),
     dockerHost: text(env, 'DOCKER_HOST'),
     runtimeDir: text(env, 'XDG_RUNTIME_DIR'),
@@ -88,6 +91,23 @@ export function loadConfig(env: Environment = process.env): Config {
       file: text(env, 'LOG_FILE'),
     },
   });
+}
+
+/** A URL by itself says that PostgreSQL is meant. Of the URL, which may hold a password, nothing is ever repeated. */
+function storeOf(env: Environment): Pick<Config, 'store' | 'databaseUrl' | 'databasePoolSize'> {
+  const databaseUrl = secret(env, 'DATABASE_URL');
+  const store = choice(env, 'CLOISTER_STORE', STORE_CHOICES, databaseUrl === undefined ? 'sqlite' : 'postgres');
+  if (store === 'postgres' && databaseUrl === undefined)
+    throw invalid('DATABASE_URL', 'it says where the store postgres is, and is not set');
+  if (databaseUrl !== undefined && !/^postgres(ql)?:$/.test(URL.parse(databaseUrl)?.protocol ?? ''))
+    throw invalid('DATABASE_URL', 'it is not a postgres:// URL');
+  return { store, databaseUrl, databasePoolSize: integer(env, 'DATABASE_POOL_SIZE', 10, { min: 2, max: 1000 }) };
+}
+
+/** Where `cloister db` finds the databases. */
+export function loadDatabaseConfig(env: Environment = process.env): Pick<Config, 'store' | 'databaseUrl' | 'dataDir'> {
+  const { store, databaseUrl } = storeOf(env);
+  return { store, databaseUrl, dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data') };
 }
 
 /** Where the command line looks for a running server and its key. */

@@ -32,8 +32,10 @@ import { removeSessionDirectories } from './sandboxes/directories.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
 import { createEventBus, type EventBus } from './sessions/event-bus.ts';
+import { relayRemoteCommits } from './sessions/remote-commits.ts';
 import { createSendEvents } from './sessions/send-events.ts';
 import { createSessions, type SessionsDeps } from './sessions/sessions.ts';
+import { openPostgresStore } from './store/postgres/postgres-store.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
 import { createHealthMonitor, type HealthMonitor } from './system/health.ts';
@@ -147,7 +149,8 @@ interface Engine {
 }
 
 async function openEngine(config: Config, { wrapStore }: Overrides, log: Logger, undo: Undo): Promise<Engine> {
-  const opened = await openStore(config);
+  const nodeId = newId('node');
+  const opened = await openStore(config, log, nodeId);
   const store = wrapStore?.(opened) ?? opened;
   undo.push(() => store.close());
   const { runtime: choice, dockerHost, runtimeDir } = config;
@@ -156,14 +159,13 @@ async function openEngine(config: Config, { wrapStore }: Overrides, log: Logger,
   const gateway = createEgressGateway({ providers: config.providers, modelIdleMs: config.modelIdleMs, clock: systemClock, log });
   undo.push(() => gateway.close());
   const installation = await store.installationId();
-  const nodeId = newId('node');
-  const isSoleNode = config.store !== 'postgres';
+  const isSoleNode = !store.events.isShared;
   return {
     log,
     store,
     driver,
     gateway,
-    bus: createEventBus(store),
+    bus: createEventBus(store, { clock: systemClock, log }),
     installation,
     nodeId,
     isSoleNode,
@@ -231,6 +233,7 @@ function createTurnParts(config: Config, engine: Engine): TurnParts {
     drainMs: config.drainMs,
   });
   parts.dispatcher = dispatcher;
+  relayRemoteCommits(store, dispatcher);
   return { live, dispatcher };
 }
 
@@ -299,7 +302,9 @@ function runtimeName(driver: RuntimeDriver): string {
   return driver.capabilities.isIsolated ? driver.name : `${driver.name} (no isolation)`;
 }
 
-function openStore(config: Config): Promise<Store> {
+function openStore(config: Config, log: Logger, nodeId: string): Promise<Store> {
+  const { databaseUrl: url, databasePoolSize: poolSize } = config;
+  if (config.store === 'postgres' && url !== undefined) return openPostgresStore({ url, poolSize, clock: systemClock, log, nodeId });
   const file = config.store === 'memory' ? ':memory:' : path.join(config.dataDir, 'cloister.db');
   return openSqliteStore({ file, clock: systemClock });
 }
