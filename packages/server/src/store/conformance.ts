@@ -22,6 +22,8 @@ export interface StoreConformanceOptions {
   readonly createStore: () => Promise<Store>;
   /** Laws this store cannot be held to here, by their names, with the reason that the test run shows. */
   readonly skip?: readonly { readonly reason: string; readonly tests: readonly string[] }[];
+  /** Why this store cannot be had here at all. */
+  readonly unavailable?: string | false;
 }
 
 const GROUPS: Readonly<Record<string, Laws>> = {
@@ -42,11 +44,11 @@ const GROUPS: Readonly<Record<string, Laws>> = {
 };
 
 /** Registers the tests of every law of the store port; each begins with a store of its own. */
-export function storeConformance({ name, createStore, skip = [] }: StoreConformanceOptions): void {
+export function storeConformance({ name, createStore, skip = [], unavailable = false }: StoreConformanceOptions): void {
   const reasons = new Map(skip.flatMap(({ reason, tests }) => tests.map((law) => [law, reason])));
   const known = new Set(Object.values(GROUPS).flatMap((laws) => Object.keys(laws)));
   for (const law of reasons.keys()) if (!known.has(law)) throw new Error(`there is no law "${law}" to skip`);
-  describe(`store: ${name}`, () => {
+  describe(`store: ${name}`, { skip: unavailable }, () => {
     for (const [group, laws] of Object.entries(GROUPS)) {
       describe(group, () => {
         for (const [law, prove] of Object.entries(laws)) {

@@ -60,7 +60,7 @@ function isAway(error: unknown): error is PlatformError {
 }
 
 /** The URL itself, with its password, is not said. */
-export function requireUrl(url: string): string {
+function requireUrl(url: string): string {
   const parsed = URL.parse(url);
   if (parsed !== null && (parsed.protocol === 'postgres:' || parsed.protocol === 'postgresql:')) return url;
   throw new PlatformError('config_invalid', {
