@@ -5,6 +5,7 @@ import type { Service } from '../base/service.ts';
 import type { DeliveryRow, SettleInput, Store } from '../store/store.ts';
 import type { Attempt, DeliverByKind } from './deliver.ts';
 import { settlementOf } from './settlement.ts';
+import { createSlowTargets, type SlowTargets } from './slow-targets.ts';
 
 export interface OutboxWorkerDeps {
   readonly store: Store;
@@ -21,9 +22,11 @@ export interface OutboxLimits {
   readonly maxPerTarget: number;
   /** Longer than any attempt takes. */
   readonly leaseMs: number;
+  /** Targets that take longer than this share half of the room, until one of their attempts is quick again. */
+  readonly slowMs: number;
 }
 
-const DEFAULT_LIMITS: OutboxLimits = { maxInFlight: 16, maxPerTarget: 2, leaseMs: 30_000 };
+const DEFAULT_LIMITS: OutboxLimits = { maxInFlight: 16, maxPerTarget: 2, leaseMs: 30_000, slowMs: 2000 };
 /** How long nothing is looked for at most: other servers and dead leases do not wake this one. */
 const POLL_MS = 5000;
 const SETTLE_RETRY_MS = 1000;
@@ -40,7 +43,9 @@ export class OutboxWorker implements Service {
   readonly name = 'outbox';
   private readonly deps: OutboxWorkerDeps;
   private readonly limits: OutboxLimits;
-  private readonly inFlight = new Set<Promise<void>>();
+  private readonly inFlight = new Map<Promise<void>, string>();
+  /** However many endpoints are dead or slow, the others find room. */
+  private readonly slow: SlowTargets;
   private readonly stopped = new AbortController();
   private readonly counts: Record<Attempt['outcome'], number> = { sent: 0, refused: 0, unknown: 0, rejected: 0, returned: 0 };
   private state: 'new' | 'running' | 'stopped' = 'new';
@@ -53,6 +58,7 @@ export class OutboxWorker implements Service {
   constructor(deps: OutboxWorkerDeps) {
     this.deps = deps;
     this.limits = { ...DEFAULT_LIMITS, ...deps.limits };
+    this.slow = createSlowTargets(deps.clock, this.limits.slowMs);
   }
 
   async start(): Promise<void> {
@@ -105,10 +111,12 @@ export class OutboxWorker implements Service {
     while (this.state === 'running' && this.hasRoom()) {
       this.isWoken = false;
       // Most times nothing is due, and then nothing is written.
-      const waitMs = await store.outbox.dueInMs({ maxPerTarget });
+      const except = this.passedBy();
+      const waitMs = await store.outbox.dueInMs({ maxPerTarget, except });
       if (waitMs === undefined || waitMs > 0) return Math.min(waitMs ?? POLL_MS, POLL_MS);
-      const limit = maxInFlight - this.inFlight.size;
-      const leased = await store.outbox.lease({ nodeId, leaseMs, limit, maxPerTarget, now: clock.now() });
+      // One by one as long as slow ones may come: they have no more than their part of the room.
+      const limit = this.slow.isEmpty() || except.length > 0 ? maxInFlight - this.inFlight.size : 1;
+      const leased = await store.outbox.lease({ nodeId, leaseMs, limit, maxPerTarget, except, now: clock.now() });
       if (leased.length === 0) return POLL_MS;
       for (const delivery of leased) this.run(delivery);
     }
@@ -116,11 +124,19 @@ export class OutboxWorker implements Service {
   }
 
   private run(delivery: DeliveryRow): void {
+    const ended = this.slow.begin(delivery.targetId);
     const work = this.deliver(delivery).finally(() => {
+      ended();
       this.inFlight.delete(work);
       this.wake();
     });
-    this.inFlight.add(work);
+    this.inFlight.set(work, delivery.targetId);
+  }
+
+  /** The slow targets, when they have all the room they may have. */
+  private passedBy(): readonly string[] {
+    const busy = [...this.inFlight.values()].filter((targetId) => this.slow.has(targetId)).length;
+    return busy < Math.ceil(this.limits.maxInFlight / 2) ? [] : this.slow.all();
   }
 
   private async deliver(delivery: DeliveryRow): Promise<void> {
@@ -200,6 +216,6 @@ export class OutboxWorker implements Service {
     for (const step of this.undo) step();
     this.stopped.abort();
     await this.leasing;
-    await Promise.all(this.inFlight);
+    await Promise.all(this.inFlight.keys());
   }
 }

@@ -46,10 +46,15 @@ export async function fill(store: Store, webhook: WebhookRow, count: number): Pr
 
 export async function leaseDeliveries(
   store: Store,
-  input: { limit?: number; maxPerTarget?: number; leaseMs?: number } = {},
+  input: { limit?: number; maxPerTarget?: number; leaseMs?: number; except?: readonly string[] } = {},
 ): Promise<readonly DeliveryRow[]> {
-  const { limit = 100, maxPerTarget = 2, leaseMs = LEASE_MS } = input;
-  return store.outbox.lease({ nodeId: NODE, leaseMs, limit, maxPerTarget, now: T0 });
+  const { limit = 100, maxPerTarget = 2, leaseMs = LEASE_MS, except = [] } = input;
+  return store.outbox.lease({ nodeId: NODE, leaseMs, limit, maxPerTarget, except, now: T0 });
+}
+
+/** How long until something can be leased. */
+export async function dueInMs(store: Store, except: readonly string[] = []): Promise<number | undefined> {
+  return store.outbox.dueInMs({ maxPerTarget: 2, except });
 }
 
 export async function leaseOne(store: Store, leaseMs = LEASE_MS): Promise<DeliveryRow> {

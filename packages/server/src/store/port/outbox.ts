@@ -85,12 +85,20 @@ export interface OutboxStore {
     data: JsonObject;
   }): Promise<DeliveryRow>;
   /**
-   * Leases due deliveries, those first that are due longest, one per target and call; a target with
-   * `maxPerTarget` leases is passed by. A lease that has run out makes its delivery due again.
+   * Leases due deliveries, those first that are due longest, one per target and call. A target with
+   * `maxPerTarget` leases is passed by (servers that lease in the same moment may go over that by one each),
+   * and so are those in `except`. A lease that has run out makes its delivery due again.
    */
-  lease(input: { nodeId: string; leaseMs: number; limit: number; maxPerTarget: number; now: number }): Promise<readonly DeliveryRow[]>;
+  lease(input: {
+    nodeId: string;
+    leaseMs: number;
+    limit: number;
+    maxPerTarget: number;
+    except: readonly string[];
+    now: number;
+  }): Promise<readonly DeliveryRow[]>;
   /** How long until `lease` finds something, 0 or less when it would now; undefined when nothing waits. */
-  dueInMs(input: { maxPerTarget: number }): Promise<number | undefined>;
+  dueInMs(input: { maxPerTarget: number; except: readonly string[] }): Promise<number | undefined>;
   /**
    * Writes what came of an attempt, with the report and what follows for the target, in one commit.
    * Throws `lease_lost` when the token no longer holds; nothing is then changed.

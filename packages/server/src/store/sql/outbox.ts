@@ -22,9 +22,11 @@ const TARGETS: (now: string) => string = (now) => `WITH RECURSIVE targets (id) A
       (SELECT count(*) FROM deliveries d WHERE d.target_id = t.id AND d.lease_owner IS NOT NULL AND d.due_at > ${now}) AS leased
     FROM targets t WHERE t.id IS NOT NULL
   )`;
-const DUE_TARGETS: Sql = ({ now }) => `${TARGETS(now)}
-  SELECT target_id FROM candidates WHERE leased < :maxPerTarget AND due_at <= ${now} ORDER BY due_at, target_id LIMIT :limit`;
-const NEXT_DUE: Sql = ({ now }) => `${TARGETS(now)} SELECT min(due_at) - ${now} AS wait FROM candidates WHERE leased < :maxPerTarget`;
+const FREE = 'leased < :maxPerTarget AND target_id NOT IN';
+const DUE_TARGETS: Sql = ({ now, listOf }) => `${TARGETS(now)}
+  SELECT target_id FROM candidates WHERE ${FREE} ${listOf('except')} AND due_at <= ${now} ORDER BY due_at, target_id LIMIT :limit`;
+const NEXT_DUE: Sql = ({ now, listOf }) => `${TARGETS(now)}
+  SELECT min(due_at) - ${now} AS wait FROM candidates WHERE ${FREE} ${listOf('except')}`;
 const LEASE: Sql = ({ now, forUpdateSkipLocked }) => `UPDATE deliveries
   SET attempt = attempt + 1, lease_owner = :nodeId, due_at = ${now} + :leaseMs, last_attempt_at = :now
   WHERE position = (SELECT position FROM deliveries WHERE target_id = :targetId AND due_at IS NOT NULL AND due_at <= ${now}
@@ -59,9 +61,9 @@ export function createOutboxStore(engine: Engine, onAdded: OutboxStore['onAdded'
         return yield* requireDelivery(input.tenantId, id);
       }),
     lease: (input) => engine.write(() => lease(input)),
-    dueInMs: ({ maxPerTarget }) =>
+    dueInMs: ({ maxPerTarget, except }) =>
       engine.read(function* () {
-        const row = yield* get(NEXT_DUE, { maxPerTarget });
+        const row = yield* get(NEXT_DUE, { maxPerTarget, except: JSON.stringify(except) });
         return row === undefined ? undefined : (optionalInteger(row, 'wait') ?? undefined);
       }),
     settle: (input) => engine.write((tx) => settle(tx, input)),
@@ -84,8 +86,8 @@ function* requireDelivery(tenantId: string, id: string): Query<DeliveryRow> {
   return delivery;
 }
 
-function* lease({ nodeId, leaseMs, limit, maxPerTarget, now }: Parameters<OutboxStore['lease']>[0]): Query<readonly DeliveryRow[]> {
-  const targets = (yield* all(DUE_TARGETS, { maxPerTarget, limit })).map((row) => text(row, 'target_id'));
+function* lease({ nodeId, leaseMs, limit, maxPerTarget, except, now }: Parameters<OutboxStore['lease']>[0]): Query<readonly DeliveryRow[]> {
+  const targets = (yield* all(DUE_TARGETS, { maxPerTarget, limit, except: JSON.stringify(except) })).map((row) => text(row, 'target_id'));
   const leased: DeliveryRow[] = [];
   for (const targetId of targets) {
     const row = yield* getAs(parseDelivery, LEASE, { nodeId, leaseMs, targetId, now });
