@@ -198,11 +198,6 @@ const CONTROLS: readonly (readonly [string, Rule, History])[] = [
   ['more open messages than may wait', 'queues are bounded', run({ maxQueuedPerSession: 0 })],
   ['a refusal that does not say when to come again', 'queues are bounded', run({ bareRefusals: 1 })],
   [
-    'a turn that is run again for no reason',
-    'nothing twice without a fault',
-    history(replaced('running', { id: 'again', type: 'session.status_rescheduled', turn_id: 'turn_1' })),
-  ],
-  [
     'a turn that is given up for no reason',
     'nothing twice without a fault',
     history(replaced('ended_1', { ...ended(1), error: { code: 'turn_interrupted', message: '' } })),

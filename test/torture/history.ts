@@ -38,8 +38,8 @@ export interface Delivered {
   /** Of the body, so that two attempts can be compared. */
   readonly bodyHash: string;
   readonly isSigned: boolean;
-  /** What the receiver answered. */
-  readonly status: number;
+  /** What the receiver answered; null when it took the message and its answer went nowhere. */
+  readonly status: number | null;
 }
 
 export interface WebhookHistory {

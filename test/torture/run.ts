@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, createClient, type SessionEvent } from '../../packages/api/src/index.ts';
 import { check, type Violation } from './checker.ts';
@@ -19,11 +20,16 @@ export interface TortureOptions {
   readonly faults?: readonly FaultName[];
   /** Load without a fault, in ms, before the first one: what a healthy system must not do shows here. */
   readonly calmMs?: number;
-  /** A server program with a defect, and what it is told. */
+  /** The servers' program: that of tests unless told. */
   readonly program?: string;
+  /** Further settings of the servers. */
   readonly env?: Readonly<Record<string, string>>;
   /** How long all that is accepted may take to end once nothing is broken any more. */
   readonly livenessMs?: number;
+  /** How many times longer slow answers take. */
+  readonly slowness?: number;
+  /** Leaves data and logs for a look when something is wrong, which is so unless told otherwise. */
+  readonly keep?: boolean;
   readonly onFault?: (count: number) => void;
 }
 
@@ -41,6 +47,7 @@ export interface TortureResult {
 const LIVENESS_MS = 60_000;
 const LEASE_MS = 2000;
 const MAX_QUEUED = 3;
+const PROGRAM = path.resolve(import.meta.dirname, 'server-main.ts');
 
 interface SessionKind {
   readonly policy: 'always_allow' | 'always_ask';
@@ -70,6 +77,7 @@ const ENV = {
   SWEEP_SECONDS: '0.5',
   RETRY_BASE_SECONDS: '0',
   WEBHOOK_ALLOW_PRIVATE_NETWORK: 'true',
+  CLOISTER_TEST_OUTBOX_LEASE_MS: '4000',
 };
 
 /** Runs load against servers that things are done to, and judges what came of it. */
@@ -82,18 +90,18 @@ export async function runTorture(options: TortureOptions): Promise<TortureResult
     servers: options.servers ?? 1,
     hasSmallDisk: faultNames.includes('disk-full'),
     env: { ...ENV, ...options.env },
-    program: options.program,
+    program: options.program ?? PROGRAM,
   });
   const over = new AbortController();
   let loads: readonly SessionLoad[] = [];
   let sinks: Sinks | undefined;
   // A run that goes wrong leaves its data for a look.
-  let isKept = true;
+  let isKept = options.keep !== false;
   try {
     await Promise.all(setting.servers.map((server) => server.starting));
     const client = createClient({ url: setting.servers[0]?.control.url ?? '', key: SERVER_KEY });
     sinks = await openSinks(setting, client, random.fork());
-    loads = await startLoads(setting, client, random, over.signal);
+    loads = await startLoads(setting, client, random, { signal: over.signal, slowness: options.slowness ?? 1 });
     if (options.calmMs !== undefined) await sleep(options.calmMs);
     const faults = await breakThings(setting, sinks, faultNames, random.fork(), options);
     const livenessMs = options.livenessMs ?? LIVENESS_MS;
@@ -115,7 +123,7 @@ export async function runTorture(options: TortureOptions): Promise<TortureResult
       integrity,
     };
     const violations = check(history);
-    isKept = violations.length > 0;
+    isKept = violations.length > 0 && options.keep !== false;
     return {
       history,
       violations,
@@ -132,7 +140,12 @@ export async function runTorture(options: TortureOptions): Promise<TortureResult
   }
 }
 
-async function startLoads(setting: Setting, client: Client, random: Random, signal: AbortSignal): Promise<SessionLoad[]> {
+async function startLoads(
+  setting: Setting,
+  client: Client,
+  random: Random,
+  how: { readonly signal: AbortSignal; readonly slowness: number },
+): Promise<SessionLoad[]> {
   const environmentId = (await client.environments.list()).data[0]?.id ?? '';
   const agents = new Map<SessionKind['policy'], string>();
   for (const policy of ['always_allow', 'always_ask'] as const) {
@@ -145,7 +158,7 @@ async function startLoads(setting: Setting, client: Client, random: Random, sign
   const loads: SessionLoad[] = [];
   for (const { policy, temper } of SESSIONS) {
     const session = await client.sessions.create({ agent: agents.get(policy) ?? '', environment_id: environmentId });
-    loads.push(startSessionLoad({ urls, key: SERVER_KEY, sessionId: session.id, temper, random: random.fork(), signal, ...patience }));
+    loads.push(startSessionLoad({ urls, key: SERVER_KEY, sessionId: session.id, temper, random: random.fork(), ...how, ...patience }));
   }
   return loads;
 }
@@ -192,14 +205,14 @@ async function letFinish(loads: readonly SessionLoad[], client: Client, liveness
   }
 }
 
-async function readHistories(loads: readonly SessionLoad[], client: Client): Promise<SessionHistory[]> {
-  const histories: SessionHistory[] = [];
-  for (const { sessionId, sender, stream } of loads) {
-    const logged = await readLog(client, sessionId);
-    await untilCaughtUp(stream, logged.length);
-    histories.push({ sessionId, sent: sender.sent, streamed: [...stream.events], logged, streamFailure: stream.failure() });
-  }
-  return histories;
+function readHistories(loads: readonly SessionLoad[], client: Client): Promise<SessionHistory[]> {
+  return Promise.all(
+    loads.map(async ({ sessionId, sender, stream }) => {
+      const logged = await readLog(client, sessionId);
+      await untilCaughtUp(stream, logged.length);
+      return { sessionId, sent: sender.sent, streamed: [...stream.events], logged, streamFailure: stream.failure() };
+    }),
+  );
 }
 
 async function readLog(client: Client, sessionId: string): Promise<SessionEvent[]> {

@@ -31,6 +31,8 @@ export interface SessionLoadInput {
   /** How long the client waits for an answer, and how long for a silent stream. */
   readonly requestMs: number;
   readonly silenceMs: number;
+  /** How many times longer slow answers take. */
+  readonly slowness: number;
   readonly signal: AbortSignal;
 }
 
@@ -75,7 +77,7 @@ export function startSessionLoad(input: SessionLoadInput): SessionLoad {
         continue;
       }
       const count = number > 0 && random.isLucky(0.1) ? 2 : 1;
-      const texts = Array.from({ length: count }, () => nextText(random, `${sessionId.slice(-6)} m${number++}`, input.temper));
+      const texts = Array.from({ length: count }, () => nextText(random, `${sessionId.slice(-6)} m${number++}`, input));
       for (const id of await sender.send('user.message', texts.map(toMessage), texts)) accepted.add(id);
       if (input.temper === 'interrupting' && number > 1 && random.isLucky(0.4))
         inBackground('user.interrupt', random.upTo(200), { type: 'user.interrupt' });
@@ -111,10 +113,10 @@ function toMessage(text: string): EventParam {
 }
 
 /** What the fake agent is to do. The first message is a plain one: from then on the session has a memory that must not be lost. */
-function nextText(random: Random, mark: string, temper: Temper): string {
+function nextText(random: Random, mark: string, { temper, slowness }: Pick<SessionLoadInput, 'temper' | 'slowness'>): string {
   const luck = random.upTo(1);
   if (mark.endsWith(' m0') || luck < 0.35) return `${mark}`;
-  const slow = `[[slow ${1 + random.whole(5)} ${5 + random.whole(30)}]]`;
+  const slow = `[[slow ${1 + random.whole(5)} ${(5 + random.whole(30)) * slowness}]]`;
   const tool = `[[tool bash {"command":"${mark}"}]]`;
   if (luck < 0.5) return `${mark} ${slow}`;
   if (luck < 0.65) return `${mark} ${tool}`;

@@ -27,10 +27,11 @@ export async function startWebhookReceiver(random: Random): Promise<WebhookRecei
         const id = header(request.headers, 'webhook-id');
         const isFirst = !seen.has(id);
         seen.add(id);
-        const status = isFirst && random.isLucky(REFUSED) ? 500 : 204;
+        const isRefused = isFirst && random.isLucky(REFUSED);
         const isLost = isFirst && random.isLucky(LOST);
+        const status = isLost ? null : isRefused ? 500 : 204;
         delivered.push({ ...describe(body), id, status, isSigned: secret !== undefined && isSigned(request.headers, body, secret) });
-        if (isLost) response.destroy();
+        if (status === null) response.destroy();
         else response.writeHead(status).end();
       },
       // The sender was killed in the middle: nothing was delivered.
