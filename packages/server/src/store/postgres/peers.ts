@@ -100,7 +100,12 @@ export function createPeerLink({ url, nodeId, clock, log }: PeerOptions): PeerLi
   }
 
   async function connect(): Promise<void> {
-    const next = new Client({ ...clientConfig({ url }), query_timeout: SILENT_MS, pipeline: true });
+    const next = new Client({
+      ...clientConfig({ url }),
+      fallback_application_name: 'cloister_peers',
+      query_timeout: SILENT_MS,
+      pipeline: true,
+    });
     next.on('error', (error) => lose(next, error));
     next.on('end', () => lose(next, undefined));
     next.on('notification', ({ payload }) => hear(payload ?? ''));

@@ -20,14 +20,14 @@ export interface ConnectionPool {
 }
 
 /** What the server does by itself with a client that is slow or gone. */
-const STATEMENT_MS = 10_000;
+const STATEMENT_MS = 9000;
 const LOCK_MS = 8000;
-const IDLE_IN_TRANSACTION_MS = 15_000;
+const IDLE_IN_TRANSACTION_MS = 10_000;
 /** A connection that answers nothing for this long is dead, though nobody has said so; longer than a statement may take. */
-const SILENT_MS = 12_000;
+const SILENT_MS = 10_500;
 const CONNECT_MS = 4000;
 /** How long an operation waits for a connection, or for a database that is away to come back. */
-const PATIENCE_MS = 5000;
+const PATIENCE_MS = 4500;
 const BACKOFF = { first: 50, most: 1000 } as const;
 const KEEP_ALIVE_MS = 10_000;
 const IDLE_MS = 60_000;
