@@ -58,11 +58,13 @@ async function post(
 describe('sending a webhook', () => {
   it('posts the body and the headers, once', async () => {
     const got: unknown[] = [];
-    await using place = await http(async (request, response) => {
+    await using place = await http((request, response) => {
       const chunks: Buffer[] = [];
-      for await (const chunk of request) chunks.push(chunk);
-      got.push([request.method, request.url, request.headers['webhook-id'], request.headers.host, Buffer.concat(chunks).toString()]);
-      response.end('thanks');
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        got.push([request.method, request.url, request.headers['webhook-id'], request.headers.host, Buffer.concat(chunks).toString()]);
+        response.end('thanks');
+      });
     });
     assert.deepEqual(await post(place.url), { kind: 'answered', status: 200, retryAfter: null });
     assert.deepEqual(got, [['POST', '/hook?a=b', 'evt_1', new URL(place.url).host, BODY]]);

@@ -2,7 +2,7 @@ import { invariant, PlatformError } from '../../base/errors.ts';
 import type { AgentRow, AgentStore } from '../store.ts';
 
 import { tellOf } from './deliveries.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, Transaction } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { lockAgent } from './locks.ts';
 import { get, type Query, run } from './query.ts';
@@ -25,15 +25,7 @@ interface AgentKey {
 
 export function createAgentStore(engine: Engine): AgentStore {
   return {
-    create({ definition, now, ...key }) {
-      return engine.write(function* (tx) {
-        const { tenantId, id } = key;
-        yield* run(INSERT_AGENT, { tenantId, id, now });
-        yield* run(INSERT_VERSION, { tenantId, id, version: 1, definition: JSON.stringify(definition), now });
-        yield* tellOf(tx, { type: 'agent.created', data: { id } }, { tenantId, sessionId: null });
-        return yield* getNewest(key);
-      });
-    },
+    create: (input) => engine.write((tx) => create(tx, input)),
     find: ({ tenantId, id, version }) =>
       engine.read(function* () {
         const row = version === undefined ? yield* get(FIND_NEWEST, { tenantId, id }) : yield* get(FIND_VERSION, { tenantId, id, version });
@@ -69,32 +61,41 @@ export function createAgentStore(engine: Engine): AgentStore {
           input,
         ),
       ),
-    addVersion({ definition, expectedVersion, now, ...key }) {
-      return engine.write(function* (tx) {
-        yield* lockAgent(key);
-        const newest = yield* requireAgent(key);
-        if (newest.archivedAt !== null) throw new PlatformError('agent_archived');
-        if (expectedVersion !== undefined && expectedVersion !== newest.version) {
-          throw new PlatformError('agent_version_conflict', { detail: `The newest version is ${newest.version}, not ${expectedVersion}.` });
-        }
-        const { tenantId, id } = key;
-        const version = newest.version + 1;
-        yield* run(INSERT_VERSION, { tenantId, id, version, definition: JSON.stringify(definition), now });
-        yield* run(SET_VERSION, { tenantId, id, version });
-        yield* tellOf(tx, { type: 'agent.updated', data: { id, version } }, { tenantId, sessionId: null });
-        return yield* getNewest(key);
-      });
-    },
-    archive({ now, ...key }) {
-      return engine.write(function* (tx) {
-        const { tenantId, id } = key;
-        yield* requireAgent(key);
-        const changed = yield* run(ARCHIVE, { tenantId, id, now });
-        if (changed > 0) yield* tellOf(tx, { type: 'agent.archived', data: { id } }, { tenantId, sessionId: null });
-        return yield* getNewest(key);
-      });
-    },
+    addVersion: (input) => engine.write((tx) => addVersion(tx, input)),
+    archive: (input) => engine.write((tx) => archive(tx, input)),
   };
+}
+
+function* create(tx: Transaction, { definition, now, ...key }: Parameters<AgentStore['create']>[0]): Query<AgentRow> {
+  const { tenantId, id } = key;
+  yield* run(INSERT_AGENT, { tenantId, id, now });
+  yield* run(INSERT_VERSION, { tenantId, id, version: 1, definition: JSON.stringify(definition), now });
+  yield* tellOf(tx, { type: 'agent.created', data: { id } }, { tenantId, sessionId: null });
+  return yield* getNewest(key);
+}
+
+function* addVersion(tx: Transaction, input: Parameters<AgentStore['addVersion']>[0]): Query<AgentRow> {
+  const { definition, expectedVersion, now, ...key } = input;
+  yield* lockAgent(key);
+  const newest = yield* requireAgent(key);
+  if (newest.archivedAt !== null) throw new PlatformError('agent_archived');
+  if (expectedVersion !== undefined && expectedVersion !== newest.version) {
+    throw new PlatformError('agent_version_conflict', { detail: `The newest version is ${newest.version}, not ${expectedVersion}.` });
+  }
+  const { tenantId, id } = key;
+  const version = newest.version + 1;
+  yield* run(INSERT_VERSION, { tenantId, id, version, definition: JSON.stringify(definition), now });
+  yield* run(SET_VERSION, { tenantId, id, version });
+  yield* tellOf(tx, { type: 'agent.updated', data: { id, version } }, { tenantId, sessionId: null });
+  return yield* getNewest(key);
+}
+
+function* archive(tx: Transaction, { now, ...key }: Parameters<AgentStore['archive']>[0]): Query<AgentRow> {
+  const { tenantId, id } = key;
+  yield* requireAgent(key);
+  const changed = yield* run(ARCHIVE, { tenantId, id, now });
+  if (changed > 0) yield* tellOf(tx, { type: 'agent.archived', data: { id } }, { tenantId, sessionId: null });
+  return yield* getNewest(key);
 }
 
 function* requireAgent(key: AgentKey): Query<AgentRow> {
