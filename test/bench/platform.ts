@@ -20,7 +20,13 @@ const PROGRAM = path.resolve(import.meta.dirname, '../../packages/server/dist/cl
 
 export async function startPlatform(env: Readonly<Record<string, string>> = {}): Promise<Platform> {
   const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-bench-'));
-  const control = await createServerControl({ dataDir, program: PROGRAM, env: { LOG_LEVEL: 'warn', DRAIN_SECONDS: '0', ...env } });
+  // A backlog is measured, not refused.
+  const queues = { MAX_QUEUED: '1000000', MAX_QUEUED_PER_TENANT: '1000000' };
+  const control = await createServerControl({
+    dataDir,
+    program: PROGRAM,
+    env: { LOG_LEVEL: 'warn', DRAIN_SECONDS: '0', ...queues, ...env },
+  });
   const stop = async () => {
     await control.kill('SIGTERM');
     await rm(dataDir, { recursive: true, force: true });

@@ -14,6 +14,7 @@ export const PROBLEM_KINDS = {
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
   conflict: { status: 409, type: 'conflict_error' },
   gone: { status: 410, type: 'not_found_error' },
+  too_slow: { status: 408, type: 'invalid_request_error' },
   too_large: { status: 413, type: 'request_too_large' },
   unsupported_media: { status: 415, type: 'invalid_request_error' },
   unprocessable: { status: 422, type: 'invalid_request_error' },
@@ -58,6 +59,7 @@ export const PROBLEMS = {
     'The request body is larger than this installation accepts.',
     'Send less, or put the content in a file of the workspace.',
   ),
+  body_timeout: p('too_slow', 'backoff', 'The request body came too slowly.', 'Send the body without long pauses, and the request again.'),
   route_not_found: p('not_found', 'never', 'There is no such route.', 'Look at /docs for the routes there are.'),
   method_not_allowed: p(
     'method_not_allowed',
@@ -183,6 +185,13 @@ export const PROBLEMS = {
     'Use `limited` with `allowed_hosts`, or ask the operator.',
   ),
   // running
+  rate_limited: p(
+    'exhausted',
+    'backoff',
+    'Requests come faster than this installation allows.',
+    'Send it again after the time in Retry-After, and fewer at once.',
+  ),
+  overloaded: p('unavailable', 'backoff', 'The server has as much to do as it may.', 'Send it again after the time in Retry-After.'),
   capacity_exhausted: p('exhausted', 'backoff', 'Too much is waiting already.', 'Send it again after the time in Retry-After.'),
   runtime_unreachable: p(
     'unavailable',
@@ -296,6 +305,24 @@ export const PROBLEMS = {
     'change',
     'The database was made by another build of Cloister than this one.',
     'Start the build that made it, or restore a backup made by this one.',
+  ),
+  store_not_empty: p(
+    'unprocessable',
+    'change',
+    'The target database already holds data.',
+    'Name an empty database; nothing was changed in this one.',
+  ),
+  store_move_unfinished: p(
+    'unprocessable',
+    'change',
+    'A move into this database is not finished.',
+    'Run `cloister db move` again: it goes on where it stopped.',
+  ),
+  store_copy_differs: p(
+    'unprocessable',
+    'change',
+    'The copy is not the same as its source.',
+    'Stop the server, and run `cloister db move` again with --restart.',
   ),
   disk_full: p('storage_full', 'backoff', 'The disk is full; nothing was accepted.', 'Free space on the disk that holds DATA_DIR.'),
   draining: p('unavailable', 'backoff', 'The server is stopping and takes no new work.', 'Send it again after the time in Retry-After.'),

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import path from 'node:path';
 import { PlatformError } from './base/errors.ts';
 import type { Provider } from './core/model.ts';
@@ -13,6 +14,18 @@ export interface ProviderConfig {
 
 export const RUNTIME_CHOICES = ['auto', 'docker', 'fake'] as const;
 export const STORE_CHOICES = ['sqlite', 'postgres', 'memory'] as const;
+
+/** What one server takes at once; undefined stands for no limit. */
+interface HttpLimits {
+  readonly requestsPerKey: number | undefined;
+  readonly requestsPerTenant: number | undefined;
+  readonly maxStreams: number;
+  readonly maxStreamsPerTenant: number;
+  readonly maxRequests: number;
+  readonly maxBodyBytes: number;
+  /** Addresses and networks whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly string[];
+}
 
 export interface Config {
   readonly host: string;
@@ -48,6 +61,9 @@ export interface Config {
   readonly modelIdleMs: number;
   readonly maxBodyBytes: number;
   readonly maxQueuedPerSession: number;
+  readonly maxQueuedPerTenant: number;
+  readonly maxQueued: number;
+  readonly http: HttpLimits;
   readonly drainMs: number;
   readonly allowPrivateWebhooks: boolean;
   readonly log: { readonly level: string; readonly format: 'human' | 'json'; readonly file: string | undefined };
@@ -83,6 +99,9 @@ export function loadConfig(env: Environment = process.env): Config {
     modelIdleMs: integer(env, 'MODEL_IDLE_SECONDS', 120, { min: 1, max: 3600 }) * 1000,
     maxBodyBytes: integer(env, 'MAX_BODY_BYTES', 1_048_576, { min: 1024, max: 67_108_864 }),
     maxQueuedPerSession: integer(env, 'MAX_QUEUED_PER_SESSION', 1000, { min: 1, max: 1_000_000 }),
+    maxQueuedPerTenant: integer(env, 'MAX_QUEUED_PER_TENANT', 20_000, { min: 1, max: 10_000_000 }),
+    maxQueued: integer(env, 'MAX_QUEUED', 100_000, { min: 1, max: 10_000_000 }),
+    http: httpLimits(env),
     drainMs: integer(env, 'DRAIN_SECONDS', 25, { min: 0, max: 3600 }) * 1000,
     allowPrivateWebhooks: flag(env, 'WEBHOOK_ALLOW_PRIVATE_NETWORK'),
     log: {
@@ -108,6 +127,18 @@ function storeOf(env: Environment): Pick<Config, 'store' | 'databaseUrl' | 'data
 export function loadDatabaseConfig(env: Environment = process.env): Pick<Config, 'store' | 'databaseUrl' | 'dataDir'> {
   const { store, databaseUrl } = storeOf(env);
   return { store, databaseUrl, dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data') };
+}
+
+function httpLimits(env: Environment): HttpLimits {
+  return {
+    requestsPerKey: limit(env, 'RATE_LIMIT_PER_KEY', { max: 1_000_000, fallback: 500 }),
+    requestsPerTenant: limit(env, 'RATE_LIMIT_PER_TENANT', { max: 1_000_000, fallback: 1000 }),
+    maxStreams: integer(env, 'MAX_STREAMS', 5000, { min: 1, max: 1_000_000 }),
+    maxStreamsPerTenant: integer(env, 'MAX_STREAMS_PER_TENANT', 2500, { min: 1, max: 1_000_000 }),
+    maxRequests: integer(env, 'MAX_REQUESTS_AT_ONCE', 2000, { min: 1, max: 1_000_000 }),
+    maxBodyBytes: integer(env, 'MAX_BODY_BYTES_AT_ONCE', 268_435_456, { min: 1024, max: 68_719_476_736 }),
+    trustedProxies: networks(env, 'TRUSTED_PROXIES'),
+  };
 }
 
 /** Where the command line looks for a running server and its key. */
@@ -186,10 +217,24 @@ function integer(env: Environment, name: string, fallback: number, range: { min:
   throw invalid(name, `"${value}" is not a whole number from ${range.min} to ${range.max}`);
 }
 
-/** A limit that 0 or nothing takes away. */
-function limit(env: Environment, name: string, range: { max: number }): number | undefined {
-  const value = integer(env, name, 0, { min: 0, max: range.max });
+/** A limit that 0 takes away. */
+function limit(env: Environment, name: string, range: { max: number; fallback?: number }): number | undefined {
+  const value = integer(env, name, range.fallback ?? 0, { min: 0, max: range.max });
   return value === 0 ? undefined : value;
+}
+
+/** Addresses, or networks such as `10.0.0.0/8`, apart by commas. */
+function networks(env: Environment, name: string): readonly string[] {
+  const all = (text(env, name) ?? '').split(',').map((one) => one.trim());
+  return all
+    .filter((one) => one !== '')
+    .map((one) => {
+      const [address = '', prefix, ...rest] = one.split('/');
+      const bits = isIP(address) === 6 ? 128 : 32;
+      const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
+      if (isIP(address) !== 0 && isPrefix && rest.length === 0) return one;
+      throw invalid(name, `"${one}" is neither an address nor a network`);
+    });
 }
 
 /** A lease that is not extended in time is lost, so there must be room for a heartbeat that fails. */

@@ -8,6 +8,7 @@ import { systemClock } from './base/clock.ts';
 import { PlatformError } from './base/errors.ts';
 import { newId } from './base/ids.ts';
 import { createLogger, type Logger } from './base/log.ts';
+import { createRefusals, type Refusals } from './base/refusals.ts';
 import { VERSION } from './base/version.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Provider } from './core/model.ts';
@@ -32,6 +33,7 @@ import { removeSessionDirectories } from './sandboxes/directories.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
 import { createEventBus, type EventBus } from './sessions/event-bus.ts';
+import { createQueueAdmission, type QueueAdmission } from './sessions/queue-admission.ts';
 import { relayRemoteCommits } from './sessions/remote-commits.ts';
 import { createSendEvents } from './sessions/send-events.ts';
 import { createSessions, type SessionsDeps } from './sessions/sessions.ts';
@@ -104,9 +106,12 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
   const outbox = createOutbox(config, engine);
-  const app = await createHttp(config, engine, { live, dispatcher, health, outbox });
+  const refusals = createRefusals();
+  const { maxQueued: max, maxQueuedPerTenant: maxPerTenant } = config;
+  const admission = createQueueAdmission({ store, clock, log, refusals, max, maxPerTenant });
+  const app = await createHttp(config, engine, { live, dispatcher, health, outbox, admission, refusals });
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
-  for (const service of [presence, reconciler, dispatcher, outbox, health]) {
+  for (const service of [presence, reconciler, dispatcher, outbox, health, admission]) {
     undo.push(() => service.stop());
     await service.start();
   }
@@ -126,7 +131,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
       await presence.stop();
       await drained;
       await live.close();
-      await Promise.all([health.stop(), outbox.stop(), reconciler.stop(), http.stop({ graceMs: HTTP_GRACE_MS })]);
+      await Promise.all([health.stop(), admission.stop(), outbox.stop(), reconciler.stop(), http.stop({ graceMs: HTTP_GRACE_MS })]);
       await gateway.close();
       await driver.close();
       bus.close();
@@ -246,17 +251,25 @@ function createOutbox(config: Config, { log, store, installation, nodeId }: Engi
   return new OutboxWorker({ store, clock, log, deliver, nodeId });
 }
 
+interface HttpParts extends TurnParts {
+  readonly health: HealthMonitor;
+  readonly outbox: OutboxWorker;
+  readonly admission: QueueAdmission;
+  readonly refusals: Refusals;
+}
+
 async function createHttp(
   config: Config,
   engine: Engine,
-  { live, dispatcher, health, outbox }: TurnParts & { readonly health: HealthMonitor; readonly outbox: OutboxWorker },
+  { live, dispatcher, health, outbox, admission, refusals }: HttpParts,
 ): Promise<App> {
   const { log, store, bus, driver, chosen } = engine;
   const { catalog, limits, model, isDemo } = chosen;
   const clock = systemClock;
   const agents = createAgents({ store, clock, limits });
   const environments = createEnvironments({ store, clock, limits: { allowUnrestrictedNetwork: config.allowUnrestrictedNetwork } });
-  const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession: config.maxQueuedPerSession });
+  const { maxQueuedPerSession } = config;
+  const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession, admit: admission.admit });
   const release: SessionsDeps['release'] = async (sessionId, { isRemoved }) => {
     await live.discard(sessionId);
     if (isRemoved) await removeSessionDirectories(config.dataDir, sessionId);
@@ -293,6 +306,9 @@ async function createHttp(
     deliveryAttempts: () => outbox.attempts(),
     version: VERSION,
     maxBodyBytes: config.maxBodyBytes,
+    limits: config.http,
+    refusals,
+    requestLeaseMs: config.leaseMs,
     assets: { dashboard, docs },
   });
 }

@@ -8,21 +8,22 @@ import { type AgentLimits, mergeDefinition, resolveDefinition } from './definiti
 
 /** Use cases of agents. Every answer is the wire's own shape; ids of other tenants are as missing ones. */
 export interface Agents {
-  create(tenantId: string, body: AgentCreate): Promise<Agent>;
+  /** With `id`, the agent is the one of that id, made now or by an earlier try. */
+  create(tenantId: string, body: AgentCreate, id?: string): Promise<Agent>;
   get(tenantId: string, id: string, version?: number): Promise<Agent>;
   list(tenantId: string, input: PageInput & CreatedRange & { includeArchived: boolean }): Promise<Page<Agent>>;
   listVersions(tenantId: string, id: string, input: PageInput): Promise<Page<Agent>>;
-  /** Makes a new version, unless nothing changes. */
-  update(tenantId: string, id: string, body: AgentUpdate): Promise<Agent>;
+  /** Makes a new version, unless nothing changes; with `isRepeat`, unless an earlier try has made it. */
+  update(tenantId: string, id: string, body: AgentUpdate, options?: { readonly isRepeat?: boolean }): Promise<Agent>;
   archive(tenantId: string, id: string): Promise<Agent>;
 }
 
 export function createAgents(deps: { readonly store: Store; readonly clock: Clock; readonly limits: AgentLimits }): Agents {
   const { store, clock, limits } = deps;
   return {
-    async create(tenantId, body) {
+    async create(tenantId, body, id = newId('agent')) {
       const definition = resolveDefinition(body, limits);
-      return toAgent(await store.agents.create({ id: newId('agent'), tenantId, definition: toJsonObject(definition), now: clock.now() }));
+      return toAgent(await store.agents.create({ id, tenantId, definition: toJsonObject(definition), now: clock.now() }));
     },
     get: async (tenantId, id, version) => toAgent(await requireAgent(store.agents, tenantId, id, version)),
     async list(tenantId, input) {
@@ -32,8 +33,9 @@ export function createAgents(deps: { readonly store: Store; readonly clock: Cloc
       await requireAgent(store.agents, tenantId, id);
       return mapPage(await store.agents.listVersions({ tenantId, id, ...input }), toAgent);
     },
-    async update(tenantId, id, body) {
+    async update(tenantId, id, body, { isRepeat = false } = {}) {
       const row = await requireAgent(store.agents, tenantId, id);
+      if (isRepeat && (await isMadeFrom(deps, row, body))) return toAgent(row);
       if (row.archivedAt !== null) throw new PlatformError('agent_archived');
       if (body.version !== undefined && body.version !== row.version) {
         throw new PlatformError('agent_version_conflict', {
@@ -55,6 +57,17 @@ export function createAgents(deps: { readonly store: Store; readonly clock: Cloc
     },
     archive: async (tenantId, id) => toAgent(await store.agents.archive({ tenantId, id, now: clock.now() })),
   };
+}
+
+/** Whether the newest version is what the update makes of the version before: an earlier try has made it. */
+async function isMadeFrom(
+  { store, limits }: { readonly store: Store; readonly limits: AgentLimits },
+  row: AgentRow,
+  body: AgentUpdate,
+): Promise<boolean> {
+  if (row.version === 1) return false;
+  const before = await requireAgent(store.agents, row.tenantId, row.id, row.version - 1);
+  return JSON.stringify(mergeDefinition(parseDefinition(before), body, limits)) === JSON.stringify(parseDefinition(row));
 }
 
 export async function requireAgent(agents: AgentStore, tenantId: string, id: string, version?: number): Promise<AgentRow> {

@@ -21,7 +21,16 @@ export const ID_PREFIXES = {
 export type IdKind = keyof typeof ID_PREFIXES;
 
 export function newId(kind: IdKind): string {
-  return `${ID_PREFIXES[kind]}_${randomUUIDv7().replaceAll('-', '')}`;
+  return idOf(kind, newUnique());
+}
+
+/** The part of an id behind its prefix. */
+export function newUnique(): string {
+  return randomUUIDv7().replaceAll('-', '');
+}
+
+export function idOf(kind: IdKind, unique: string): string {
+  return `${ID_PREFIXES[kind]}_${unique}`;
 }
 
 /** A secret that webhooks are signed with, in the form of Standard Webhooks. */

@@ -35,6 +35,7 @@ const BY_KIND: Readonly<Record<ProblemKind, number>> = {
   method_not_allowed: EXIT.rejected,
   conflict: EXIT.rejected,
   gone: EXIT.notFound,
+  too_slow: EXIT.unavailable,
   too_large: EXIT.rejected,
   unsupported_media: EXIT.rejected,
   unprocessable: EXIT.rejected,

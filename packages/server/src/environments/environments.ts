@@ -17,7 +17,8 @@ import type { EnvironmentRow, Page, PageInput, Store } from '../store/store.ts';
 
 /** Use cases of environments: the templates that sandboxes are made from. */
 export interface Environments {
-  create(tenantId: string, body: EnvironmentCreate): Promise<Environment>;
+  /** With `id`, the environment is the one of that id, made now or by an earlier try. */
+  create(tenantId: string, body: EnvironmentCreate, id?: string): Promise<Environment>;
   get(tenantId: string, id: string): Promise<Environment>;
   list(tenantId: string, input: PageInput & { includeArchived: boolean }): Promise<Page<Environment>>;
   update(tenantId: string, id: string, body: EnvironmentUpdate): Promise<Environment>;
@@ -37,7 +38,7 @@ export function createEnvironments(deps: {
 }): Environments {
   const { store, clock, limits } = deps;
   return {
-    async create(tenantId, body) {
+    async create(tenantId, body, id = newId('environment')) {
       refuseScope(body.scope);
       const definition: EnvironmentDefinition = {
         name: body.name,
@@ -45,9 +46,7 @@ export function createEnvironments(deps: {
         config: resolveConfig(body.config ?? { type: 'container' }, limits),
         metadata: body.metadata ?? {},
       };
-      return toEnvironment(
-        await store.environments.create({ id: newId('environment'), tenantId, definition: toJsonObject(definition), now: clock.now() }),
-      );
+      return toEnvironment(await store.environments.create({ id, tenantId, definition: toJsonObject(definition), now: clock.now() }));
     },
     get: async (tenantId, id) => toEnvironment(await requireEnvironment(store, tenantId, id)),
     list: async (tenantId, input) => mapPage(await store.environments.list({ tenantId, ...input }), toEnvironment),

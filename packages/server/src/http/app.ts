@@ -3,6 +3,7 @@ import { newId } from '../base/ids.ts';
 import { authenticate } from './auth.ts';
 import type { AppVariables, HttpDeps } from './context.ts';
 import { renderError } from './errors.ts';
+import { createLimits, isAlwaysAnswered } from './limits/limits.ts';
 import { countRequests, createMetrics } from './metrics.ts';
 import { createDocument, type RouteTable } from './openapi.ts';
 import { agentRoutes } from './routes/agents.ts';
@@ -18,8 +19,9 @@ export type App = Hono<{ Variables: AppVariables }>;
 /** The whole HTTP surface. Every route is closed but for those that auth.ts names. */
 export function createApp(deps: HttpDeps): App {
   const app: App = new Hono();
-  const metrics = createMetrics(deps);
-  const table: RouteTable = { app, deps, document: createDocument(), methods: new Map() };
+  const limits = createLimits(deps.limits, deps);
+  const metrics = createMetrics({ ...deps, requests: limits.flights.current, streams: limits.streams.open });
+  const table: RouteTable = { app, deps, limits, document: createDocument(), methods: new Map() };
   app.use(async (c, next) => {
     const requestId = newId('request');
     c.set('requestId', requestId);
@@ -32,7 +34,17 @@ export function createApp(deps: HttpDeps): App {
   });
   app.use(countRequests(metrics));
   app.onError((error, c) => renderError(c, error, deps.log));
-  app.use(authenticate(deps.store));
+  app.use(async (c, next) => {
+    const flight = limits.flights.begin({ isAlwaysAnswered: isAlwaysAnswered(c.req.path) });
+    c.set('flight', flight);
+    try {
+      await next();
+    } finally {
+      flight.land();
+    }
+  });
+  app.use(authenticate(deps.store, limits.keyGuard));
+  app.use(limits.rates);
   systemRoutes(table, metrics);
   agentRoutes(table);
   environmentRoutes(table);

@@ -3,6 +3,7 @@ import type { MiddlewareHandler } from 'hono';
 import { PlatformError } from '../base/errors.ts';
 import type { Store } from '../store/store.ts';
 import type { AppContext, AppVariables } from './context.ts';
+import type { KeyGuard } from './limits/key-guard.ts';
 
 /** Keys are kept as hashes: 256 random bits need no slow one. */
 export function hashApiKey(key: string): string {
@@ -13,14 +14,22 @@ export function hashApiKey(key: string): string {
 const PUBLIC = [/^\/health(\/|$)/, /^\/dashboard(\/|$)/, /^\/docs(\/|$)/, /^\/$/, /^\/favicon\.ico$/];
 
 /** Lets only known keys through, everywhere but on the public list; a new route is closed until it is named there. */
-export function authenticate(store: Store): MiddlewareHandler<{ Variables: AppVariables }> {
+export function authenticate(store: Store, guard: KeyGuard): MiddlewareHandler<{ Variables: AppVariables }> {
   return async (c, next) => {
     if (PUBLIC.some((pattern) => pattern.test(c.req.path))) return next();
     const key = presentedKey(c);
     if (key === undefined) throw new PlatformError('credentials_missing');
     const hash = hashApiKey(key);
-    const row = await store.apiKeys.findByHash({ hash });
-    if (row === undefined || !timingSafeEqual(Buffer.from(row.hash), Buffer.from(hash))) throw new PlatformError('credentials_invalid');
+    const attempt = guard.begin(c, hash);
+    const row = await store.apiKeys.findByHash({ hash }).catch((error: unknown) => {
+      attempt.abandon();
+      throw error;
+    });
+    if (row === undefined || !timingSafeEqual(Buffer.from(row.hash), Buffer.from(hash))) {
+      attempt.fail();
+      throw new PlatformError('credentials_invalid');
+    }
+    attempt.succeed();
     c.set('principal', { keyId: row.id, tenantId: row.tenantId, role: row.role });
     return next();
   };

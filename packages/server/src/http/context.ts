@@ -3,6 +3,7 @@ import type { Context } from 'hono';
 import type { Agents } from '../agents/agents.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import type { Refusals } from '../base/refusals.ts';
 import type { Environments } from '../environments/environments.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
@@ -11,6 +12,8 @@ import type { SendEvents } from '../sessions/send-events.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
+import type { Flight } from './limits/flights.ts';
+import type { HttpLimits } from './limits/limits.ts';
 
 /** Who makes a request. The tenant comes from the key, never from what the request says. */
 export interface Principal {
@@ -22,6 +25,7 @@ export interface Principal {
 export interface AppVariables {
   readonly requestId: string;
   readonly principal: Principal;
+  readonly flight: Flight;
 }
 
 export type AppContext = Context<{ Variables: AppVariables }>;
@@ -44,6 +48,10 @@ export interface HttpDeps {
   readonly deliveryAttempts: () => AttemptCounts;
   readonly version: string;
   readonly maxBodyBytes: number;
+  readonly limits: HttpLimits;
+  readonly refusals: Refusals;
+  /** How long a server that is gone keeps a request with an Idempotency-Key from being tried again. */
+  readonly requestLeaseMs: number;
   /** Files of the dashboard and of the API's page. */
   readonly assets: { readonly dashboard: string; readonly docs: string };
 }

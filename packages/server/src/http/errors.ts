@@ -18,7 +18,7 @@ export function renderError(c: AppContext, thrown: unknown, log: Logger): Respon
   if (retryAfterMs !== undefined) c.header('Retry-After', String(Math.ceil(retryAfterMs / 1000)));
   if (error.code === 'credentials_missing' || error.code === 'credentials_invalid') c.header('WWW-Authenticate', 'Bearer realm="cloister"');
   // A caller that has not been read to its end cannot use the connection again.
-  if (error.code === 'message_too_large') c.header('Connection', 'close');
+  if (error.code === 'message_too_large' || error.code === 'body_timeout') c.header('Connection', 'close');
   const code = status as ContentfulStatusCode;
   if ((c.req.header('accept') ?? '').includes('application/problem+json')) {
     c.header('Content-Type', 'application/problem+json');

@@ -1,17 +1,32 @@
 import type { z } from 'zod';
+import type { Clock } from '../base/clock.ts';
 import { type FieldError, PlatformError } from '../base/errors.ts';
+import type { Refusals } from '../base/refusals.ts';
 import type { AppContext } from './context.ts';
 
-/** Reads, bounds and checks a JSON body. An empty body counts as `{}` where the schema allows it. */
-export async function readBody<S extends z.ZodType>(c: AppContext, schema: S, maxBytes: number): Promise<z.output<S>> {
-  const text = await readText(c.req.raw, maxBytes);
+export interface BodyOptions {
+  readonly maxBytes: number;
+  readonly clock: Clock;
+  readonly refusals: Refusals;
+}
+
+/** How long a body may pause. */
+const BODY_IDLE_MS = 30_000;
+
+/** Reads and bounds a JSON body. An empty body counts as `{}`. */
+export async function readJson(c: AppContext, options: BodyOptions): Promise<unknown> {
+  const text = await readText(c, options);
   const contentType = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase();
   if (text !== '' && contentType !== 'application/json') {
     throw new PlatformError('content_type_unsupported', {
       detail: contentType === undefined ? 'The body came without a content type.' : `The body came as ${contentType.slice(0, 80)}.`,
     });
   }
-  return parseWith(schema, parseJson(text), '');
+  return parseJson(text);
+}
+
+export function parseBody<S extends z.ZodType>(schema: S, json: unknown): z.output<S> {
+  return parseWith(schema, json, '');
 }
 
 export function readQuery<S extends z.ZodType>(c: AppContext, schema: S): z.output<S> {
@@ -146,23 +161,43 @@ function escapePointer(part: string): string {
 }
 
 /** Reads no more than `maxBytes`, whatever the length header says. */
-async function readText(request: Request, maxBytes: number): Promise<string> {
+async function readText(c: AppContext, options: BodyOptions): Promise<string> {
+  const request = c.req.raw;
+  const { maxBytes } = options;
   const tooLarge = () => new PlatformError('message_too_large', { detail: `The body is larger than ${maxBytes} bytes.` });
   if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
   if (request.body === null) return '';
   const chunks: Uint8Array[] = [];
   let size = 0;
   const reader = request.body.getReader();
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    size += next.value.byteLength;
-    if (size > maxBytes) {
-      // Not awaited: whoever sends it may never stop.
-      reader.cancel().catch(() => undefined);
-      throw tooLarge();
+  try {
+    for (let next = await readChunk(reader, options); !next.done; next = await readChunk(reader, options)) {
+      size += next.value.byteLength;
+      if (size > maxBytes) throw tooLarge();
+      c.get('flight').addBytes(next.value.byteLength);
+      chunks.push(next.value);
     }
-    chunks.push(next.value);
+  } catch (error) {
+    // Not awaited: whoever sends it may never stop.
+    reader.cancel().catch(() => undefined);
+    throw error;
   }
   return decodeUtf8(Buffer.concat(chunks));
+}
+
+type BodyReader = ReadableStreamDefaultReader<Uint8Array>;
+
+async function readChunk(reader: BodyReader, { clock, refusals }: BodyOptions): Promise<Awaited<ReturnType<BodyReader['read']>>> {
+  const { promise, resolve, reject } = Promise.withResolvers<Awaited<ReturnType<BodyReader['read']>>>();
+  const cancel = clock.after(BODY_IDLE_MS, () =>
+    reject(refusals.refuse('slow_body', { detail: `Nothing of the body came for ${BODY_IDLE_MS / 1000} seconds.` })),
+  );
+  reader.read().then(resolve, reject);
+  try {
+    return await promise;
+  } finally {
+    cancel();
+  }
 }
 
 function decodeUtf8(bytes: Uint8Array): string {

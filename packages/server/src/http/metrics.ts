@@ -1,6 +1,7 @@
 import type { MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Refusals } from '../base/refusals.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { Store } from '../store/store.ts';
@@ -10,10 +11,14 @@ export interface MetricSources {
   readonly store: Store;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
   readonly deliveryAttempts: () => AttemptCounts;
+  readonly refusals: Refusals;
+  readonly requests: () => number;
+  readonly streams: () => number;
 }
 
 /** The process's own metrics, and what waits and runs; read when asked for. */
-export function createMetrics({ store, sandboxes, deliveryAttempts }: MetricSources): Registry {
+export function createMetrics(sources: MetricSources): Registry {
+  const { store, sandboxes, deliveryAttempts } = sources;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   new Gauge({
@@ -37,7 +42,37 @@ export function createMetrics({ store, sandboxes, deliveryAttempts }: MetricSour
     },
   });
   outboxMetrics(registry, store, deliveryAttempts);
+  loadMetrics(registry, sources);
   return registry;
+}
+
+function loadMetrics(registry: Registry, { refusals, requests, streams }: MetricSources): void {
+  new Gauge({
+    name: 'cloister_http_requests_under_way',
+    help: 'Requests that are being worked on',
+    registers: [registry],
+    collect() {
+      this.set(requests());
+    },
+  });
+  new Gauge({
+    name: 'cloister_streams',
+    help: 'Open event streams, and requests that wait for their turn',
+    registers: [registry],
+    collect() {
+      this.set(streams());
+    },
+  });
+  new Counter({
+    name: 'cloister_refusals_total',
+    help: 'What this server turned away to protect itself, by reason',
+    labelNames: ['reason'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [reason, count] of refusals.counts()) this.inc({ reason }, count);
+    },
+  });
 }
 
 function outboxMetrics(registry: Registry, store: Store, deliveryAttempts: MetricSources['deliveryAttempts']): void {

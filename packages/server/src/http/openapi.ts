@@ -3,7 +3,9 @@ import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
 import type { Hono } from 'hono';
 import type { z } from 'zod';
 import type { AppContext, AppVariables, HttpDeps } from './context.ts';
-import { readBody, readQuery } from './input.ts';
+import { answerOnce, NO_RESERVATION, type Reservation, readIdempotencyKey } from './idempotency.ts';
+import { parseBody, readJson, readQuery } from './input.ts';
+import type { Limits } from './limits/limits.ts';
 
 /** One operation: what validates a request is what documents it. */
 export interface Route<Q extends z.ZodType, B extends z.ZodType> {
@@ -16,6 +18,8 @@ export interface Route<Q extends z.ZodType, B extends z.ZodType> {
   readonly query?: Q;
   readonly body?: B;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Every POST takes an `Idempotency-Key`; this one's handler sees to it by itself. */
+  readonly keepsOwnKeys?: boolean;
   /** Answers without a key; auth.ts decides, this says so in the document. */
   readonly isPublic?: boolean;
   readonly response: z.ZodType | { readonly mediaType: string; readonly description: string };
@@ -28,6 +32,8 @@ export interface RouteInput<Q extends z.ZodType, B extends z.ZodType> {
   readonly tenantId: string;
   readonly query: z.output<Q>;
   readonly body: z.output<B>;
+  /** Of the Idempotency-Key: makes a handler that is called again do the same thing, not another. */
+  readonly reservation: Reservation;
   param(name: string): string;
 }
 
@@ -35,12 +41,24 @@ export interface RouteTable {
   readonly app: Hono<{ Variables: AppVariables }>;
   readonly document: OpenAPIHono;
   readonly deps: HttpDeps;
+  readonly limits: Limits;
   readonly methods: Map<string, Set<string>>;
 }
 
 const ALWAYS: readonly ProblemCode[] = ['method_not_allowed', 'bug'];
-const WITH_KEY: readonly ProblemCode[] = ['credentials_missing', 'credentials_invalid', 'request_invalid', 'store_unavailable'];
-const WITH_BODY: readonly ProblemCode[] = ['json_malformed', 'content_type_unsupported', 'message_too_large', 'disk_full'];
+const WITH_KEY: readonly ProblemCode[] = [
+  'credentials_missing',
+  'credentials_invalid',
+  'request_invalid',
+  'rate_limited',
+  'overloaded',
+  'store_unavailable',
+];
+const WITH_BODY: readonly ProblemCode[] = ['json_malformed', 'content_type_unsupported', 'message_too_large', 'body_timeout', 'disk_full'];
+const WITH_IDEMPOTENCY: readonly ProblemCode[] = ['idempotency_mismatch', 'idempotency_in_flight'];
+const IDEMPOTENCY_HEADER = {
+  'Idempotency-Key': 'The same key with the same body within 24 h answers the first answer again and does nothing else',
+};
 
 /** Registers an operation with the router and the document at once. The handler gets input that is already right. */
 export function route<Q extends z.ZodType, B extends z.ZodType>(
@@ -49,22 +67,28 @@ export function route<Q extends z.ZodType, B extends z.ZodType>(
   handler: (input: RouteInput<Q, B>) => Promise<Response | object>,
 ): void {
   const { app, deps } = table;
+  const reading = { ...deps, maxBytes: deps.maxBodyBytes };
+  const once = { requests: deps.store.requests, log: deps.log, leaseMs: deps.requestLeaseMs };
   table.document.openAPIRegistry.registerPath(toRouteConfig(definition));
   const path = definition.path.replaceAll(/\{(\w+)\}/g, ':$1');
   table.methods.set(path, (table.methods.get(path) ?? new Set()).add(definition.method.toUpperCase()));
   app.on(definition.method.toUpperCase(), path, async (c) => {
     // Absent schemas leave their field undefined, as the handler's types say.
     const query = (definition.query === undefined ? undefined : readQuery(c, definition.query)) as z.output<Q>;
-    const body = (definition.body === undefined ? undefined : await readBody(c, definition.body, deps.maxBodyBytes)) as z.output<B>;
-    const result = await handler({
-      c,
-      tenantId: c.get('principal')?.tenantId ?? '',
-      query,
-      body,
-      param: (name) => c.req.param(name) ?? '',
-    });
-    return result instanceof Response ? result : c.json(result);
+    const key = takesKey(definition) ? readIdempotencyKey(c) : undefined;
+    const json = definition.body === undefined ? null : await readJson(c, reading);
+    const body = (definition.body === undefined ? undefined : parseBody(definition.body, json)) as z.output<B>;
+    const tenantId = c.get('principal')?.tenantId ?? '';
+    const handle = async (reservation: Reservation): Promise<Response> => {
+      const result = await handler({ c, tenantId, query, body, reservation, param: (name) => c.req.param(name) ?? '' });
+      return result instanceof Response ? result : c.json(result);
+    };
+    return key === undefined ? handle(NO_RESERVATION) : answerOnce(once, { c, tenantId, key, json }, handle);
   });
+}
+
+function takesKey({ method, keepsOwnKeys }: Pick<Route<z.ZodType, z.ZodType>, 'method' | 'keepsOwnKeys'>): boolean {
+  return method === 'post' && keepsOwnKeys !== true;
 }
 
 function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Route<Q, B>): RouteConfig {
@@ -74,25 +98,28 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
       ? { description: response.description, content: { [response.mediaType]: { schema: { type: 'string' as const } } } }
       : { description: 'Done', content: { 'application/json': { schema: response } } };
   const isPublic = definition.isPublic ?? false;
-  const codes = [
+  const codes = new Set([
     ...(isPublic ? [] : WITH_KEY),
     ...ALWAYS,
     ...(definition.body === undefined ? [] : WITH_BODY),
+    ...(takesKey(definition) ? WITH_IDEMPOTENCY : []),
     ...(definition.problems ?? []),
-  ];
+  ]);
   const parameters = [...definition.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => ({
     name,
     in: 'path' as const,
     required: true,
     schema: { type: 'string' as const },
   }));
-  const headers = Object.entries(definition.headers ?? {}).map(([name, description]) => ({
-    name,
-    in: 'header' as const,
-    required: false,
-    description,
-    schema: { type: 'string' as const },
-  }));
+  const headers = Object.entries({ ...(takesKey(definition) ? IDEMPOTENCY_HEADER : {}), ...definition.headers }).map(
+    ([name, description]) => ({
+      name,
+      in: 'header' as const,
+      required: false,
+      description,
+      schema: { type: 'string' as const },
+    }),
+  );
   return {
     method: definition.method,
     path: definition.path,
@@ -110,7 +137,7 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
   };
 }
 
-function errorResponses(codes: readonly ProblemCode[]): RouteConfig['responses'] {
+function errorResponses(codes: ReadonlySet<ProblemCode>): RouteConfig['responses'] {
   const byStatus = Map.groupBy(codes, (code) => PROBLEM_KINDS[PROBLEMS[code].kind].status);
   return Object.fromEntries(
     [...byStatus].map(([status, group]) => [

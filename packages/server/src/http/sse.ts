@@ -12,6 +12,10 @@ export interface EventStreamInput {
   readonly after: number;
   /** Types whose previews are sent too. */
   readonly previews: ReadonlySet<string>;
+  /** Called once, when the reader has gone or was sent away. */
+  readonly onEnd?: (() => void) | undefined;
+  /** Ends the connection at once; an orderly end would wait for a reader that does not read. */
+  readonly cut?: (() => void) | undefined;
 }
 
 export interface EventStreamDeps {
@@ -83,9 +87,11 @@ class StreamReader {
   }
 
   onCancel(): void {
+    if (this.isOver) return;
     this.isOver = true;
     this.cleanUp();
     this.onRoom?.();
+    this.input.onEnd?.();
   }
 
   private end(cut?: string): void {
@@ -94,7 +100,9 @@ class StreamReader {
     if (cut === undefined) this.controller?.close();
     else {
       this.deps.log.info({ session: this.input.sessionId, cursor: this.cursor }, cut);
-      this.controller?.error(new Error(cut));
+      // The HTTP adapter would print the error of a stream that fails; of a connection that ends it says nothing.
+      if (this.input.cut === undefined) this.controller?.error(new Error(cut));
+      else this.input.cut();
     }
   }
 

@@ -26,6 +26,8 @@ export interface SendEventsDeps {
   readonly bus: EventBus;
   readonly signal: TurnSignal;
   readonly maxQueuedPerSession: number;
+  /** Bounds what waits in all; throws when there is no room. Left out, nothing is bounded. */
+  readonly admit?: (tenantId: string, messages: number) => void;
 }
 
 export interface SendEventsInput {
@@ -52,6 +54,7 @@ export function createSendEvents(deps: SendEventsDeps): SendEvents {
     if (!signal.isAccepting()) throw new PlatformError('draining', { retryAfterMs: RETRY_AFTER_MS });
     const { tenantId, sessionId } = input;
     const now = clock.now();
+    deps.admit?.(tenantId, input.events.filter(({ type }) => type === 'user.message').length);
     const accepted = await store.turns.accept({
       tenantId,
       sessionId,

@@ -13,10 +13,12 @@ import { toSession } from './wire.ts';
 
 /** Use cases of sessions. Ids of other tenants are as missing ones. */
 export interface Sessions {
-  create(tenantId: string, body: SessionCreate): Promise<Session>;
+  /** With `id`, the session is the one of that id, made now or by an earlier try. */
+  create(tenantId: string, body: SessionCreate, id?: string): Promise<Session>;
   get(tenantId: string, id: string): Promise<Session>;
   list(tenantId: string, input: SessionListInput): Promise<Page<Session>>;
-  update(tenantId: string, id: string, body: SessionUpdate): Promise<Session>;
+  /** With `eventId`, the update is the one that event tells of, made now or by an earlier try. */
+  update(tenantId: string, id: string, body: SessionUpdate, eventId?: string): Promise<Session>;
   archive(tenantId: string, id: string): Promise<Session>;
   /** Removes the log, the workspace and the sandbox. */
   remove(tenantId: string, id: string): Promise<void>;
@@ -45,25 +47,13 @@ export function createSessions(deps: SessionsDeps): Sessions {
   const { store, clock } = deps;
   const answer = (row: SessionRow): Session => toSession(row, clock.now());
   return {
-    async create(tenantId, body) {
+    async create(tenantId, body, id) {
       refuseUnsupported(body);
       const initial = requireSupported(body.initial_events ?? [], '/initial_events');
-      const agent = await resolveAgentParam(deps, tenantId, body.agent);
-      const environment = await requireEnvironment(store, tenantId, body.environment_id);
-      if (environment.archivedAt !== null) throw new PlatformError('environment_archived');
-      const row = await store.sessions.create({
-        id: newId('session'),
-        tenantId,
-        agentId: agent.id,
-        agentVersion: agent.version,
-        agent: agent.definition,
-        environmentId: environment.id,
-        environment: environment.definition,
-        title: body.title ?? null,
-        metadata: body.metadata ?? {},
-        now: clock.now(),
-      });
-      if (initial.length > 0) await sendInitial(deps, row, initial);
+      // What was made before is not asked again whether it may be made.
+      const made = id === undefined ? undefined : await store.sessions.find({ tenantId, id });
+      const row = made ?? (await createRow(deps, tenantId, body, id ?? newId('session')));
+      if (initial.length > 0) await sendInitial(deps, row, { events: initial, isOnce: id !== undefined });
       return answer(await requireSession(store, tenantId, row.id));
     },
     get: async (tenantId, id) => answer(await requireSession(store, tenantId, id)),
@@ -73,7 +63,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const states = statuses?.flatMap(toStates);
       return mapPage(await store.sessions.list({ tenantId, ...input, ...(states === undefined ? {} : { states }) }), answer);
     },
-    async update(tenantId, id, body) {
+    async update(tenantId, id, body, eventId = newId('event')) {
       refuseUnsupported(body);
       if (body.agent?.mcp_servers?.length) throw unsupported('/agent/mcp_servers', 'MCP servers');
       const current = await requireSession(store, tenantId, id);
@@ -87,7 +77,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
         ...(agent === undefined ? {} : { agent: agentEvent(current, agent) }),
       };
       if (Object.keys(changed).length === 0) return answer(current);
-      const event = { id: newId('event'), type: 'session.updated', payload: changed, processedAt: now };
+      const event = { id: eventId, type: 'session.updated', payload: changed, processedAt: now };
       return answer(await store.sessions.update({ tenantId, id, title: body.title, metadata, agent, event, now }));
     },
     async archive(tenantId, id) {
@@ -109,10 +99,33 @@ export function createSessions(deps: SessionsDeps): Sessions {
   };
 }
 
+async function createRow(deps: SessionsDeps, tenantId: string, body: SessionCreate, id: string): Promise<SessionRow> {
+  const agent = await resolveAgentParam(deps, tenantId, body.agent);
+  const environment = await requireEnvironment(deps.store, tenantId, body.environment_id);
+  if (environment.archivedAt !== null) throw new PlatformError('environment_archived');
+  return deps.store.sessions.create({
+    id,
+    tenantId,
+    agentId: agent.id,
+    agentVersion: agent.version,
+    agent: agent.definition,
+    environmentId: environment.id,
+    environment: environment.definition,
+    title: body.title ?? null,
+    metadata: body.metadata ?? {},
+    now: deps.clock.now(),
+  });
+}
+
 /** A session whose first messages are refused is none: the caller was told that nothing was made. */
-async function sendInitial(deps: SessionsDeps, { tenantId, id }: SessionRow, events: readonly SupportedEvent[]): Promise<void> {
+async function sendInitial(
+  deps: SessionsDeps,
+  { tenantId, id }: SessionRow,
+  { events, isOnce }: { readonly events: readonly SupportedEvent[]; readonly isOnce: boolean },
+): Promise<void> {
   try {
-    await deps.send({ tenantId, sessionId: id, events });
+    // With the space it is no key that a request can have.
+    await deps.send({ tenantId, sessionId: id, events, ...(isOnce ? { idempotencyKey: `initial ${id}` } : {}) });
   } catch (error) {
     const now = deps.clock.now();
     await deps.store.sessions.remove({

@@ -4,6 +4,7 @@ import type { EnvironmentStore } from './port/environments.ts';
 import type { EventStore } from './port/events.ts';
 import type { DutyStore, NodeStore } from './port/nodes.ts';
 import type { OutboxStore } from './port/outbox.ts';
+import type { RequestStore } from './port/requests.ts';
 import type { SessionStore } from './port/sessions.ts';
 import type { TurnStore } from './port/turns.ts';
 import type { WebhookStore } from './port/webhooks.ts';
@@ -16,6 +17,7 @@ export * from './port/environments.ts';
 export * from './port/events.ts';
 export * from './port/nodes.ts';
 export * from './port/outbox.ts';
+export * from './port/requests.ts';
 export * from './port/sessions.ts';
 export * from './port/turns.ts';
 export * from './port/webhooks.ts';
@@ -38,6 +40,7 @@ export interface Store {
   readonly apiKeys: ApiKeyStore;
   readonly webhooks: WebhookStore;
   readonly outbox: OutboxStore;
+  readonly requests: RequestStore;
   readonly nodes: NodeStore;
   readonly duties: DutyStore;
   /** Stable id of this installation, made on the first open. It is on every label we write. */

@@ -9,7 +9,7 @@ import {
 import { mapPage } from '../agents/agents.ts';
 import { patchMetadata } from '../agents/definition.ts';
 import { type Clock, toTimestamp } from '../base/clock.ts';
-import { PlatformError } from '../base/errors.ts';
+import { invariant, PlatformError } from '../base/errors.ts';
 import { newId, newWebhookSecret } from '../base/ids.ts';
 import type { JsonObject } from '../base/json.ts';
 import {
@@ -24,7 +24,7 @@ import {
 
 /** Use cases of webhooks: the endpoints that are told of what happens, and what has become of each telling. */
 export interface Webhooks {
-  create(tenantId: string, body: WebhookCreate): Promise<WebhookWithSecret>;
+  create(tenantId: string, body: WebhookCreate, id?: string): Promise<WebhookWithSecret>;
   get(tenantId: string, id: string): Promise<Webhook>;
   list(tenantId: string, input: PageInput): Promise<Page<Webhook>>;
   update(tenantId: string, id: string, body: WebhookUpdate): Promise<Webhook>;
@@ -43,20 +43,22 @@ const KEEP_SECRET_MS = 24 * 60 * 60 * 1000;
 
 export function createWebhooks({ store, clock }: { readonly store: Store; readonly clock: Clock }): Webhooks {
   return {
-    async create(tenantId, body) {
-      const secret = newWebhookSecret();
+    async create(tenantId, body, id = newId('webhook')) {
       const row = await store.webhooks.create({
-        id: newId('webhook'),
+        id,
         tenantId,
         url: body.url,
         events: toEvents(body.events),
         description: body.description || null,
         metadata: body.metadata ?? {},
-        secret,
+        secret: newWebhookSecret(),
         max: MAX_WEBHOOKS,
         now: clock.now(),
       });
-      return { ...toWebhook(row), secret };
+      // That of an earlier try, if there was one.
+      const [current] = row.secrets;
+      invariant(current !== undefined, 'a webhook has a secret');
+      return { ...toWebhook(row), secret: current.value };
     },
     get: async (tenantId, id) => toWebhook(await requireWebhook(store, tenantId, id)),
     list: async (tenantId, input) => mapPage(await store.webhooks.list({ tenantId, ...input }), toWebhook),

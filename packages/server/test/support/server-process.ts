@@ -44,6 +44,8 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
         CLOISTER_ADMIN_KEY: ADMIN_KEY,
         LOG_FORMAT: 'json',
         LOG_LEVEL: 'info',
+        RATE_LIMIT_PER_KEY: '0',
+        RATE_LIMIT_PER_TENANT: '0',
         ...options.env,
         ...env,
       },

@@ -66,6 +66,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
         PORT: '0',
         LOG_LEVEL: 'silent',
         DRAIN_SECONDS: '1',
+        // The tests are no ordinary client; those of the limits set their own.
+        RATE_LIMIT_PER_KEY: '0',
+        RATE_LIMIT_PER_TENANT: '0',
         ...options.env,
       }),
     );

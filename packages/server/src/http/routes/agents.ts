@@ -27,7 +27,7 @@ export function agentRoutes(table: RouteTable): void {
       response: agentSchema,
       problems: UNRUNNABLE,
     },
-    ({ tenantId, body }) => agents.create(tenantId, body),
+    ({ tenantId, body, reservation }) => agents.create(tenantId, body, reservation.idFor('agent')),
   );
   route(
     table,
@@ -78,7 +78,7 @@ export function agentRoutes(table: RouteTable): void {
       response: agentSchema,
       problems: ['agent_not_found', 'agent_archived', 'agent_version_conflict', ...UNRUNNABLE],
     },
-    ({ tenantId, body, param }) => agents.update(tenantId, param('id'), body),
+    ({ tenantId, body, param, reservation }) => agents.update(tenantId, param('id'), body, reservation),
   );
   route(
     table,

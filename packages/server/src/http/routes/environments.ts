@@ -26,7 +26,7 @@ export function environmentRoutes(table: RouteTable): void {
       response: environmentSchema,
       problems: REFUSED,
     },
-    ({ tenantId, body }) => environments.create(tenantId, body),
+    ({ tenantId, body, reservation }) => environments.create(tenantId, body, reservation.idFor('environment')),
   );
   route(
     table,

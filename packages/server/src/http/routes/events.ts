@@ -11,7 +11,9 @@ import { PlatformError } from '../../base/errors.ts';
 import { requireSession } from '../../sessions/sessions.ts';
 import { requireSupported } from '../../sessions/supported-events.ts';
 import { toWireEvent } from '../../sessions/wire.ts';
+import { connectionOf } from '../connection.ts';
 import type { AppContext } from '../context.ts';
+import { readIdempotencyKey } from '../idempotency.ts';
 import { type RouteTable, route } from '../openapi.ts';
 import { eventStream } from '../sse.ts';
 import { createdRange, toPage } from './paging.ts';
@@ -19,7 +21,7 @@ import { createdRange, toPage } from './paging.ts';
 const tag = 'Events';
 
 export function eventRoutes(table: RouteTable): void {
-  const { deps } = table;
+  const { deps, limits } = table;
   route(
     table,
     {
@@ -29,6 +31,7 @@ export function eventRoutes(table: RouteTable): void {
       tag,
       summary: 'Send events; when it answers they are on disk',
       headers: { 'Idempotency-Key': 'The same key with the same body within 24 h answers the first result and does nothing else' },
+      keepsOwnKeys: true,
       query: eventSendQuerySchema,
       body: eventSendSchema,
       response: eventSendResponseSchema,
@@ -40,18 +43,26 @@ export function eventRoutes(table: RouteTable): void {
         'approval_not_pending',
         'idempotency_mismatch',
         'capacity_exhausted',
+        'overloaded',
         'draining',
       ],
     },
-    ({ c, tenantId, query, body, param }) =>
-      deps.sendEvents({
-        tenantId,
-        sessionId: param('id'),
-        events: requireSupported(body.events, '/events'),
-        idempotencyKey: readIdempotencyKey(c),
-        waitMs: query.wait === undefined ? undefined : query.wait * 1000,
-        abort: c.req.raw.signal,
-      }),
+    async ({ c, tenantId, query, body, param }) => {
+      const send = async () =>
+        deps.sendEvents({
+          tenantId,
+          sessionId: param('id'),
+          events: requireSupported(body.events, '/events'),
+          idempotencyKey: readIdempotencyKey(c),
+          waitMs: query.wait === undefined ? undefined : query.wait * 1000,
+          abort: c.req.raw.signal,
+        });
+      if (query.wait === undefined) return send();
+      // Most of its time it only waits, and so it counts among the streams.
+      const leave = limits.streams.take(tenantId);
+      c.get('flight').land();
+      return send().finally(leave);
+    },
   );
   route(
     table,
@@ -90,7 +101,7 @@ export function eventRoutes(table: RouteTable): void {
       headers: { 'Last-Event-ID': 'The `id:` of the last event you saw' },
       query: eventStreamQuerySchema,
       response: { mediaType: 'text/event-stream', description: '`id:` is the seq, `event:` the type, `data:` the event' },
-      problems: ['session_not_found'],
+      problems: ['session_not_found', 'capacity_exhausted', 'overloaded'],
     },
     async ({ c, tenantId, query, param }) => {
       const session = await requireSession(deps.store, tenantId, param('id'));
@@ -103,19 +114,11 @@ export function eventRoutes(table: RouteTable): void {
       if (c.req.method === 'HEAD') return c.body(null, 200, headers);
       const after = readLastEventId(c) ?? query.after ?? session.lastSeq;
       const previews = new Set(query['event_deltas[]'] ?? query.event_deltas ?? []);
-      return c.body(eventStream(deps, { tenantId, sessionId: session.id, after, previews }), 200, headers);
+      const onEnd = limits.streams.take(tenantId);
+      const cut = connectionOf(c)?.cut;
+      return c.body(eventStream(deps, { tenantId, sessionId: session.id, after, previews, onEnd, cut }), 200, headers);
     },
   );
-}
-
-function readIdempotencyKey(c: AppContext): string | undefined {
-  const key = c.req.header('idempotency-key');
-  if (key === undefined) return undefined;
-  if (/^[\x21-\x7e]{1,255}$/.test(key)) return key;
-  throw new PlatformError('request_invalid', {
-    detail: 'The Idempotency-Key is not 1 to 255 visible ASCII characters.',
-    fields: [{ pointer: 'Idempotency-Key', message: '1 to 255 visible ASCII characters' }],
-  });
 }
 
 function readLastEventId(c: AppContext): number | undefined {

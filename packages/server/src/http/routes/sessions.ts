@@ -35,7 +35,7 @@ export function sessionRoutes(table: RouteTable): void {
         'draining',
       ],
     },
-    ({ tenantId, body }) => sessions.create(tenantId, body),
+    ({ tenantId, body, reservation }) => sessions.create(tenantId, body, reservation.idFor('session')),
   );
   route(
     table,
@@ -90,7 +90,7 @@ export function sessionRoutes(table: RouteTable): void {
       response: sessionSchema,
       problems: ['session_not_found', 'session_archived', 'session_busy', 'capability_unsupported'],
     },
-    ({ tenantId, body, param }) => sessions.update(tenantId, param('id'), body),
+    ({ tenantId, body, param, reservation }) => sessions.update(tenantId, param('id'), body, reservation.idFor('event')),
   );
   route(
     table,

@@ -35,7 +35,7 @@ function resourceRoutes(table: RouteTable): void {
       response: webhookWithSecretSchema,
       problems: ['webhook_limit_reached'],
     },
-    ({ tenantId, body }) => webhooks.create(tenantId, body),
+    ({ tenantId, body, reservation }) => webhooks.create(tenantId, body, reservation.idFor('webhook')),
   );
   route(
     table,

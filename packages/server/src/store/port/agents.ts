@@ -14,6 +14,7 @@ export interface AgentRow {
 }
 
 export interface AgentStore {
+  /** One that has the id already is returned as it is, if it is the tenant's. */
   create(input: { id: string; tenantId: string; definition: JsonObject; now: number }): Promise<AgentRow>;
   /** The newest version, or the named one; undefined when there is none. */
   find(input: { tenantId: string; id: string; version?: number | undefined }): Promise<AgentRow | undefined>;

@@ -12,6 +12,7 @@ export interface EnvironmentRow {
 }
 
 export interface EnvironmentStore {
+  /** One that has the id already is returned as it is, if it is the tenant's. */
   create(input: { id: string; tenantId: string; definition: JsonObject; now: number }): Promise<EnvironmentRow>;
   find(input: { tenantId: string; id: string }): Promise<EnvironmentRow | undefined>;
   list(input: { tenantId: string; includeArchived: boolean } & PageInput): Promise<Page<EnvironmentRow>>;

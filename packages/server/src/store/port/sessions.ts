@@ -38,6 +38,7 @@ export interface SessionRow {
 }
 
 export interface SessionStore {
+  /** One that has the id already is returned as it is, if it is the tenant's. */
   create(input: {
     id: string;
     tenantId: string;
@@ -61,7 +62,7 @@ export interface SessionStore {
     } & PageInput &
       CreatedRange,
   ): Promise<Page<SessionRow>>;
-  /** Replaces what is given, and appends `event` in the same commit. Throws `session_not_found`, `session_archived`. */
+  /** Replaces what is given, and appends `event` in the same commit; when the log has that event, nothing is left to do. Throws `session_not_found`, `session_archived`. */
   update(input: {
     tenantId: string;
     id: string;

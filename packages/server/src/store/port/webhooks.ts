@@ -33,7 +33,7 @@ export interface WebhookRow {
 
 /** Endpoints that are told of what happens. Only an enabled one gets deliveries added. */
 export interface WebhookStore {
-  /** Throws `webhook_limit_reached` when the tenant has `max` already. */
+  /** One that has the id already is returned as it is. Throws `webhook_limit_reached` when the tenant has `max` already. */
   create(input: {
     tenantId: string;
     id: string;

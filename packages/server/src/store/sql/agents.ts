@@ -12,7 +12,7 @@ const SELECT_VERSION = `SELECT a.id, a.tenant_id, v.version, v.definition, a.cre
   FROM agents a JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent_id = a.id`;
 const FIND_NEWEST = `${SELECT_VERSION} AND v.version = a.version WHERE a.tenant_id = :tenantId AND a.id = :id`;
 const FIND_VERSION = `${SELECT_VERSION} AND v.version = :version WHERE a.tenant_id = :tenantId AND a.id = :id`;
-const INSERT_AGENT = 'INSERT INTO agents (tenant_id, id, version, created_at) VALUES (:tenantId, :id, 1, :now)';
+const INSERT_AGENT = 'INSERT INTO agents (tenant_id, id, version, created_at) VALUES (:tenantId, :id, 1, :now) ON CONFLICT DO NOTHING';
 const INSERT_VERSION = `INSERT INTO agent_versions (tenant_id, agent_id, version, definition, created_at)
   VALUES (:tenantId, :id, :version, :definition, :now)`;
 const SET_VERSION = 'UPDATE agents SET version = :version WHERE tenant_id = :tenantId AND id = :id';
@@ -68,7 +68,7 @@ export function createAgentStore(engine: Engine): AgentStore {
 
 function* create(tx: Transaction, { definition, now, ...key }: Parameters<AgentStore['create']>[0]): Query<AgentRow> {
   const { tenantId, id } = key;
-  yield* run(INSERT_AGENT, { tenantId, id, now });
+  if ((yield* run(INSERT_AGENT, { tenantId, id, now })) === 0) return yield* requireAgent(key);
   yield* run(INSERT_VERSION, { tenantId, id, version: 1, definition: JSON.stringify(definition), now });
   yield* tellOf(tx, { type: 'agent.created', data: { id } }, { tenantId, sessionId: null });
   return yield* getNewest(key);

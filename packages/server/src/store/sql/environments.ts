@@ -9,7 +9,7 @@ import { parseEnvironment } from './rows.ts';
 const SELECT = 'SELECT * FROM environments';
 const FIND = `${SELECT} WHERE tenant_id = :tenantId AND id = :id`;
 const INSERT = `INSERT INTO environments (tenant_id, id, definition, created_at, updated_at)
-  VALUES (:tenantId, :id, :definition, :now, :now)`;
+  VALUES (:tenantId, :id, :definition, :now, :now) ON CONFLICT DO NOTHING`;
 const UPDATE = 'UPDATE environments SET definition = :definition, updated_at = :now WHERE tenant_id = :tenantId AND id = :id';
 const ARCHIVE = `UPDATE environments SET archived_at = :now, updated_at = :now
   WHERE tenant_id = :tenantId AND id = :id AND archived_at IS NULL`;
@@ -19,7 +19,8 @@ export function createEnvironmentStore(engine: Engine): EnvironmentStore {
   return {
     create({ tenantId, id, definition, now }) {
       return engine.write(function* (tx) {
-        yield* run(INSERT, { tenantId, id, definition: JSON.stringify(definition), now });
+        if ((yield* run(INSERT, { tenantId, id, definition: JSON.stringify(definition), now })) === 0)
+          return yield* requireEnvironment(tenantId, id);
         yield* tellOf(tx, { type: 'environment.created', data: { id } }, { tenantId, sessionId: null });
         return yield* requireEnvironment(tenantId, id);
       });

@@ -3,6 +3,7 @@ import type { AcceptInput, AcceptResult, IdempotencyInput, StoredEvent } from '.
 
 import type { SessionKey } from './event-log.ts';
 import { all, get, type Query, run, type Sql } from './query.ts';
+import { isReserved } from './requests.ts';
 import { parseEvent, stringList, text } from './rows.ts';
 
 const FIND = 'SELECT * FROM idempotency_keys WHERE tenant_id = :tenantId AND key = :key AND expires_at > :now';
@@ -21,7 +22,10 @@ const EVENTS: Sql = ({ listOf, orderedJoin }) => `SELECT e.* FROM ${listOf('ids'
 export function* findReplay({ tenantId, sessionId, idempotency, now }: AcceptInput): Query<AcceptResult | undefined> {
   if (idempotency === undefined) return undefined;
   const row = yield* get(FIND, { tenantId, key: idempotency.key, now });
-  if (row === undefined) return undefined;
+  if (row === undefined) {
+    if (yield* isReserved(tenantId, idempotency.key)) throw new PlatformError('idempotency_mismatch');
+    return undefined;
+  }
   if (text(row, 'request_hash') !== idempotency.requestHash || text(row, 'session_id') !== sessionId)
     throw new PlatformError('idempotency_mismatch');
   const events: readonly StoredEvent[] = (yield* all(EVENTS, { tenantId, sessionId, ids: text(row, 'event_ids') })).map(parseEvent);

@@ -13,12 +13,13 @@ const SELECT: Sql = ({ orderedJoin }) => `SELECT s.*, d.agent, d.environment
   FROM sessions s ${orderedJoin} session_definitions d ON d.tenant_id = s.tenant_id AND d.session_id = s.id`;
 const FIND: Sql = (dialect) => `${textOf(SELECT, dialect)} WHERE s.tenant_id = :tenantId AND s.id = :id`;
 const INSERT = `INSERT INTO sessions (tenant_id, id, agent_id, agent_version, environment_id, title, metadata, state, created_at, updated_at)
-  VALUES (:tenantId, :id, :agentId, :agentVersion, :environmentId, :title, :metadata, 'idle', :now, :now)`;
+  VALUES (:tenantId, :id, :agentId, :agentVersion, :environmentId, :title, :metadata, 'idle', :now, :now) ON CONFLICT DO NOTHING`;
 const INSERT_DEFINITIONS = `INSERT INTO session_definitions (tenant_id, session_id, agent, environment)
   VALUES (:tenantId, :id, :agent, :environment)`;
 const UPDATE = `UPDATE sessions SET title = :title, metadata = :metadata, updated_at = :now WHERE tenant_id = :tenantId AND id = :id`;
 const UPDATE_AGENT = 'UPDATE session_definitions SET agent = :agent WHERE tenant_id = :tenantId AND session_id = :id';
 const ARCHIVE = 'UPDATE sessions SET archived_at = :now, updated_at = :now WHERE tenant_id = :tenantId AND id = :id';
+const HAS_EVENT = 'SELECT 1 AS found FROM events WHERE tenant_id = :tenantId AND session_id = :id AND id = :eventId';
 const HAS_OPEN_TURN = `SELECT 1 FROM turns
   WHERE tenant_id = :tenantId AND session_id = :id AND state IN ('queued', 'running', 'waiting_approval') LIMIT 1`;
 const HAS_RUN = `SELECT 1 FROM turns
@@ -87,7 +88,8 @@ export function* requireSession(tenantId: string, id: string): Query<SessionRow>
 
 function* create(tx: Transaction, { tenantId, id, agent, environment, metadata, now, ...input }: CreateInput): Query<SessionRow> {
   const { agentId, agentVersion, environmentId, title } = input;
-  yield* run(INSERT, { tenantId, id, agentId, agentVersion, environmentId, title, metadata: JSON.stringify(metadata), now });
+  const row = { tenantId, id, agentId, agentVersion, environmentId, title, metadata: JSON.stringify(metadata), now };
+  if ((yield* run(INSERT, row)) === 0) return yield* requireSession(tenantId, id);
   yield* run(INSERT_DEFINITIONS, { tenantId, id, agent: JSON.stringify(agent), environment: JSON.stringify(environment) });
   yield* tellOf(tx, { type: 'session.created', data: { id, session_id: id } }, { tenantId, sessionId: id });
   return yield* requireSession(tenantId, id);
@@ -125,6 +127,7 @@ function* list({ tenantId, includeArchived, agentId, agentVersion, states, ...in
 function* update(tx: Transaction, { tenantId, id, event, now, ...input }: UpdateInput): Query<SessionRow> {
   yield* lockSession({ tenantId, sessionId: id });
   const session = yield* requireSession(tenantId, id);
+  if (event !== undefined && (yield* get(HAS_EVENT, { tenantId, id, eventId: event.id })) !== undefined) return session;
   if (session.archivedAt !== null) throw new PlatformError('session_archived');
   const title = input.title === undefined ? session.title : input.title;
   yield* run(UPDATE, { tenantId, id, title, metadata: JSON.stringify(input.metadata ?? session.metadata), now });

@@ -8,6 +8,7 @@ import { createDutyStore, createNodeStore } from './nodes.ts';
 import { createOutboxStore } from './outbox.ts';
 import { withOutboxSignal } from './outbox-signal.ts';
 import { run } from './query.ts';
+import { createRequestStore } from './requests.ts';
 import { createSessionStore } from './sessions.ts';
 import { createTurnStore } from './turns.ts';
 import { createWebhookStore } from './webhooks.ts';
@@ -28,6 +29,7 @@ export function createSqlStore(database: Engine, installationId: string, onClose
     apiKeys: createApiKeyStore(engine),
     webhooks: createWebhookStore(engine),
     outbox: createOutboxStore(engine, onAdded),
+    requests: createRequestStore(engine),
     nodes: createNodeStore(engine),
     duties: createDutyStore(engine),
     // Known since the opening; asked for through the engine, so that a closed store says so.

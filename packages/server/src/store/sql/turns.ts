@@ -14,6 +14,8 @@ const COUNTS = `SELECT state, count(*) AS number FROM turns WHERE state IN ('que
 const APPROVALS = `SELECT * FROM approvals
   WHERE tenant_id = :tenantId AND session_id = :sessionId AND (CAST(:state AS TEXT) IS NULL OR state = :state) ORDER BY created_at, turn_id, position`;
 
+const QUEUED = `SELECT tenant_id, count(*) AS number FROM turns WHERE state = 'queued' GROUP BY tenant_id`;
+
 export function createTurnStore(engine: Engine): TurnStore {
   return {
     accept: (input) => engine.write((tx) => accept(tx, input)),
@@ -27,6 +29,7 @@ export function createTurnStore(engine: Engine): TurnStore {
     find: ({ tenantId, id }) => engine.read(() => getAs(parseTurn, FIND, { tenantId, id })),
     list: (input) => engine.read(() => list(input)),
     counts: () => engine.read(countOpen),
+    queuedByTenant: () => engine.read(countQueued),
     approvals: ({ tenantId, sessionId, state = null }) =>
       engine.read(() => allAs(parseApproval, APPROVALS, { tenantId, sessionId, state: state ?? null })),
   };
@@ -49,6 +52,10 @@ function* list({ tenantId, sessionId, states, ...input }: Parameters<TurnStore['
   ];
   const scope = ['turns', tenantId, sessionId ?? ''];
   return yield* listPage({ scope, select: 'SELECT * FROM turns', filters: filtersOf(params, conditions), keys, parse: parseTurn }, input);
+}
+
+function* countQueued() {
+  return new Map((yield* all(QUEUED)).map((row) => [text(row, 'tenant_id'), integer(row, 'number')]));
 }
 
 function* countOpen() {

@@ -66,6 +66,8 @@ export function createWebhookStore(engine: Engine): WebhookStore {
 
 function* create({ events, metadata, secret, max, ...input }: Parameters<WebhookStore['create']>[0]): Query<WebhookRow> {
   const { tenantId, id, url, description, now } = input;
+  const existing = yield* getAs(parseWebhook, FIND, { tenantId, id });
+  if (existing !== undefined) return existing;
   const counted = yield* get(COUNT, { tenantId });
   if (counted !== undefined && integer(counted, 'number') >= max)
     throw new PlatformError('webhook_limit_reached', { detail: `There are ${max} webhooks, and more are not allowed.` });

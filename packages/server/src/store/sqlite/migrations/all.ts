@@ -2,6 +2,7 @@ import type { Migration } from '../migrate.ts';
 import { initial } from './0001-initial.ts';
 import { queue } from './0002-queue.ts';
 import { outbox } from './0003-outbox.ts';
+import { requests } from './0004-requests.ts';
 
 /** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
-export const MIGRATIONS: readonly Migration[] = [initial, queue, outbox];
+export const MIGRATIONS: readonly Migration[] = [initial, queue, outbox, requests];
