@@ -243,12 +243,12 @@ function createTurnParts(config: Config, engine: Engine): TurnParts {
 }
 
 /** What leaves the platform, by kind: webhooks go out over connections of the server's own, to checked addresses. */
-function createOutbox(config: Config, { log, store, installation, nodeId }: Engine): OutboxWorker {
+function createOutbox(config: Config, { log, store, installation, nodeId, isSoleNode }: Engine): OutboxWorker {
   const clock = systemClock;
   const connect = createConnector({ clock, timeoutMs: WEBHOOK_TIMEOUT_MS, allowPrivateNetwork: config.allowPrivateWebhooks });
   const send = createSender({ connect, clock, timeoutMs: WEBHOOK_TIMEOUT_MS });
   const deliver = { webhook: createWebhookDelivery({ store, clock, send, installation }) };
-  return new OutboxWorker({ store, clock, log, deliver, nodeId });
+  return new OutboxWorker({ store, clock, log, deliver, nodeId, isSoleNode });
 }
 
 interface HttpParts extends TurnParts {

@@ -28,15 +28,15 @@ interface Setup extends AsyncDisposable {
   readonly attempted: DeliveryRow[];
 }
 
-async function setup(input: { clock?: Clock; deliver?: Deliver; limits?: Partial<OutboxLimits> }): Promise<Setup> {
-  const { clock = systemClock, deliver = async () => SENT, limits = {} } = input;
+async function setup(input: { clock?: Clock; deliver?: Deliver; limits?: Partial<OutboxLimits>; isSoleNode?: boolean }): Promise<Setup> {
+  const { clock = systemClock, deliver = async () => SENT, limits = {}, isSoleNode = false } = input;
   const store = await openSqliteStore({ file: ':memory:', clock });
   const attempted: DeliveryRow[] = [];
   const webhook: Deliver = (delivery, signal) => {
     attempted.push(delivery);
     return deliver(delivery, signal);
   };
-  const worker = new OutboxWorker({ store, clock, log: silentLogger, nodeId: 'nod_1', deliver: { webhook }, limits });
+  const worker = new OutboxWorker({ store, clock, log: silentLogger, nodeId: 'nod_1', isSoleNode, deliver: { webhook }, limits });
   return {
     store,
     worker,
@@ -152,6 +152,15 @@ describe('the outbox worker', () => {
     assert.deepEqual([at.attempted[0]?.id, at.attempted[0]?.attempt], [added?.id, 2]);
   });
 
+  it('does not wait for leases of the dead when it is the only one', async () => {
+    await using at = await setup({ clock: createManualClock(), isSoleNode: true });
+    const [added] = await fill(at.store, await createWebhook(at.store), 1);
+    await at.store.outbox.lease({ nodeId: 'nod_dead', leaseMs: 30_000, limit: 1, maxPerTarget: 2, except: [], now: 0 });
+    await at.worker.start();
+    await until('the second attempt', () => at.attempted.length > 0);
+    assert.deepEqual([at.attempted[0]?.id, at.attempted[0]?.attempt], [added?.id, 2]);
+  });
+
   it('survives a way out that throws, and tries again', async () => {
     await using at = await setup({
       deliver: async () => {
@@ -200,7 +209,7 @@ describe('the outbox worker', () => {
     const connect = createConnector({ clock, timeoutMs: 15_000, allowPrivateNetwork: true });
     const send = createSender({ connect, clock, timeoutMs: 15_000 });
     const deliver = { webhook: createWebhookDelivery({ store, clock, send, installation: 'ins_1' }) };
-    const worker = new OutboxWorker({ store, clock, log: silentLogger, nodeId: 'nod_1', deliver });
+    const worker = new OutboxWorker({ store, clock, log: silentLogger, nodeId: 'nod_1', isSoleNode: true, deliver });
     try {
       const slow = await createWebhook(store);
       const fast = await createWebhook(store);

@@ -12,6 +12,8 @@ export interface OutboxWorkerDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly nodeId: string;
+  /** No other node exists, so whatever another one holds is held by nobody. */
+  readonly isSoleNode: boolean;
   readonly deliver: DeliverByKind;
   readonly limits?: Partial<OutboxLimits>;
 }
@@ -64,7 +66,8 @@ export class OutboxWorker implements Service {
   async start(): Promise<void> {
     if (this.state !== 'new') return;
     this.state = 'running';
-    const { store, clock } = this.deps;
+    const { store, clock, nodeId, isSoleNode } = this.deps;
+    if (isSoleNode) await store.outbox.takeOver({ nodeId });
     this.undo = [store.outbox.onAdded(() => this.wake()), clock.every(PURGE_EVERY_MS, () => void this.purge())];
     this.wake();
   }

@@ -37,6 +37,16 @@ export const outboxLaws: Laws = {
     assert.deepEqual(await leaseDeliveries(store), []);
   }),
 
+  'the one node there is takes over what the dead ones held': law(async (store) => {
+    await fill(store, await createWebhook(store), 1);
+    const held = await leaseOne(store);
+    assert.equal(await store.outbox.takeOver({ nodeId: NODE }), 0);
+    assert.equal(await store.outbox.takeOver({ nodeId: 'nod_next' }), 1);
+    await refuses(settle(store, held, SENT), 'lease_lost');
+    const next = await leaseOne(store);
+    assert.deepEqual([next.id, next.attempt], [held.id, 2]);
+  }),
+
   'many that lease at once get different deliveries': law(async (store) => {
     for (let index = 0; index < 10; index++) await fill(store, await createWebhook(store), 2);
     const leased = (await Promise.all(Array.from({ length: 30 }, () => leaseDeliveries(store, { limit: 1 })))).flat();

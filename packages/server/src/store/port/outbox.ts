@@ -104,6 +104,8 @@ export interface OutboxStore {
    * Throws `lease_lost` when the token no longer holds; nothing is then changed.
    */
   settle(input: SettleInput): Promise<void>;
+  /** Makes what other nodes hold due at once: for the one node there is, when it starts. Returns how many. */
+  takeOver(input: { nodeId: string }): Promise<number>;
   /** Makes a delivery due at once under its id, with the whole schedule before it; one that is being sent stays as it is. */
   retry(input: { tenantId: string; targetId: string; id: string }): Promise<DeliveryRow | undefined>;
   find(input: { tenantId: string; id: string }): Promise<DeliveryRow | undefined>;

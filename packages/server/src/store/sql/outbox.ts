@@ -44,6 +44,8 @@ const RETRY: Sql = ({ now }) => `UPDATE deliveries SET state = :state, due_at = 
 const RETURNED: Sql = ({ now }) => `UPDATE deliveries SET due_at = ${now}, lease_owner = NULL WHERE ${HOLDS} RETURNING *`;
 const AGAIN: Sql = ({ now }) => `UPDATE deliveries SET state = 'pending', due_at = ${now}, lease_owner = NULL, failures = 0, ended_at = NULL
   WHERE tenant_id = :tenantId AND target_id = :targetId AND id = :id AND (lease_owner IS NULL OR due_at <= ${now})`;
+const TAKE_OVER: Sql = ({ now }) => `UPDATE deliveries SET due_at = ${now}, lease_owner = NULL
+  WHERE lease_owner IS NOT NULL AND lease_owner <> :nodeId`;
 const FIND_OF_TARGET = `${FIND} AND target_id = :targetId`;
 const HOLD_SESSION: Sql = ({ forUpdate }) => `SELECT id FROM sessions WHERE tenant_id = :tenantId AND id = :sessionId ${forUpdate()}`;
 const COUNTS = `SELECT state, count(*) AS number FROM deliveries WHERE state <> 'sent' GROUP BY state`;
@@ -67,6 +69,7 @@ export function createOutboxStore(engine: Engine, onAdded: OutboxStore['onAdded'
         return row === undefined ? undefined : (optionalInteger(row, 'wait') ?? undefined);
       }),
     settle: (input) => engine.write((tx) => settle(tx, input)),
+    takeOver: ({ nodeId }) => engine.write(() => run(TAKE_OVER, { nodeId })),
     retry: ({ tenantId, targetId, id }) =>
       engine.write(function* (tx) {
         if ((yield* run(AGAIN, { tenantId, targetId, id })) > 0) tx.wakeOutbox?.();
