@@ -3,6 +3,7 @@ import { VERSION } from '../base/version.ts';
 import { agentCommand } from './agent.ts';
 import { agentsCommand } from './agents.ts';
 import { chatCommand } from './chat.ts';
+import { dbCommand } from './db.ts';
 import { reportError } from './errors.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { serveCommand } from './serve.ts';
@@ -22,7 +23,16 @@ function createProgram(): Command {
     .version(VERSION)
     .showHelpAfterError('(add --help for what is possible)')
     .addHelpText('after', SETTINGS_HELP + EXIT_HELP);
-  for (const command of [serveCommand(), statusCommand(), agentCommand(), chatCommand(), sessionsCommand(), agentsCommand(), webhooksCommand()])
+  for (const command of [
+    serveCommand(),
+    statusCommand(),
+    agentCommand(),
+    chatCommand(),
+    sessionsCommand(),
+    agentsCommand(),
+    webhooksCommand(),
+    dbCommand(),
+  ])
     program.addCommand(command);
   for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) command.exitOverride();
   return program;

@@ -1,5 +1,6 @@
 import { Client } from 'pg';
 import { crashPoint } from '../../base/crash-points.ts';
+import { PlatformError } from '../../base/errors.ts';
 import { newId } from '../../base/ids.ts';
 import { type AppliedMigration, checksumOf, type Migration, parseApplied, pendingMigrations, READ_LEDGER } from '../sql/migrations.ts';
 import { text } from '../sql/rows.ts';
@@ -30,18 +31,33 @@ export async function withAdminClient<T>(url: string, work: (client: Client) => 
   }
 }
 
+/** A table that is there while a copy into this database is under way. */
+export const UNFINISHED_MOVE = 'unfinished_move';
+
 /**
  * Brings the database to the newest version, each step whole or not at all, while other servers wait. Answers the
- * installation's id, made on the first time. Throws as SQLite's does, before anything was changed.
+ * installation's id, made on the first time. Throws as SQLite's does, and `store_move_unfinished`, before anything
+ * was changed.
  */
-export async function prepareDatabase(client: Client, migrations: readonly Migration[], now: number): Promise<string> {
+export function prepareDatabase(client: Client, migrations: readonly Migration[], now: number): Promise<string> {
+  return withSchemaLock(client, async () => {
+    if (await hasTable(client, UNFINISHED_MOVE)) throw new PlatformError('store_move_unfinished');
+    await makeSchema(client, migrations, now);
+    return ensureInstallation(client, now);
+  });
+}
+
+/** Only one at a time, over all servers, works on the schema. After a failure the lock goes with the connection. */
+export async function withSchemaLock<T>(client: Client, work: () => Promise<T>): Promise<T> {
   await client.query(`SELECT pg_advisory_lock(${LOCK_NUMBER})`);
-  try {
-    for (const migration of pendingMigrations(migrations, await readLedger(client))) await apply(client, migration, now);
-    return await ensureInstallation(client, now);
-  } finally {
-    await client.query(`SELECT pg_advisory_unlock(${LOCK_NUMBER})`);
-  }
+  const value = await work();
+  await client.query(`SELECT pg_advisory_unlock(${LOCK_NUMBER})`);
+  return value;
+}
+
+/** Makes the steps that are still to be made; under the lock. */
+export async function makeSchema(client: Client, migrations: readonly Migration[], now: number): Promise<void> {
+  for (const migration of pendingMigrations(migrations, await readLedger(client))) await apply(client, migration, now);
 }
 
 async function apply(client: Client, migration: Migration, now: number): Promise<void> {
@@ -60,9 +76,13 @@ async function apply(client: Client, migration: Migration, now: number): Promise
 }
 
 export async function readLedger(client: Client): Promise<readonly AppliedMigration[]> {
-  const { rows } = await client.query<{ found: boolean }>("SELECT to_regclass('schema_migrations') IS NOT NULL AS found");
-  if (rows[0]?.found !== true) return [];
+  if (!(await hasTable(client, 'schema_migrations'))) return [];
   return (await client.query(READ_LEDGER)).rows.map(parseApplied);
+}
+
+async function hasTable(client: Client, name: string): Promise<boolean> {
+  const { rows } = await client.query<{ found: boolean }>('SELECT to_regclass($1) IS NOT NULL AS found', [name]);
+  return rows[0]?.found === true;
 }
 
 async function ensureInstallation(client: Client, now: number): Promise<string> {
