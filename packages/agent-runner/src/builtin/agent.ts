@@ -14,6 +14,9 @@ export interface BuiltinAgent {
   close(): Promise<void>;
 }
 
+const isBlock = (value: unknown): boolean => typeof value === 'object' && value !== null && 'type' in value;
+const steerSchema = z.object({ sessionId: z.string(), prompt: z.array(z.custom<acp.ContentBlock>(isBlock)).min(1) });
+
 const CAPABILITIES: acp.AgentCapabilities = {
   loadSession: true,
   promptCapabilities: { image: true, embeddedContext: true, audio: false },
@@ -45,6 +48,7 @@ export function createBuiltinAgent(deps: SessionDeps): BuiltinAgent {
       agentCapabilities: CAPABILITIES,
       agentInfo: { name: 'cloister-builtin', title: 'Cloister built-in agent', version: '0.1.0' },
       authMethods: [],
+      _meta: { steering: { supported: true } },
     }))
     .onRequest('session/new', ({ params }) => {
       const config = configOf(params);
@@ -68,6 +72,10 @@ export function createBuiltinAgent(deps: SessionDeps): BuiltinAgent {
       return {};
     })
     .onRequest('session/prompt', ({ params, client, signal }) => promptSafely(findSession(params.sessionId), params, { client, signal }))
+    // The extension that claude-agent-acp has as well; the host keeps what is not taken.
+    .onRequest('_session/steering', steerSchema, ({ params }) => ({
+      outcome: findSession(params.sessionId).steer(params.prompt) ? 'injected' : 'promptRequired',
+    }))
     .onRequest('session/close', async ({ params }) => {
       await findSession(params.sessionId).close();
       sessions.delete(params.sessionId);

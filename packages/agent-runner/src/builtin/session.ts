@@ -1,5 +1,5 @@
 import { type AgentContext, type ContentBlock, type PromptResponse, RequestError } from '@agentclientprotocol/sdk';
-import type { LanguageModel } from 'ai';
+import type { LanguageModel, UserModelMessage } from 'ai';
 import type { SessionConfig } from './config.ts';
 import { type Conversation, createConversation } from './conversation.ts';
 import { createModel, type ModelAccess } from './models.ts';
@@ -7,7 +7,7 @@ import { toUserMessage } from './prompt.ts';
 import type { ProcessGroups } from './tools/process-groups.ts';
 import type { Tool } from './tools/tool.ts';
 import { openTranscript, type Transcript } from './transcript.ts';
-import { runTurn } from './turn.ts';
+import { runTurn, type TurnDeps } from './turn.ts';
 
 export interface SessionDeps {
   readonly transcriptDirectory: string;
@@ -21,6 +21,8 @@ export interface Session {
   readonly conversation: Conversation;
   /** One turn at a time: rejects with invalid request while another runs. */
   prompt(blocks: readonly ContentBlock[], client: AgentContext, signal: AbortSignal): Promise<PromptResponse>;
+  /** Hands a message to the turn that runs, which reads it before its next step; false when none runs. */
+  steer(blocks: readonly ContentBlock[]): boolean;
   /** Stops the turn, if there is one; it answers `cancelled`. */
   cancel(): void;
   /** Stops the turn and waits until its last words are on disk. */
@@ -45,6 +47,15 @@ export function createSession(deps: SessionDeps, { id, cwd, config, transcript, 
   setImmediate(() => void Promise.all([model(), import('ai'), import('node:http')]).catch(() => undefined));
 
   let abort: AbortController | undefined;
+  let steered: UserModelMessage[] = [];
+  // Closed by the turn once it has looked for the last time, so that nothing is taken that nobody reads.
+  let isOpen = false;
+  const takeSteered: TurnDeps['takeSteered'] = ({ isLast }) => {
+    const taken = steered;
+    steered = [];
+    if (isLast && taken.length === 0) isOpen = false;
+    return taken;
+  };
   let running: Promise<unknown> = Promise.resolve();
   return {
     id,
@@ -53,11 +64,13 @@ export function createSession(deps: SessionDeps, { id, cwd, config, transcript, 
       if (abort !== undefined) throw RequestError.invalidRequest(undefined, 'a turn is running in this session');
       const message = toUserMessage(blocks);
       const controller = new AbortController();
+      steered = [];
+      isOpen = true;
       const onAbort = () => controller.abort();
       signal.addEventListener('abort', onAbort, { once: true });
       abort = controller;
       const turn = runTurn(
-        { sessionId: id, cwd, config, client, conversation, model, tools: deps.tools, groups: deps.groups, abort: controller },
+        { sessionId: id, cwd, config, client, conversation, model, tools: deps.tools, groups: deps.groups, abort: controller, takeSteered },
         message,
       );
       running = turn.then(
@@ -69,7 +82,13 @@ export function createSession(deps: SessionDeps, { id, cwd, config, transcript, 
       } finally {
         signal.removeEventListener('abort', onAbort);
         abort = undefined;
+        isOpen = false;
       }
+    },
+    steer(blocks) {
+      if (!isOpen || abort === undefined || abort.signal.aborted) return false;
+      steered.push(toUserMessage(blocks));
+      return true;
     },
     cancel: () => abort?.abort(),
     async close() {

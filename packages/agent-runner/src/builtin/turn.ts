@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { AgentContext, PromptResponse, SessionUpdate, StopReason } from '@agentclientprotocol/sdk';
 import type { LanguageModel, LanguageModelUsage, UserModelMessage } from 'ai';
 import { untilAborted } from './abort.ts';
@@ -22,6 +23,8 @@ export interface TurnDeps {
   readonly tools: readonly Tool[];
   readonly groups: ProcessGroups;
   readonly abort: AbortController;
+  /** Messages that came in while the turn ran. `isLast`: when there are none the turn ends, and takes no more. */
+  readonly takeSteered: (look: { readonly isLast: boolean }) => readonly UserModelMessage[];
 }
 
 /** One turn: the model is called and its tool calls are run until it stops asking for them. Rejects when the model fails. */
@@ -45,9 +48,15 @@ export async function runTurn(deps: TurnDeps, message: UserModelMessage): Promis
     }
     // On disk before a tool runs: after a crash it must be known what may have happened.
     conversation.append([answer.message()]);
-    if (answer.calls().length === 0) return respond(end.finishReason === 'length' ? 'max_tokens' : 'end_turn');
+    if (answer.calls().length === 0) {
+      const followUps = deps.takeSteered({ isLast: true });
+      if (followUps.length === 0) return respond(end.finishReason === 'length' ? 'max_tokens' : 'end_turn');
+      conversation.append(followUps);
+      continue;
+    }
     await runToolCalls(answer.calls(), { ...deps, tools, settings: config.tools, signal, send, cancel: () => deps.abort.abort() });
     if (signal.aborted) return respond('cancelled');
+    conversation.append(deps.takeSteered({ isLast: false }));
   }
   return respond('max_turn_requests');
 }
@@ -62,8 +71,10 @@ async function callModel(deps: TurnDeps, { tools, send, answer }: CallInput): Pr
   const { config, conversation, cwd } = deps;
   const { signal } = deps.abort;
   // A stream that was cancelled may still give what it had read; by then the turn has ended.
+  // What two steps say are two messages.
+  const messageId = randomUUID();
   const say = (sessionUpdate: 'agent_message_chunk' | 'agent_thought_chunk') => async (text: string) => {
-    if (!signal.aborted) await send({ sessionUpdate, content: { type: 'text', text } });
+    if (!signal.aborted) await send({ sessionUpdate, messageId, content: { type: 'text', text } });
   };
   const run = async () => {
     const model = await deps.model();

@@ -57,6 +57,8 @@ export const toolParamSchema = z.discriminatedUnion('type', [
   z.looseObject({ type: z.literal('custom') }),
 ]);
 
+export const FOLLOW_UPS = ['queue', 'steer', 'refuse'] as const;
+
 const agentFields = {
   model: modelParamSchema.describe('Model name, such as `claude-sonnet-4-5`, `openai/gpt-5` or `demo`'),
   name: nameSchema,
@@ -64,6 +66,13 @@ const agentFields = {
   system: z.string().max(100_000).nullish().describe('System prompt'),
   tools: z.array(toolParamSchema).max(256).nullish().describe('Left out: every built-in tool, always allowed'),
   harness: z.string().min(1).max(64).optional().describe('Which agent program runs it; extension'),
+  follow_up: z
+    .enum(FOLLOW_UPS)
+    .optional()
+    .describe(
+      'A message that comes while the agent works waits for its turn (`queue`), is handed to it at once where it can take it (`steer`), or is refused with 409 (`refuse`); extension',
+    ),
+  max_concurrent_turns: z.int().min(1).max(100_000).nullish().describe('How many of its sessions may work at once; extension'),
   mcp_servers: emptyListSchema,
   skills: emptyListSchema,
   multiagent: z.unknown().nullish(),
@@ -112,6 +121,9 @@ export const agentDefinitionSchema = z.object({
   system: z.string().nullable(),
   tools: z.array(toolsetSchema),
   harness: z.string(),
+  // Definitions of before have none.
+  follow_up: z.enum(FOLLOW_UPS).default('queue'),
+  max_concurrent_turns: z.int().nullable().default(null),
   metadata: z.record(z.string(), z.string()),
 });
 

@@ -24,6 +24,8 @@ export function resolveDefinition(body: AgentCreate, limits: AgentLimits): Agent
     system: body.system || null,
     tools: body.tools === undefined || body.tools === null ? [fullToolset()] : resolveTools(body.tools),
     harness: body.harness ?? limits.defaultHarness,
+    follow_up: body.follow_up ?? 'queue',
+    max_concurrent_turns: body.max_concurrent_turns ?? null,
     metadata: body.metadata ?? {},
   };
   requireRunnable(definition, limits);
@@ -40,6 +42,8 @@ export function mergeDefinition(current: AgentDefinition, body: AgentUpdate, lim
     system: body.system === undefined ? current.system : body.system || null,
     tools: body.tools === undefined ? current.tools : resolveTools(body.tools ?? []),
     harness: body.harness ?? current.harness,
+    follow_up: body.follow_up ?? current.follow_up,
+    max_concurrent_turns: body.max_concurrent_turns === undefined ? current.max_concurrent_turns : body.max_concurrent_turns,
     metadata: patchMetadata(current.metadata, body.metadata),
   };
   requireRunnable(definition, limits);

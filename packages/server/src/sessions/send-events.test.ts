@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { createManualClock, type ManualClock } from '../../test/support/manual-clock.ts';
+import { waitFor } from '../../test/support/wait-for.ts';
 import { systemClock } from '../base/clock.ts';
 import { newId } from '../base/ids.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
@@ -23,7 +24,7 @@ describe('sending events', () => {
     clock = createManualClock();
     store = await openSqliteStore({ file: ':memory:', clock: systemClock });
     bus = createEventBus(store);
-    const signal = { wake: () => undefined, interrupt: () => undefined, confirmed: () => undefined, isAccepting: () => true };
+    const signal = { messaged: () => undefined, interrupt: () => undefined, confirmed: () => undefined, isAccepting: () => true };
     send = createSendEvents({ store, clock, bus, signal, maxQueuedPerSession: 10 });
     sessionId = newId('session');
     await store.sessions.create({
@@ -77,7 +78,7 @@ describe('sending events', () => {
 
   it('answers with the state of the turn when the time is over, and leaves no timer', async () => {
     const answer = send({ tenantId: TENANT, sessionId, events: [MESSAGE], waitMs: 5000 });
-    while (clock.pending() === 0) await new Promise(setImmediate);
+    await waitFor(() => clock.pending() > 0, { timeoutMs: 5000, what: 'the answer to wait' });
     clock.advance(5000);
     const { turn, events } = await answer;
     assert.deepEqual([turn?.state, turn?.outcome, events?.length], ['queued', null, 1]);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { EventSendResponse, SessionEvent } from '@cloister/api';
+import { type AgentDefinition, agentDefinitionSchema, type EventSendResponse, type SessionEvent } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
 import { PlatformError } from '../base/errors.ts';
@@ -13,7 +13,7 @@ import { toTurn, toWireEvent } from './wire.ts';
 
 /** What is told of a commit to whoever runs turns. */
 export interface TurnSignal {
-  wake(): void;
+  messaged(sessionId: string): void;
   interrupt(sessionId: string): void;
   confirmed(sessionId: string): void;
   /** False while the server drains. */
@@ -55,14 +55,16 @@ export function createSendEvents(deps: SendEventsDeps): SendEvents {
     const { tenantId, sessionId } = input;
     const now = clock.now();
     deps.admit?.(tenantId, input.events.filter(({ type }) => type === 'user.message').length);
+    const policy = input.events.some((event) => event.type === 'user.message') ? await policyOf(store, input) : undefined;
     const accepted = await store.turns.accept({
       tenantId,
       sessionId,
-      events: input.events.map((event) => toAccepted(event, now)),
+      events: input.events.map((event) => toAccepted(event, now, policy)),
       ...(input.idempotencyKey === undefined
         ? {}
         : { idempotency: { key: input.idempotencyKey, requestHash: hash(sessionId, input.events), expiresAt: now + IDEMPOTENCY_MS } }),
       maxQueuedPerSession: deps.maxQueuedPerSession,
+      isRefusedWhileBusy: policy?.follow_up === 'refuse',
       now,
     });
     crashPoint('accept.after_commit');
@@ -93,13 +95,22 @@ async function eventsOfTurn(
 
 function announce(signal: TurnSignal, input: SendEventsInput): void {
   for (const event of input.events) {
+    if (event.type === 'user.message') signal.messaged(input.sessionId);
     if (event.type === 'user.interrupt') signal.interrupt(input.sessionId);
     if (event.type === 'user.tool_confirmation') signal.confirmed(input.sessionId);
   }
-  signal.wake();
 }
 
-function toAccepted(event: SupportedEvent, now: number): AcceptedEventInput {
+const policySchema = agentDefinitionSchema.pick({ follow_up: true, max_concurrent_turns: true });
+type Policy = Pick<AgentDefinition, 'follow_up' | 'max_concurrent_turns'>;
+
+/** What the session's agent says of messages that come while it works; a session that is not there is told of later. */
+async function policyOf(store: Store, { tenantId, sessionId }: SendEventsInput): Promise<Policy | undefined> {
+  const session = await store.sessions.find({ tenantId, id: sessionId });
+  return session && policySchema.parse(session.agent);
+}
+
+function toAccepted(event: SupportedEvent, now: number, policy: Policy | undefined): AcceptedEventInput {
   const id = newId('event');
   switch (event.type) {
     case 'user.message':
@@ -108,7 +119,7 @@ function toAccepted(event: SupportedEvent, now: number): AcceptedEventInput {
         type: event.type,
         payload: toJsonObject({ content: event.content }),
         processedAt: null,
-        effect: { kind: 'message', turnId: newId('turn') },
+        effect: { kind: 'message', turnId: newId('turn'), maxConcurrentForAgent: policy?.max_concurrent_turns ?? null },
       };
     case 'user.interrupt':
       return {

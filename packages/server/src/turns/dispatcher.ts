@@ -63,6 +63,12 @@ export class Dispatcher implements Service {
     this.runs.get(sessionId)?.interrupt();
   }
 
+  /** A `user.message` of the session was committed. */
+  messaged(sessionId: string): void {
+    this.runs.get(sessionId)?.followUp();
+    this.wake();
+  }
+
   /** A `user.tool_confirmation` of the session was committed. */
   confirmed(sessionId: string): void {
     this.runs.get(sessionId)?.confirmed();

@@ -11,14 +11,14 @@ export type TurnEnd =
       readonly outcome: TurnOutcome;
       readonly stopReason: string | null;
       readonly problem: TurnProblem | null;
-      /** False when messages that were handed to the run are to have turns of their own after all. */
-      readonly isShared?: boolean;
     }
   | { readonly type: 'requeue' }
   | { readonly type: 'retry'; readonly problem: TurnProblem; readonly inMs: number }
   | { readonly type: 'parked' }
   | { readonly type: 'lost' }
   | { readonly type: 'stopped' };
+
+type FinishedEnd = Extract<TurnEnd, { type: 'finished' }>;
 
 interface OutcomeContext {
   readonly store: Store;
@@ -30,9 +30,10 @@ interface OutcomeContext {
 /** An outcome is written whatever has been aborted by then. */
 const NEVER_ABORTED = new AbortController().signal;
 
-export async function finishTurn(context: OutcomeContext, end: Extract<TurnEnd, { type: 'finished' }>): Promise<void> {
+export async function finishTurn(context: OutcomeContext, end: FinishedEnd): Promise<void> {
   const { turn } = context.leased;
   const usage = context.recorder?.takeUsage();
+  const sharedUntil = await lastSharedSeq(context, end);
   crashPoint('run.before_finish');
   await persist(context, (now) =>
     context.store.turns.finish({
@@ -44,11 +45,22 @@ export async function finishTurn(context: OutcomeContext, end: Extract<TurnEnd, 
       usage,
       events: [...(end.problem === null ? [] : [sessionError(end.problem, now)]), endedEvent(turn, end, now)],
       idle: statusIdle(idleReason(end), now),
-      endedSteered: end.isShared === false ? undefined : (steered) => [endedEvent(steered, end, now)],
+      endedSteered: (steered, seq) => (seq > sharedUntil ? undefined : [endedEvent(steered, end, now)]),
       now,
     }),
   );
   crashPoint('run.after_finish');
+}
+
+/**
+ * Up to which message the run's outcome is that of the messages it was handed as well. When it broke off, those that
+ * came after its last tool call have changed nothing, and get turns of their own.
+ */
+async function lastSharedSeq({ store, leased }: OutcomeContext, { outcome }: FinishedEnd): Promise<number> {
+  if (outcome === 'completed' || outcome === 'cancelled') return Number.POSITIVE_INFINITY;
+  const { tenantId, sessionId, id: turnId } = leased.turn;
+  const tools = await store.events.list({ tenantId, sessionId, turnId, types: ['agent.tool_use'], limit: 1, order: 'desc' });
+  return tools.data[0]?.seq ?? 0;
 }
 
 export async function requeueTurn(context: OutcomeContext): Promise<void> {
@@ -83,12 +95,12 @@ function persist<T>(context: OutcomeContext, write: (now: number) => Promise<T>)
   return whileUnavailable({ clock: context.clock, signal: NEVER_ABORTED }, () => write(context.clock.now()));
 }
 
-function idleReason(end: Extract<TurnEnd, { type: 'finished' }>): IdleReason {
+function idleReason(end: FinishedEnd): IdleReason {
   if (end.outcome === 'failed' || end.outcome === 'interrupted') return 'retries_exhausted';
   return end.stopReason === 'refusal' ? 'refusal' : 'end_turn';
 }
 
-function endedEvent(turn: TurnRow, { outcome, stopReason, problem }: Extract<TurnEnd, { type: 'finished' }>, now: number): NewEvent {
+function endedEvent(turn: TurnRow, { outcome, stopReason, problem }: FinishedEnd, now: number): NewEvent {
   return turnEnded({ turnId: turn.id, eventId: turn.eventId, outcome, stopReason, problem }, now);
 }
 

@@ -54,6 +54,8 @@ export class TurnRun {
   private cause: StopCause | undefined;
   private retryInMs: number | undefined;
   private isPrompted = false;
+  private prompted: OpenSandbox | undefined;
+  private steering: Promise<void> = Promise.resolve();
   private readonly asksBeforeTools: boolean;
   /** Until when the lease certainly holds, by the monotonic clock. */
   private leaseEnds: number;
@@ -106,6 +108,16 @@ export class TurnRun {
     this.permissions
       ?.refresh()
       .catch((error: unknown) => this.deps.log.error({ err: error, ...this.token }, 'an answer could not be passed on'));
+  }
+
+  /** A message of the session was committed while this turn runs: the agent gets it now, when its policy says so and it can. */
+  followUp(): void {
+    if (this.leased.session.agent.follow_up !== 'steer') return;
+    this.steering = this.steering
+      .then(() => this.takeFollowUps())
+      .catch((error: unknown) =>
+        this.deps.log.warn({ err: error, ...this.token }, 'a message was not handed to the running turn; it waits for its own'),
+      );
   }
 
   /** Gives the sandbox up while the turn waits for an approval; it goes on in another one later. */
@@ -213,15 +225,34 @@ export class TurnRun {
         return permissions.decide(request);
       },
     });
+    this.prompted = sandbox;
+    // What came between the lease and the prompt.
+    this.followUp();
     const onStop = () => void this.cancelPrompt(sandbox, permissions, prompt);
     stop.signal.addEventListener('abort', onStop, { once: true });
     try {
       const { stopReason } = await prompt;
+      this.prompted = undefined;
+      await this.steering;
       await recorder.flush();
       if (this.cause !== undefined) return { type: 'stopped' };
       return { type: 'finished', outcome: stopReason === 'cancelled' ? 'cancelled' : 'completed', stopReason, problem: null };
     } finally {
+      this.prompted = undefined;
       stop.signal.removeEventListener('abort', onStop);
+    }
+  }
+
+  private async takeFollowUps(): Promise<void> {
+    const { store } = this.deps;
+    for (;;) {
+      const sandbox = this.prompted;
+      if (sandbox === undefined || !sandbox.agent.canSteer || this.cause !== undefined) return;
+      const message = await store.turns.steer(this.token);
+      if (message === undefined) return;
+      const input = { sessionId: sandbox.harnessSessionId, content: toPromptContent(message) };
+      if (await sandbox.agent.steer(input)) continue;
+      return store.turns.unsteer({ ...this.token, eventId: message.id });
     }
   }
 
@@ -286,6 +317,7 @@ export class TurnRun {
       this.retryInMs = final.inMs;
     }
     if (final.type !== 'finished') return;
+    await this.steering;
     await this.recorder.flush();
     await finishTurn(context, final);
     live.release(this.sessionId);

@@ -1,7 +1,8 @@
 import { type Readable, Writable } from 'node:stream';
 import * as acp from '@agentclientprotocol/sdk';
+import { z } from 'zod';
 import { PlatformError } from '../../base/errors.ts';
-import type { JsonObject } from '../../store/store.ts';
+import type { JsonObject } from '../../base/json.ts';
 
 /** A frame longer than this ends the connection: the agent is hostile and memory is ours. */
 const MAX_FRAME_BYTES = 32 * 1024 * 1024;
@@ -32,11 +33,19 @@ export interface AgentConnection {
   }): Promise<{ readonly sessionId: string; readonly isResumed: boolean }>;
   /** One turn. Rejects with `AgentFailure` when the agent answers an error, with `sandbox_exited` when the connection is gone. */
   prompt(input: { sessionId: string; content: readonly acp.ContentBlock[] } & PromptHandlers): Promise<PromptResult>;
+  /** Whether a message can be handed to a turn that runs. */
+  readonly canSteer: boolean;
+  /** Hands a message to the turn that runs; false when none runs any more, and the agent has not taken it. */
+  steer(input: { sessionId: string; content: readonly acp.ContentBlock[] }): Promise<boolean>;
   /** Asks the agent to stop the turn; its prompt then ends as cancelled. */
   cancel(sessionId: string): Promise<void>;
   readonly closed: Promise<void>;
   close(): void;
 }
+
+/** The extension by which agents take messages into a running turn; told in the `_meta` of initialize. */
+const STEER_METHOD = '_session/steering';
+const STEER_META = { steering: { idleBehavior: 'promptRequired' } };
 
 /** The agent answered a request with a JSON-RPC error. */
 export class AgentFailure extends Error {
@@ -91,10 +100,22 @@ export async function connectAgent(stdin: Writable, stdout: Readable): Promise<A
         handlers = undefined;
       }
     },
+    canSteer: canSteer(hello._meta),
+    async steer({ sessionId, content }) {
+      const answer = await call(agent.request<unknown>(STEER_METHOD, { sessionId, prompt: [...content], _meta: STEER_META }));
+      return injectedSchema.safeParse(answer).success;
+    },
     cancel: (sessionId) => agent.notify('session/cancel', { sessionId }),
     closed: connection.closed,
     close: () => connection.close(),
   };
+}
+
+const steeringSchema = z.object({ steering: z.object({ supported: z.literal(true) }) });
+const injectedSchema = z.object({ outcome: z.literal('injected') });
+
+function canSteer(meta: unknown): boolean {
+  return steeringSchema.safeParse(meta).success;
 }
 
 /** Resumes without replay where the agent can, else loads (its replay is not new and has no handler). False when it has lost the session. */

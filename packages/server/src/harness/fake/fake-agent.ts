@@ -1,6 +1,7 @@
 import { appendFile, readFile } from 'node:fs/promises';
 import { Readable, Writable } from 'node:stream';
 import * as acp from '@agentclientprotocol/sdk';
+import { z } from 'zod';
 import { delay, systemClock } from '../../base/clock.ts';
 import { newId } from '../../base/ids.ts';
 
@@ -19,12 +20,15 @@ export interface FakeAgentIo {
  *
  * - `[[text words]]`: says exactly that; `[[slow N MS]]`: N pieces, MS apart
  * - `[[tool NAME {json}]]`: asks for a tool call and, when allowed, makes it
+ * - `[[late exit]]`: dies after what `[[slow]]` says
+ * - `[[flaky N]]`: answers an error until it has been asked N times in this conversation
  * - `[[fail]]`, `[[hang]]`, `[[exit]]`, `[[oom]]`: answers an error, never answers, dies, dies of memory
  */
 export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
   const home = io.spec.mounts.find((mount) => mount.path === '/home/agent')?.hostPath;
   const transcript = (sessionId: string): string => `${home}/${sessionId}.fake`;
   const turns = new Map<string, AbortController>();
+  const steering = new Map<string, string[]>();
   const { promise: died, resolve: die } = Promise.withResolvers<'exit' | 'oom'>();
 
   const app = acp
@@ -32,7 +36,14 @@ export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
     .onRequest('initialize', () => ({
       protocolVersion: acp.PROTOCOL_VERSION,
       agentCapabilities: { loadSession: false, sessionCapabilities: { resume: {} } },
+      _meta: { steering: { supported: true } },
     }))
+    .onRequest('_session/steering', steerSchema, ({ params }) => {
+      const steered = steering.get(params.sessionId);
+      if (steered === undefined) return { outcome: 'promptRequired' };
+      steered.push(textOf(params.prompt));
+      return { outcome: 'injected' };
+    })
     .onRequest('session/new', async () => {
       const sessionId = newId('session');
       await appendFile(transcript(sessionId), '');
@@ -47,7 +58,9 @@ export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
       const stop = new AbortController();
       turns.set(params.sessionId, stop);
       // The message itself comes last; what is before it is only told, and its directives are none.
-      const text = params.prompt.map((block) => (block.type === 'text' ? block.text : '')).at(-1) ?? '';
+      const text = textOf(params.prompt);
+      const steered: string[] = [];
+      steering.set(params.sessionId, steered);
       await appendFile(transcript(params.sessionId), 'turn\n');
       const count = (await turnCount(transcript(params.sessionId))) ?? 0;
       const answered = await answer({
@@ -57,7 +70,9 @@ export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
         count,
         signal: AbortSignal.any([stop.signal, io.signal]),
         die,
+        steered,
       });
+      steering.delete(params.sessionId);
       return { stopReason: answered };
     });
 
@@ -69,6 +84,15 @@ export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
   return end === 'exit' ? 1 : 0;
 }
 
+const steerSchema = z.object({
+  sessionId: z.string(),
+  prompt: z.array(z.looseObject({ type: z.string(), text: z.string().optional() })),
+});
+
+function textOf(prompt: readonly { readonly type: string; readonly text?: string | undefined }[]): string {
+  return prompt.map((block) => block.text ?? '').at(-1) ?? '';
+}
+
 interface Answer {
   readonly client: acp.AgentContext;
   readonly sessionId: string;
@@ -76,6 +100,8 @@ interface Answer {
   readonly count: number;
   readonly signal: AbortSignal;
   readonly die: (how: 'exit' | 'oom') => void;
+  /** What came in while the turn ran. */
+  readonly steered: readonly string[];
 }
 
 async function answer(input: Answer): Promise<acp.StopReason> {
@@ -86,6 +112,8 @@ async function answer(input: Answer): Promise<acp.StopReason> {
       update: { sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: words } },
     });
   try {
+    const flaky = /\[\[flaky (\d+)\]\]/.exec(text);
+    if (flaky !== null && input.count < Number(flaky[1])) throw new acp.RequestError(-32603, 'the fake agent was told to fail at first');
     if (text.includes('[[fail]]')) throw new acp.RequestError(-32603, 'the fake agent was told to fail');
     if (text.includes('[[exit]]') || text.includes('[[oom]]')) {
       input.die(text.includes('[[oom]]') ? 'oom' : 'exit');
@@ -99,8 +127,13 @@ async function answer(input: Answer): Promise<acp.StopReason> {
       await say(`piece${piece} `);
       await delay(systemClock, Number(slow?.[2] ?? 0), signal);
     }
+    if (text.includes('[[late exit]]')) {
+      input.die('exit');
+      await untilAborted(signal);
+    }
     const exact = /\[\[text (.*?)\]\]/s.exec(text);
     if (slow === null) await say(exact?.[1] ?? `echo: ${text} | turns=${input.count}`);
+    if (input.steered.length > 0) await say(` and: ${input.steered.join(', ')}`);
     return 'end_turn';
   } catch (error) {
     if (signal.aborted) return 'cancelled';

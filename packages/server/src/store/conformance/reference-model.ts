@@ -145,12 +145,12 @@ export class ReferenceModel {
     this.at(turn.session).log.push('session.status_rescheduled');
   }
 
-  /** The ids of what it takes in. */
-  steer({ turn }: ModelToken): readonly string[] {
-    if (turn.state !== 'running' || turn.cancelRequested) return [];
-    const taken = this.queued(turn.session);
-    for (const each of taken) each.steeredInto = turn;
-    return taken.map((each) => each.id);
+  /** The id of what it takes in. */
+  steer({ turn }: ModelToken): string | undefined {
+    if (turn.state !== 'running' || turn.cancelRequested) return undefined;
+    const [taken] = this.queued(turn.session);
+    if (taken !== undefined) taken.steeredInto = turn;
+    return taken?.id;
   }
 
   private steered(turn: ModelTurn): readonly ModelTurn[] {

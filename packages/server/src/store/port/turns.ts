@@ -163,10 +163,10 @@ export interface FinishInput extends RunToken {
   /** Appended, and the session made idle, only when no other turn of the session is queued. */
   readonly idle: NewEvent;
   /**
-   * What becomes of the turns whose messages this one was given as well: they share its outcome and their last
-   * events are made here, or (undefined) they are queued as if nothing had been.
+   * What becomes of a turn whose message this one was given as well (at `seq` in the log): it shares the outcome, and
+   * its last events are made here; or (undefined) it is queued as if nothing had been. Left out: all are queued.
    */
-  readonly endedSteered?: ((turn: TurnRow) => readonly NewEvent[]) | undefined;
+  readonly endedSteered?: ((turn: TurnRow, seq: number) => readonly NewEvent[] | undefined) | undefined;
   readonly now: number;
 }
 
@@ -214,10 +214,12 @@ export interface TurnStore {
    */
   requeue(input: RunToken & { events: readonly NewEvent[]; retryInMs?: number | undefined; now: number }): Promise<void>;
   /**
-   * Takes the queued messages of the session into the running turn, oldest first: they wait no longer for a turn of
-   * their own, unless this one is requeued or ends without them. Returns their events.
+   * Takes the oldest queued message of the session into the running turn: it waits no longer for a turn of its own,
+   * unless this one is requeued or ends without it. Returns its event; undefined when there is none to take.
    */
-  steer(input: RunToken): Promise<readonly StoredEvent[]>;
+  steer(input: RunToken): Promise<StoredEvent | undefined>;
+  /** Gives the message of that event a turn of its own again: the agent did not take it. */
+  unsteer(input: RunToken & { eventId: string }): Promise<void>;
   /**
    * Takes over one turn that is running, or waiting under a lease, whose owner is another node with an
    * expired lease (any lease when `isSoleNode`): attempt + 1 under our lease. `promptedAt` and state stay

@@ -7,7 +7,7 @@ import { filtersOf, listPage } from './listing.ts';
 import { all, allAs, type Dialect, getAs, type Query } from './query.ts';
 import { integer, parseApproval, parseTurn, text } from './rows.ts';
 import { append, finish, heartbeat, requeue } from './run-writes.ts';
-import { steer } from './steering.ts';
+import { steer, unsteer } from './steering.ts';
 
 const FIND = 'SELECT * FROM turns WHERE id = :id AND tenant_id = :tenantId';
 const COUNTS = `SELECT state, count(*) AS number FROM turns WHERE state IN ('queued', 'running', 'waiting_approval') GROUP BY state`;
@@ -25,6 +25,7 @@ export function createTurnStore(engine: Engine): TurnStore {
     finish: (input) => engine.write((tx) => finish(tx, input)),
     requeue: (input) => engine.write((tx) => requeue(tx, input)),
     steer: (input) => engine.write(() => steer(input)),
+    unsteer: (input) => engine.write(() => unsteer(input)),
     takeOver: (input) => engine.write(() => takeOver(input)),
     find: ({ tenantId, id }) => engine.read(() => getAs(parseTurn, FIND, { tenantId, id })),
     list: (input) => engine.read(() => list(input)),
