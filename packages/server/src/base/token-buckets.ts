@@ -25,21 +25,23 @@ export interface TokenBucketsOptions {
   readonly clock: Clock;
 }
 
+/** In thousandths of a token, so that whole rates are counted in whole numbers. */
+const TOKEN = 1000;
+
 interface Bucket {
-  tokens: number;
+  credit: number;
   at: number;
 }
 
 /** Buckets that begin full and fill up steadily. Memory is bounded, whatever the number of keys. */
 export function createTokenBuckets({ perSecond, burst, maxKeys, clock }: TokenBucketsOptions): TokenBuckets {
-  const perMs = perSecond / 1000;
   /** In the order of their last use. */
   const buckets = new Map<string, Bucket>();
 
   function touch(key: string): Bucket {
     const now = clock.monotonic();
-    const bucket = buckets.get(key) ?? { tokens: burst, at: now };
-    bucket.tokens = Math.min(burst, bucket.tokens + (now - bucket.at) * perMs);
+    const bucket = buckets.get(key) ?? { credit: burst * TOKEN, at: now };
+    bucket.credit = Math.min(burst * TOKEN, bucket.credit + (now - bucket.at) * perSecond);
     bucket.at = now;
     buckets.delete(key);
     buckets.set(key, bucket);
@@ -53,14 +55,14 @@ export function createTokenBuckets({ perSecond, burst, maxKeys, clock }: TokenBu
   return {
     take(key) {
       const bucket = touch(key);
-      const isTaken = bucket.tokens >= 1;
-      if (isTaken) bucket.tokens -= 1;
-      const waitMs = bucket.tokens >= 1 ? 0 : Math.ceil((1 - bucket.tokens) / perMs);
-      return { isTaken, left: Math.floor(bucket.tokens), waitMs };
+      const isTaken = bucket.credit >= TOKEN;
+      if (isTaken) bucket.credit -= TOKEN;
+      const waitMs = bucket.credit >= TOKEN ? 0 : Math.ceil((TOKEN - bucket.credit) / perSecond);
+      return { isTaken, left: Math.floor(bucket.credit / TOKEN), waitMs };
     },
     giveBack(key) {
       const bucket = touch(key);
-      bucket.tokens = Math.min(burst, bucket.tokens + 1);
+      bucket.credit = Math.min(burst * TOKEN, bucket.credit + TOKEN);
     },
     size: () => buckets.size,
   };

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { createAdaptorServer } from '@hono/node-server';
+import { createAdaptorServer, type Http2Bindings, type HttpBindings } from '@hono/node-server';
 import { createManualClock, type ManualClock } from '../../test/support/manual-clock.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { systemClock } from '../base/clock.ts';
@@ -12,7 +12,7 @@ import { silentLogger } from '../base/log.ts';
 import { createEventBus, type EventBus } from '../sessions/event-bus.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { Store } from '../store/store.ts';
-import { eventStream } from './sse.ts';
+import { type EventStreamInput, eventStream } from './sse.ts';
 
 const TENANT = 'default';
 const KIB = 1024;
@@ -47,8 +47,11 @@ describe('a reader of the event stream', { timeout: 30_000 }, () => {
     await store.close();
   });
 
-  const open = (after = 0) =>
-    eventStream({ store, bus, clock, log: silentLogger }, { tenantId: TENANT, sessionId, after, previews: new Set(['agent.message']) });
+  const open = (after = 0, ends: Partial<EventStreamInput> = {}) =>
+    eventStream(
+      { store, bus, clock, log: silentLogger },
+      { tenantId: TENANT, sessionId, after, previews: new Set(['agent.message']), ...ends },
+    );
 
   async function append(count: number, bytes = 10): Promise<void> {
     const events = Array.from({ length: count }, () => ({
@@ -127,8 +130,12 @@ describe('a reader of the event stream', { timeout: 30_000 }, () => {
     assert.equal(clock.pending(), 0);
   });
 
-  it('takes a bounded amount of memory over a real connection that is never read', async () => {
-    const server = createAdaptorServer({ fetch: () => new Response(open()), createServer: http.createServer }) as http.Server;
+  it('takes a bounded amount of memory over a real connection that is never read, and is cut without a word', async (t) => {
+    const printed = [t.mock.method(console, 'error', () => undefined), t.mock.method(console, 'info', () => undefined)];
+    let ends = 0;
+    const fetch = (_request: Request, { outgoing }: HttpBindings | Http2Bindings) =>
+      new Response(open(0, { onEnd: () => void ends++, cut: () => void outgoing.destroy() }));
+    const server = createAdaptorServer({ fetch, createServer: http.createServer }) as http.Server;
     let peer: net.Socket | undefined;
     server.on('connection', (accepted: net.Socket) => {
       peer = accepted;
@@ -146,8 +153,11 @@ describe('a reader of the event stream', { timeout: 30_000 }, () => {
     assert.ok((peer?.writableLength ?? 0) < 4 * 1024 * KIB, `${peer?.writableLength} bytes wait in the socket`);
     clock.advance(30_000);
     await waitFor(() => peer?.destroyed, { timeoutMs: 5000, what: 'the connection to be cut' });
-    assert.equal(clock.pending(), 0);
+    assert.deepEqual([clock.pending(), ends], [0, 1]);
     socket.destroy();
+    const closed = once(server, 'close');
     server.close();
+    await closed;
+    for (const method of printed) assert.equal(method.mock.callCount(), 0);
   });
 });

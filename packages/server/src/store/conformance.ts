@@ -9,6 +9,7 @@ import type { Laws } from './conformance/kit.ts';
 import { leaseLaws } from './conformance/lease.ts';
 import { modelLaws } from './conformance/model.ts';
 import { outboxLaws } from './conformance/outbox.ts';
+import { requestLaws } from './conformance/requests.ts';
 import { runLaws } from './conformance/runs.ts';
 import { sessionLaws } from './conformance/sessions.ts';
 import { storeLaws } from './conformance/store.ts';
@@ -40,6 +41,7 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   'take-over': takeOverLaws,
   outbox: outboxLaws,
   webhooks: webhookLaws,
+  requests: requestLaws,
   model: modelLaws,
 };
 

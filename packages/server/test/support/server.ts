@@ -7,7 +7,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { newId } from '../../src/base/ids.ts';
 import { loadConfig } from '../../src/config.ts';
 import { hashApiKey } from '../../src/http/auth.ts';
-import { startServer } from '../../src/main.ts';
+import { type Overrides, startServer } from '../../src/main.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 
 const ADMIN_KEY = 'clst_test-key-of-the-first-tenant';
@@ -18,6 +18,7 @@ export interface TestServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Made and removed by the server when left out. */
   readonly dataDir?: string;
+  readonly overrides?: Overrides;
 }
 
 /** A whole server in this process, on the fake runtime, with data of its own. */
@@ -71,6 +72,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
         RATE_LIMIT_PER_TENANT: '0',
         ...options.env,
       }),
+      options.overrides,
     );
   let running = await start();
   let isStopped = false;
