@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
@@ -43,7 +43,13 @@ export function agentScenario(options: ScenarioOptions): void {
       if (skip !== false) return;
       model = await startFakeModel({ requireKey: PROVIDER_KEY });
       server = await startServerProcess({
-        env: { CLOISTER_HARNESS: options.harness, CLOISTER_MODEL: options.model, ...options.env(model, PROVIDER_KEY) },
+        env: {
+          CLOISTER_HARNESS: options.harness,
+          CLOISTER_MODEL: options.model,
+          RETRY_BASE_SECONDS: '0',
+          MAX_TURN_ATTEMPTS: '2',
+          ...options.env(model, PROVIDER_KEY),
+        },
         readyMs: 300_000,
       });
       client = new Anthropic({ apiKey: ADMIN_KEY, baseURL: server.url, maxRetries: 0 });
@@ -210,6 +216,24 @@ export function agentScenario(options: ScenarioOptions): void {
       await send(sessionId, 'what was that?');
       await nthEnd(sessionId, 5);
       assert.match(await said(sessionId), /what was that\? \| turns=[4-9]/, 'the session goes on with its memory');
+    });
+
+    test('takes a message into the running turn', async () => {
+      // An extension field, which the official types do not know.
+      const extension = { follow_up: 'steer' } as const;
+      const agent = await client.beta.agents.create({ name: 'e2e steer', model: options.model, ...extension });
+      const { id: sessionId } = await client.beta.sessions.create({ agent: agent.id, environment_id: environmentId });
+      await send(sessionId, shellCall('while ! test -e go; do sleep 0.1; done'));
+      await waitFor(async () => (await ofType(sessionId, 'agent.tool_use'))[0], { timeoutMs: TURN_MS, what: 'the tool to run' });
+      await send(sessionId, 'and [[text banana]]');
+      await writeFile(path.join(server.dataDir, 'sessions', sessionId, 'workspace', 'go'), '');
+      await nthEnd(sessionId, 2);
+      assert.deepEqual(
+        (await ended(sessionId)).map(({ outcome }) => outcome),
+        ['completed', 'completed'],
+      );
+      assert.match(await said(sessionId), /banana/);
+      assert.equal((await ofType(sessionId, 'session.status_running')).length, 1, 'one run for both');
     });
 
     test('tells exactly what was wrong with the model', async () => {
