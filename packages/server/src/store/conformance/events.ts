@@ -92,6 +92,15 @@ export const eventLaws: Laws = {
     assert.deepEqual(await after(5, 2), []);
   }),
 
+  'the heads of logs are told for many sessions at once': law(async (store) => {
+    const { id } = await createSession(store);
+    const empty = await createSession(store);
+    for (let index = 0; index < 3; index++) await queue(store, id);
+    const heads = await store.events.heads({ sessionIds: [id, empty.id, 'ses_none'] });
+    assert.deepEqual(Object.fromEntries(heads), { [id]: 3, [empty.id]: 0 });
+    assert.equal((await store.events.heads({ sessionIds: [] })).size, 0);
+  }),
+
   'the log is listed in order, both ways, and filtered': law(async (store) => {
     const { id } = await createSession(store);
     const turnId = await queue(store, id, T0);

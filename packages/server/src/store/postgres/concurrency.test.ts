@@ -101,7 +101,7 @@ describe('several connections and servers on one PostgreSQL', { skip: skipWithou
     await one.agents.create({ ...agent, definition: { name: 'Ada' }, now: T0 });
     const add = (store: Store) => store.agents.addVersion({ ...agent, definition: { name: 'Ada' }, now: T0 });
     const versions = await Promise.all([add(one), add(other), add(one), add(other)]);
-    assert.deepEqual(versions.map(({ version }) => version).toSorted(), [2, 3, 4, 5]);
+    assert.deepEqual(new Set(versions.map(({ version }) => version)), new Set([2, 3, 4, 5]));
   });
 
   test('a mixed load of both servers meets no deadlock, and every log is whole', async () => {

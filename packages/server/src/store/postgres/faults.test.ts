@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { inspect } from 'node:util';
 import { startTcpProxy, type TcpProxy } from '../../../../../test/support/tcp-proxy.ts';
 import { type PostgresStores, skipWithoutOwnPostgres, startPostgresStores } from '../../../test/support/postgres-stores.ts';
 import { isPlatformError } from '../../base/errors.ts';
@@ -111,7 +112,7 @@ describe('a PostgreSQL that goes away', { skip: skipWithoutOwnPostgres, timeout:
         (error: unknown) => error,
       );
       if (failure === undefined) return performance.now() - began;
-      assert.ok(isPlatformError(failure, 'store_unavailable'), String(failure));
+      assert.ok(isPlatformError(failure, 'store_unavailable'), inspect(failure));
       assert.ok(performance.now() - began < limitMs, `it did not come back in ${limitMs} ms`);
     }
   }

@@ -5,9 +5,9 @@ import type { CommitNotice, Preview, StoredEvent } from '../store.ts';
 export interface Message {
   readonly node: string;
   /** `hello` asks the others to make themselves known; any message does that. */
-  readonly isHello?: boolean;
-  readonly notices?: readonly CommitNotice[];
-  readonly previews?: readonly Preview[];
+  readonly isHello: boolean;
+  readonly notices: readonly CommitNotice[];
+  readonly previews: readonly Preview[];
 }
 
 /** PostgreSQL takes less than 8000 bytes. */

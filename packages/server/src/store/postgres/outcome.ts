@@ -25,7 +25,11 @@ const GIVE_UP = 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pi
  * Finds out what became of a transaction whose connection broke during its commit. Throws `store_unavailable`,
  * caused by an `OutcomeUnknown`, when the database cannot be asked for so long that the caller has to decide.
  */
-export async function findOutcome({ withClient, clock, log }: OutcomeDeps, trace: Trace, failure: unknown): Promise<Outcome> {
+export async function findOutcome(
+  { withClient, clock, log }: OutcomeDeps,
+  trace: Pick<Trace<unknown>, 'pid' | 'transactionId'>,
+  failure: unknown,
+): Promise<Outcome> {
   const { transactionId: id } = trace;
   // It has written nothing: that is as good as rolled back.
   if (id === undefined) return 'aborted';

@@ -3,15 +3,17 @@ import { invariant } from '../../base/errors.ts';
 import type { Answer, Query, Row, Statement } from '../sql/query.ts';
 import type { Statements } from './statements.ts';
 
-/** How a commit ended that nobody answered for: by what the server knows of the transaction. */
-export interface Trace {
-  /** The server process that had the connection. */
-  readonly pid: number | undefined;
-  /** Undefined as long as nothing was written. */
+/** By what it can be found out how a commit ended that nobody answered for. */
+export interface Trace<T> {
+  /** The server process that has the connection. */
+  pid: number | undefined;
+  /** Undefined as long as nothing is written. */
   transactionId: string | undefined;
-  /** From here on only the server knows whether it is committed. */
-  isCommitSent: boolean;
+  /** What the operation came to, as soon as its commit is on its way: from then on only the server knows. */
+  committing: { readonly value: T } | undefined;
 }
+
+const TRANSACTION_ID = { name: 'transaction_id', text: 'SELECT pg_current_xact_id_if_assigned()::text AS id' };
 
 /** Statements one by one, each whole by itself: for reads. */
 export async function runStatements<T>(client: PoolClient, statements: Statements, query: Query<T>): Promise<T> {
@@ -20,19 +22,17 @@ export async function runStatements<T>(client: PoolClient, statements: Statement
   return step.value;
 }
 
-/**
- * The operation in one transaction, committed when it resolves and rolled back when it rejects. What is told
- * to `trace` lets the outcome be found out when the connection breaks during the commit.
- */
-export async function runTransaction<T>(client: PoolClient, statements: Statements, query: Query<T>, trace: Trace): Promise<T> {
+/** The operation in one transaction, committed when it resolves. Rejects when it is not, or when that is not known. */
+export async function runTransaction<T>(client: PoolClient, statements: Statements, query: Query<T>, trace: Trace<T>): Promise<T> {
   let step = query.next();
   if (step.done === true) return step.value;
+  trace.pid = pidOf(client);
   // On its way together with the first statement; when it fails, that fails too.
   const begun = settled(client.query('BEGIN'));
   try {
     while (step.done !== true) {
       const asked = ask(client, statements, step.value);
-      // Goes along with the statement and costs no way of its own. Nothing is written yet while it is null.
+      // Goes along with the statement, and costs no way of its own.
       const named = trace.transactionId === undefined ? settled(client.query<{ id: string | null }>(TRANSACTION_ID)) : undefined;
       const answer = await asked;
       const id = await named;
@@ -40,17 +40,16 @@ export async function runTransaction<T>(client: PoolClient, statements: Statemen
       step = query.next(answer);
     }
     invariant((await begun) !== undefined, 'a transaction has begun');
-    trace.isCommitSent = true;
-    const { command } = await client.query('COMMIT');
-    invariant(command === 'COMMIT', 'a transaction in which all went well is committed');
-    return step.value;
   } catch (error) {
-    if (!trace.isCommitSent) await rollBack(client);
+    // A connection that cannot even do that is broken, and by the error above it is not used again.
+    await settled(client.query('ROLLBACK'));
     throw error;
   }
+  trace.committing = { value: step.value };
+  const { command } = await client.query('COMMIT');
+  invariant(command === 'COMMIT', 'a transaction in which all went well is committed');
+  return step.value;
 }
-
-const TRANSACTION_ID = { name: 'transaction_id', text: 'SELECT pg_current_xact_id_if_assigned()::text AS id' };
 
 /** A promise whose failure shows in the query beside it. */
 function settled<T>(promise: Promise<T>): Promise<T | undefined> {
@@ -64,7 +63,6 @@ async function ask(client: PoolClient, statements: Statements, statement: Statem
   return { rows, changes: rowCount ?? 0 };
 }
 
-/** A connection that cannot roll back is broken: the one who releases it finds that out by the error of the operation. */
-async function rollBack(client: PoolClient): Promise<void> {
-  await settled(client.query('ROLLBACK'));
+function pidOf(client: PoolClient): number | undefined {
+  return 'processID' in client && typeof client.processID === 'number' ? client.processID : undefined;
 }
