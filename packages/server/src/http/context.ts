@@ -13,7 +13,7 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
 import type { Flight } from './limits/flights.ts';
-import type { HttpLimits } from './limits/limits.ts';
+import type { HttpLimits } from './limits/settings.ts';
 
 /** Who makes a request. The tenant comes from the key, never from what the request says. */
 export interface Principal {

@@ -5,21 +5,8 @@ import { createTokenBuckets, type Take, type TokenBuckets } from '../../base/tok
 import type { AppContext, AppVariables } from '../context.ts';
 import { createFlights, type Flights } from './flights.ts';
 import { createKeyGuard, type KeyGuard } from './key-guard.ts';
+import type { HttpLimits } from './settings.ts';
 import { createStreamSlots, type StreamSlots } from './stream-slots.ts';
-
-/** Bounds of one server; other servers on the same database count for themselves. */
-export interface HttpLimits {
-  /** Requests per second, undefined for no limit. Twice as many may come at once. */
-  readonly requestsPerKey: number | undefined;
-  readonly requestsPerTenant: number | undefined;
-  readonly maxStreams: number;
-  readonly maxStreamsPerTenant: number;
-  readonly maxRequests: number;
-  /** Of all request bodies that are being worked on. */
-  readonly maxBodyBytes: number;
-  /** Addresses and networks whose `X-Forwarded-For` is believed. */
-  readonly trustedProxies: readonly string[];
-}
 
 export interface Limits {
   readonly flights: Flights;
