@@ -275,7 +275,7 @@ async function createHttp(
     if (isRemoved) await removeSessionDirectories(config.dataDir, sessionId);
   };
   const sessions = createSessions({ store, clock, limits, send: sendEvents, release });
-  await ensureDefaults({ agents, environments, model, harness: catalog.defaultId });
+  await ensureDefaults({ store, clock, nodeId: engine.nodeId, agents, environments, model, harness: catalog.defaultId });
   const status = async (): Promise<Status> => {
     const { queued, running, waitingApproval } = await store.turns.counts();
     const turns = { queued, running, waiting_approval: waitingApproval };

@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Agents } from '../agents/agents.ts';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, delay } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newApiKey, newId } from '../base/ids.ts';
 import type { Environments } from '../environments/environments.ts';
@@ -61,13 +61,33 @@ async function readOrMakeKey(file: string): Promise<{ key: string; isNew: boolea
   return { key, isNew: true };
 }
 
-/** A newcomer finds an agent and an environment to begin with. An installation that has any is left alone. */
-export async function ensureDefaults(deps: {
+interface DefaultsDeps {
   readonly agents: Agents;
   readonly environments: Environments;
   readonly model: string;
   readonly harness: string;
-}): Promise<void> {
+}
+
+const DUTY = { name: 'defaults', leaseMs: 10_000 } as const;
+const PAUSE_MS = 100;
+
+/**
+ * A newcomer finds an agent and an environment to begin with; an installation that has any is left alone. Servers
+ * that start together do this one after the other.
+ */
+export async function ensureDefaults(
+  deps: DefaultsDeps & { readonly store: Pick<Store, 'duties'>; readonly clock: Clock; readonly nodeId: string },
+): Promise<void> {
+  const { store, clock, nodeId } = deps;
+  while (!(await store.duties.hold({ ...DUTY, nodeId }))) await delay(clock, PAUSE_MS);
+  try {
+    await makeDefaults(deps);
+  } finally {
+    await store.duties.release({ name: DUTY.name, nodeId });
+  }
+}
+
+async function makeDefaults(deps: DefaultsDeps): Promise<void> {
   const page = { limit: 1, order: 'asc', includeArchived: true } as const;
   const environments = await deps.environments.list(DEFAULT_TENANT, page);
   if (environments.data.length === 0)
