@@ -17,11 +17,7 @@ const TWO_ON_POSTGRES = { store: 'postgres', servers: 2 } as const;
 export const CONTROLS: readonly Control[] = [
   { defect: 'ack_before_commit', rule: 'one key, one event', options: { kills: 5, faults: ['kill'] } },
   { defect: 'drop_on_shutdown', rule: 'one key, one event', options: { kills: 3, faults: ['term'] } },
-  {
-    defect: 'tool_log_ignored',
-    rule: 'no tool runs twice',
-    options: { kills: 6, faults: ['kill'], env: { CLOISTER_TEST_CRASH_AT: 'run.before_finish:6' } },
-  },
+  { defect: 'tool_log_ignored', rule: 'no tool runs twice', options: { kills: 6, faults: ['kill'], slowness: 8 } },
   { defect: 'idempotency_forgotten', rule: 'one key, one event', options: calm(2000) },
   { defect: 'queue_unbounded', rule: 'queues are bounded', options: calm(2500, 6) },
   { defect: 'outcome_twice', rule: 'one outcome at most', options: calm(1000) },

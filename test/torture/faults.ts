@@ -1,12 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CRASH_POINTS, type CrashPoint } from '../../packages/server/src/base/crash-points.ts';
 import type { SmallDisk } from '../support/loop-filesystem.ts';
 import type { Postgres } from '../support/postgres.ts';
 import type { Recovery, Stop } from './history.ts';
 import type { Random } from './random.ts';
 import { restart, type TortureServer } from './servers.ts';
 
-export const FAULTS = ['kill', 'term', 'pause', 'pg-restart', 'pg-kill', 'blackhole', 'cut', 'disk-full'] as const;
-export type FaultName = (typeof FAULTS)[number];
+/** Points that a server at work passes; `crash:` and one of these is a fault too. */
+export const PASSED_POINTS = CRASH_POINTS.filter((name) => name !== 'migrate.between_statements');
+const PLAIN_FAULTS = ['kill', 'term', 'pause', 'pg-restart', 'pg-kill', 'blackhole', 'cut', 'disk-full'] as const;
+type PlainFault = (typeof PLAIN_FAULTS)[number];
+export type FaultName = PlainFault | `crash:${CrashPoint}`;
+export const FAULTS: readonly FaultName[] = [...PLAIN_FAULTS, ...PASSED_POINTS.map((name) => `crash:${name}` as const)];
 
 export interface FaultContext {
   readonly servers: readonly TortureServer[];
@@ -38,10 +43,13 @@ const START_MS = 1000;
 const MAX_OUTAGE_MS = 2000;
 /** How long all is well before a fault of the database or the disk. */
 const CALM_MS = 1500;
+/** At which passage of a named point a server dies at the latest, and how long it may take to come to it. */
+const MAX_PASSAGE = 3;
+const PASSAGE_LIMIT_MS = 20_000;
 
 type Inject = (context: FaultContext, log: FaultLog) => Promise<void>;
 
-const INJECT: Readonly<Record<FaultName, Inject>> = {
+const INJECT: Readonly<Record<PlainFault, Inject>> = {
   async kill({ servers, random }, log) {
     const server = pick(servers, random);
     if (random.isLucky(KILL_AT_START)) await Promise.race([server.starting, sleep(random.upTo(START_MS))]);
@@ -116,7 +124,8 @@ const INJECT: Readonly<Record<FaultName, Inject>> = {
 /** Breaks something once, and waits until it is whole again. */
 export async function inject(name: FaultName, context: FaultContext, log: FaultLog): Promise<void> {
   log.counts.set(name, (log.counts.get(name) ?? 0) + 1);
-  await INJECT[name](context, log);
+  if (isPlain(name)) await INJECT[name](context, log);
+  else await crashAt(name, context, log);
 }
 
 /** What keeps this fault from being injected into this setting; undefined when nothing does. */
@@ -137,6 +146,21 @@ async function outage(fault: FaultName, context: FaultContext, log: FaultLog, st
   const began = performance.now();
   await Promise.all(servers.map((server) => untilWrites(server.control.url)));
   log.recoveries.push({ fault, ms: performance.now() - began });
+}
+
+/** Gives one server a life that ends at the named point. */
+async function crashAt(name: Exclude<FaultName, PlainFault>, { servers, random }: FaultContext, log: FaultLog): Promise<void> {
+  const server = pick(servers, random);
+  log.readyMs.push((await server.starting) ?? Infinity);
+  await server.control.kill('SIGKILL');
+  const starting = server.control.start({ CLOISTER_TEST_CRASH_AT: `${name.slice('crash:'.length)}:${1 + random.whole(MAX_PASSAGE)}` });
+  if (!(await server.control.ended(PASSAGE_LIMIT_MS))) throw new Error(`the server did not come to ${name}`);
+  await starting;
+  restart(server);
+}
+
+function isPlain(name: FaultName): name is PlainFault {
+  return PLAIN_FAULTS.some((plain) => plain === name);
 }
 
 function pick(servers: readonly TortureServer[], random: Random): TortureServer {

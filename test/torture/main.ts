@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { skipWithoutMount } from '../support/loop-filesystem.ts';
 import { skipWithoutOwnPostgres } from '../support/postgres.ts';
 import { FAULTS, type FaultName, reasonAgainst } from './faults.ts';
-import { describe } from './report.ts';
+import { report } from './report.ts';
 import { runTorture } from './run.ts';
 
 const { values } = parseArgs({
@@ -40,7 +40,7 @@ const result = await runTorture({
     if (count % 25 === 0) console.log(`  ${count} of ${kills}`);
   },
 });
-console.log(describe(result, { seed, kills, store, servers }));
+console.log(report(result, { seed, kills, store, servers }));
 process.exitCode = result.violations.length === 0 ? 0 : 1;
 
 function wholeNumber(name: string, text: string): number {

@@ -10,7 +10,7 @@ export interface Described {
 }
 
 /** What a run was and what came of it, for a person. */
-export function describe(result: TortureResult, options: Described): string {
+export function report(result: TortureResult, options: Described): string {
   const { history, violations, requests, faults } = result;
   const { store = 'sqlite', servers = 1 } = options;
   const counts = [...faults.counts].map(([name, count]) => `${name} ${count}`).join(', ');

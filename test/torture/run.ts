@@ -47,7 +47,8 @@ export interface TortureResult {
 const LIVENESS_MS = 60_000;
 const LEASE_MS = 2000;
 const MAX_QUEUED = 3;
-const PROGRAM = path.resolve(import.meta.dirname, 'server-main.ts');
+/** Of servers that do what a test asks for. */
+export const TEST_PROGRAM = path.resolve(import.meta.dirname, 'server-main.ts');
 
 interface SessionKind {
   readonly policy: 'always_allow' | 'always_ask';
@@ -90,7 +91,7 @@ export async function runTorture(options: TortureOptions): Promise<TortureResult
     servers: options.servers ?? 1,
     hasSmallDisk: faultNames.includes('disk-full'),
     env: { ...ENV, ...options.env },
-    program: options.program ?? PROGRAM,
+    program: options.program ?? TEST_PROGRAM,
   });
   const over = new AbortController();
   let loads: readonly SessionLoad[] = [];

@@ -13,10 +13,12 @@ export interface ServerControl {
   readonly logFile: string;
   readonly pid: number | undefined;
   /** Answers how long it took until the first answer, in ms; undefined when it was killed before. */
-  start(): Promise<number | undefined>;
+  start(env?: Readonly<Record<string, string>>): Promise<number | undefined>;
   kill(signal: NodeJS.Signals): Promise<number | null>;
   /** Sends a signal that ends nothing. */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
+  /** Resolves with true once the process has ended, with false when that takes longer. */
+  ended(limitMs: number): Promise<boolean>;
 }
 
 const MAIN = path.resolve(import.meta.dirname, '../../packages/server/src/cli/main.ts');
@@ -44,7 +46,7 @@ export async function createServerControl(input: {
     get pid() {
       return child?.pid;
     },
-    async start() {
+    async start(env = {}) {
       const log = openSync(logFile, 'a');
       const started = spawn(process.execPath, [input.program ?? MAIN, 'serve'], {
         // Nothing of this process's own settings, but for where programs are.
@@ -60,6 +62,7 @@ export async function createServerControl(input: {
           RATE_LIMIT_PER_KEY: '0',
           RATE_LIMIT_PER_TENANT: '0',
           ...input.env,
+          ...env,
         },
         stdio: ['ignore', log, log],
       });
@@ -75,6 +78,13 @@ export async function createServerControl(input: {
       return code;
     },
     signal: (signal) => void child?.kill(signal),
+    async ended(limitMs) {
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return true;
+      return once(child, 'exit', { signal: AbortSignal.timeout(limitMs) }).then(
+        () => true,
+        () => false,
+      );
+    },
   };
 }
 

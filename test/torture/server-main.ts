@@ -14,8 +14,8 @@ const { CLOISTER_TEST_CRASH_AT: crashAt, CLOISTER_TEST_DEFECT: defect, CLOISTER_
 
 if (crashAt !== undefined) armCrash(crashAt);
 const wraps: WrapStore[] = [];
-if (outboxLeaseMs !== undefined) wraps.push(withOutboxLease(Number(outboxLeaseMs)));
 if (defect !== undefined) wraps.push(...install(defect));
+if (outboxLeaseMs !== undefined) wraps.push(withOutboxLease(Number(outboxLeaseMs)));
 
 const stopRequested = Promise.withResolvers<void>();
 process.once('SIGTERM', () => stopRequested.resolve());

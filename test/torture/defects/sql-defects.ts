@@ -10,7 +10,7 @@ interface SqlDefect {
 export const SQL_DEFECTS = {
   /** A run writes whatever became of its lease meanwhile. */
   no_fencing: {
-    find: /attempt = (:attempt|\$\d+) AND state IN \('running', 'waiting_approval'\) AND lease_owner IS NOT NULL/g,
+    find: /attempt = (:attempt|\$\d+(?:::bigint)?) AND state IN \('running', 'waiting_approval'\) AND lease_owner IS NOT NULL/g,
     put: 'attempt >= $1 - 1000000',
   },
   /** The newest message of a session comes first. */

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { crashPoint } from '../base/crash-points.ts';
 import { isPlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
@@ -145,6 +146,7 @@ export class OutboxWorker implements Service {
   private async deliver(delivery: DeliveryRow): Promise<void> {
     const attempt = await this.attempt(delivery);
     this.counts[attempt.outcome]++;
+    crashPoint('outbox.after_send_before_mark');
     await this.settle(delivery, attempt);
   }
 

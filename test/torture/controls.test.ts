@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { skipWithoutOwnPostgres } from '../support/postgres.ts';
+import { CONTROLS } from './controls.ts';
+import { report } from './report.ts';
+import { runTorture } from './run.ts';
+
+const LIMIT_MS = 60_000;
+const SEED = 7;
+/** Some defects leave turns that never end: they are seen by then, and nobody waits for more. */
+const LIVENESS_MS = 3000;
+
+describe('the checker finds', () => {
+  for (const { defect, rule, options } of CONTROLS) {
+    const skip = options.store === 'postgres' ? skipWithoutOwnPostgres : false;
+    it(`${defect}, by "${rule}"`, { skip, timeout: LIMIT_MS }, async (t) => {
+      const env = { CLOISTER_TEST_DEFECT: defect };
+      const result = await runTorture({ seed: SEED, livenessMs: LIVENESS_MS, keep: false, ...options, env });
+      const found = result.violations.filter((violation) => violation.rule === rule);
+      t.diagnostic(`${found.length} times, in ${Math.round(result.tookMs)} ms`);
+      assert.ok(found.length > 0, report(result, { seed: SEED, kills: options.kills }));
+    });
+  }
+});
+
+describe('the checker finds nothing', () => {
+  it('where nothing is wrong and nothing is broken, on SQLite', { timeout: LIMIT_MS }, async () => {
+    const result = await runTorture({ seed: SEED, kills: 0, calmMs: 2000, slowness: 4, keep: false });
+    assert.deepEqual(result.violations, []);
+  });
+
+  it('nor with two servers on one PostgreSQL', { timeout: LIMIT_MS, skip: skipWithoutOwnPostgres }, async () => {
+    const result = await runTorture({ seed: SEED, kills: 0, calmMs: 4000, slowness: 20, store: 'postgres', servers: 2, keep: false });
+    assert.deepEqual(result.violations, []);
+  });
+});
