@@ -20,6 +20,8 @@ export interface Connection {
 
 /** How long a statement waits for a stranger's lock, such as a backup tool's. It blocks the process. */
 const BUSY_MS = 2000;
+/** The checkpointer folds the log long before; this is for when it cannot. */
+const CHECKPOINT_PAGES = 16_000;
 const JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024;
 
 /** Opens the connection that writes. A transaction it has committed has been synced to the disk. */
@@ -27,7 +29,8 @@ export function openWriter(file: string): Connection {
   return open(new DatabaseSync(file, { timeout: BUSY_MS }), (database) => {
     // Savepoints keep their undo pages in memory: a full temporary directory must not fail a write.
     database.exec(`PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-      PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = ${JOURNAL_LIMIT_BYTES};`);
+      PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = ${JOURNAL_LIMIT_BYTES};
+      PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};`);
     // Not an error of SQLite's: where it cannot share memory it answers with the mode it stayed in.
     const mode = database.prepare('PRAGMA journal_mode = WAL').get()?.journal_mode;
     if (mode !== 'wal' && mode !== 'memory') {

@@ -2,17 +2,23 @@ import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
 import type { Engine } from '../sql/engine.ts';
 import { noticesOf } from '../sql/notices.ts';
+import type { Checkpointer } from './checkpointer.ts';
 import type { Connection } from './connection.ts';
 import { toStoreError } from './failures.ts';
 import { runQuery } from './run-query.ts';
 import { createWriter } from './writer.ts';
 
+interface Connections {
+  readonly writer: Connection;
+  readonly reader: Connection;
+  readonly checkpointer: Checkpointer | undefined;
+}
+
 /**
  * In memory both connections are the same one. That changes nothing for a reader: a batch runs without
  * giving way, so no reader ever finds a transaction open.
  */
-export function createEngine(connections: { readonly writer: Connection; readonly reader: Connection }, clock: Clock): Engine {
-  const { writer: db, reader } = connections;
+export function createEngine({ writer: db, reader, checkpointer }: Connections, clock: Clock): Engine {
   const writer = createWriter(db);
   // Goes on from the wall clock at the start, and is not moved when that is set.
   const offset = clock.now() - clock.monotonic();
@@ -21,6 +27,7 @@ export function createEngine(connections: { readonly writer: Connection; readonl
 
   async function closeAll(): Promise<void> {
     await writer.close();
+    await checkpointer?.stop();
     // The last connection to close folds the write-ahead log into the file, and a reader could not.
     if (reader !== db) reader.close();
     db.close();

@@ -7,6 +7,7 @@ import { newId } from '../../base/ids.ts';
 import { text } from '../sql/rows.ts';
 import { createSqlStore } from '../sql/sql-store.ts';
 import type { Store } from '../store.ts';
+import { type Checkpointer, startCheckpointer } from './checkpointer.ts';
 import { type Connection, openReader, openWriter } from './connection.ts';
 import { createEngine } from './engine.ts';
 import { toStoreError } from './failures.ts';
@@ -39,7 +40,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   const file = await resolveFile(options);
   const lock = acquireOwnerLock(file, { pid: process.pid, nodeId: options.nodeId ?? null, now: options.clock.now() });
   try {
-    return assemble(openFile(file, lock), options.clock);
+    return assemble(openFile(file, lock), options.clock, () => startCheckpointer(file, options.clock));
   } catch (error) {
     lock.release();
     throw toStoreError(error);
@@ -100,11 +101,11 @@ function unusable(file: string, error: unknown): PlatformError {
 }
 
 /** Brings the schema up to date and puts the store together; closes the connections when that fails. */
-function assemble({ writer, reader, onClosed }: Connections, clock: Clock): Store {
+function assemble({ writer, reader, onClosed }: Connections, clock: Clock, startFolding?: () => Checkpointer): Store {
   try {
     migrate(writer, MIGRATIONS, clock.now());
     const installationId = ensureInstallation(writer, clock.now());
-    return createSqlStore(createEngine({ writer, reader }, clock), installationId, onClosed);
+    return createSqlStore(createEngine({ writer, reader, checkpointer: startFolding?.() }, clock), installationId, onClosed);
   } catch (error) {
     if (reader !== writer) reader.close();
     writer.close();
