@@ -24,6 +24,7 @@ const LIBRARIES: ReadonlyMap<string, readonly string[]> = new Map([
   ['hono', ['server/src/http/']],
   ['kysely', ['server/src/store/']],
   ['node:sqlite', ['server/src/store/']],
+  ['pg', ['server/src/store/postgres/']],
   ['pino', ['server/src/base/']],
   ['pino-pretty', ['server/src/base/']],
   ['prom-client', ['server/src/base/', 'server/src/http/']],
@@ -55,8 +56,10 @@ const SEAMS = [
 ];
 /** Implementations of one port, of which none knows another. */
 const SIBLINGS = ['store', 'runtime', 'harness', 'channels'];
+/** What the implementations of a port share. */
+const SHARED = ['store/port', 'store/sql'];
 /** The composition root, which names concrete parts together, and what prepares the ground for it. */
-const COMPOSITION = ['main.ts', 'prepare-images.ts'];
+const COMPOSITION = ['main.ts', 'prepare-images.ts', 'databases.ts'];
 /** What everything but core and base may read. */
 const ROOT_FILES = ['config.ts', 'assets.ts'];
 
@@ -134,6 +137,7 @@ function siblingRule(from: string, to: string): string | undefined {
   const [port = '', one = '', ...restOne] = from.split('/');
   const [otherPort, other = '', ...restOther] = to.split('/');
   if (port !== otherPort || !SIBLINGS.includes(port) || one === other || restOne.length === 0 || restOther.length === 0) return undefined;
+  if (SHARED.includes(`${otherPort}/${other}`)) return undefined;
   return `${port}/${one} must not import its sibling ${port}/${other}`;
 }
 

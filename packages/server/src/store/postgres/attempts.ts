@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg';
 import { type Clock, delay } from '../../base/clock.ts';
+import { jittered } from '../../base/jitter.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Transaction } from '../sql/engine.ts';
 import type { Query } from '../sql/query.ts';
@@ -58,7 +59,7 @@ export function createAttempts({ pool, clock, log }: AttemptDeps): Attempts {
       if ('value' in attempt) return attempt.value;
       if (tries === MAX_ATTEMPTS) throw toStoreError(attempt.failure);
       // Those that met do not meet again at once.
-      if (isConflict(attempt.failure)) await delay(clock, Math.random() * CONFLICT_PAUSE_MS * 2 ** tries);
+      if (isConflict(attempt.failure)) await delay(clock, jittered(CONFLICT_PAUSE_MS * 2 ** tries));
     }
   }
 

@@ -1,5 +1,6 @@
 import { Client } from 'pg';
 import { type Clock, delay } from '../../base/clock.ts';
+import { jittered } from '../../base/jitter.ts';
 import type { Logger } from '../../base/log.ts';
 import { CHANNEL, type Letter, PREVIEW_CHANNEL } from './mailbox.ts';
 import { clientConfig } from './pool.ts';
@@ -66,7 +67,7 @@ export function createPeerConnection({ url, clock, log, onPayload, onUp }: PeerC
   async function reconnect(): Promise<void> {
     for (let wait: number = BACKOFF.first; !ended.signal.aborted; wait = Math.min(wait * 2, BACKOFF.most)) {
       try {
-        await delay(clock, wait * (0.5 + Math.random() / 2), ended.signal);
+        await delay(clock, jittered(wait), ended.signal);
         return await connect();
       } catch (error) {
         log.debug({ reason: reasonOf(error) }, 'no connection to the other servers yet');

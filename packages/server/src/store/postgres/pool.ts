@@ -1,6 +1,7 @@
 import { type ClientConfig, Pool, type PoolClient, types as pgTypes } from 'pg';
 import { type Clock, delay } from '../../base/clock.ts';
 import { invariant, PlatformError } from '../../base/errors.ts';
+import { jittered } from '../../base/jitter.ts';
 import type { Logger } from '../../base/log.ts';
 import { isConnectionFailure, toStoreError } from './failures.ts';
 
@@ -117,7 +118,7 @@ function createOutage({ clock, log }: ConnectionOptions, connect: () => Promise<
 
   async function probe(): Promise<void> {
     for (let wait: number = BACKOFF.first; !ended.signal.aborted; wait = Math.min(wait * 2, BACKOFF.most)) {
-      await delay(clock, wait * (0.5 + Math.random() / 2), ended.signal);
+      await delay(clock, jittered(wait), ended.signal);
       try {
         (await connect()).release();
         return;

@@ -1,11 +1,11 @@
 import type { Client } from 'pg';
 import { PlatformError } from '../../../base/errors.ts';
+import type { MoveBatch } from '../../sql/move-source.ts';
 import type { Row } from '../../sql/query.ts';
 import { integer, text } from '../../sql/rows.ts';
 import { countRows } from '../maintenance.ts';
 import { UNFINISHED_MOVE } from '../migrate.ts';
 import { type Checksum, createChecksum } from './checksum.ts';
-import type { Batch } from './source.ts';
 
 export interface Column {
   readonly name: string;
@@ -82,7 +82,7 @@ export async function columnsOf(client: Client, table: string): Promise<readonly
 }
 
 /** Writes a batch together with how far that is. */
-export async function writeBatch(client: Client, table: string, columns: readonly Column[], { rows, last }: Batch): Promise<void> {
+export async function writeBatch(client: Client, table: string, columns: readonly Column[], { rows, last }: MoveBatch): Promise<void> {
   const names = columns.map(({ name }) => `"${name}"`).join(', ');
   const lists = columns.map(({ type }, index) => `$${index + 1}::${type}[]`).join(', ');
   const values = columns.map(({ name }) => rows.map((row) => row[name] ?? null));
