@@ -67,8 +67,8 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
 
   function cut(): void {
     for (const { client, server } of links) {
-      client.resetAndDestroy();
-      server.resetAndDestroy();
+      reset(client);
+      reset(server);
     }
     links.clear();
   }
@@ -93,4 +93,10 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** A connection that is being ended cannot be reset any more, and would stay open if it were tried. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
