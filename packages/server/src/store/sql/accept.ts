@@ -5,13 +5,14 @@ import type { Transaction } from './engine.ts';
 import { appendEvents, type SessionKey } from './event-log.ts';
 import { promoteNext } from './fair-order.ts';
 import { findReplay, rememberKey } from './idempotency.ts';
-import { lockSession } from './locks.ts';
-import { get, getAs, type Query, run } from './query.ts';
+import { get, getAs, type Query, run, type Sql } from './query.ts';
 import { integer, optionalInteger, parseTurn, text } from './rows.ts';
 import { endSteered } from './steering.ts';
 import { findOldestQueued, findUnderWay, setSessionState, settleTurn, unparkTurn } from './turn-queue.ts';
 
-const FIND_SESSION = 'SELECT agent_id, archived_at FROM sessions WHERE tenant_id = :tenantId AND id = :sessionId';
+/** Holds the session from here on, as `lockSession` does. */
+const FIND_SESSION: Sql = ({ forUpdate }) =>
+  `SELECT agent_id, archived_at FROM sessions WHERE tenant_id = :tenantId AND id = :sessionId ${forUpdate()}`;
 const COUNT_QUEUED = `SELECT count(*) AS queued FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued'`;
 const INSERT_TURN = `INSERT INTO turns (tenant_id, session_id, id, event_id, agent_id, agent_cap, priority, state, created_at)
   VALUES (:tenantId, :sessionId, :turnId, :eventId, :agentId, :agentCap, :priority, 'queued', :now)`;
@@ -34,7 +35,6 @@ type Append = (turnId: string | null) => Query<StoredEvent>;
 
 export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult> {
   const { tenantId, sessionId, now } = input;
-  yield* lockSession(input);
   const session = yield* get(FIND_SESSION, { tenantId, sessionId });
   if (session === undefined) throw new PlatformError('session_not_found');
   const replay = yield* findReplay(input);
