@@ -4,6 +4,8 @@ import { percentile } from './percentile.ts';
 import { isEnded, mostOpen } from './rules-session.ts';
 
 const READY_P99_MS = 5000;
+/** Fewer starts than this have no such percentile; then the slowest one may take twice as long. */
+const ENOUGH_STARTS = 50;
 const STOP_MS = 30_000;
 /** How soon writes have to be answered again after a fault. A link that swallows everything has to be noticed first. */
 const RECOVERY_MS: Readonly<Record<string, number>> = {
@@ -20,7 +22,8 @@ export function unfinished({ unfinished: count }: History): string[] {
 
 export function slowStarts({ readyMs }: History): string[] {
   const slow = percentile(readyMs, 99);
-  return slow > READY_P99_MS ? [`p99 is ${Math.round(slow)} ms`] : [];
+  const limit = readyMs.length < ENOUGH_STARTS ? READY_P99_MS * 2 : READY_P99_MS;
+  return slow > limit ? [`p99 is ${Math.round(slow)} ms`] : [];
 }
 
 export function slowRecoveries({ recoveries }: History): string[] {
