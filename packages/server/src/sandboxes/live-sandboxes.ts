@@ -66,6 +66,10 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     return entry.closing;
   }
 
+  function tellGone({ tenantId, sessionId }: Entry): void {
+    if (!entries.has(sessionId)) deps.onClosed?.({ tenantId, id: sessionId });
+  }
+
   async function closeEntry(entry: Entry): Promise<void> {
     entry.state = 'stopping';
     entry.cancelIdle();
@@ -76,23 +80,12 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
       deps.log.warn({ err: error, sandbox: entry.sandboxId }, 'stopping a sandbox failed');
     } finally {
       if (entries.get(entry.sessionId) === entry) entries.delete(entry.sessionId);
-      deps.onClosed?.({ tenantId: entry.tenantId, id: entry.sessionId });
-    }
-  }
-
-  async function ensureRoom(): Promise<void> {
-    while (entries.size >= deps.maxSandboxes) {
-      const stopping = [...entries.values()].find((entry) => entry.closing !== undefined);
-      const idle = longestIdle([...entries.values()]);
-      if (stopping !== undefined) await stopping.closing;
-      else if (idle !== undefined) await discardEntry(idle);
-      else if (!(await deps.makeRoom()))
-        throw new PlatformError('capacity_exhausted', { detail: `All ${deps.maxSandboxes} sandboxes are in use.` });
+      tellGone(entry);
     }
   }
 
   async function open(input: Parameters<LiveSandboxes['acquire']>[0], definition: string): Promise<OpenSandbox> {
-    await ensureRoom();
+    await ensureRoom(deps, entries, discardEntry);
     const entry = newEntry(input.session, definition);
     entries.set(entry.sessionId, entry);
     try {
@@ -103,6 +96,7 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
       return sandbox;
     } catch (error) {
       entries.delete(entry.sessionId);
+      tellGone(entry);
       throw error;
     }
   }
@@ -138,6 +132,21 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
       await Promise.all([...entries.values()].map(discardEntry));
     },
   };
+}
+
+async function ensureRoom(
+  deps: LiveSandboxesDeps,
+  entries: ReadonlyMap<string, Entry>,
+  discard: (entry: Entry) => Promise<void>,
+): Promise<void> {
+  while (entries.size >= deps.maxSandboxes) {
+    const stopping = [...entries.values()].find((entry) => entry.closing !== undefined);
+    const idle = longestIdle([...entries.values()]);
+    if (stopping !== undefined) await stopping.closing;
+    else if (idle !== undefined) await discard(idle);
+    else if (!(await deps.makeRoom()))
+      throw new PlatformError('capacity_exhausted', { detail: `All ${deps.maxSandboxes} sandboxes are in use.` });
+  }
 }
 
 /** The entry's sandbox, when it still is what the session asks for. */

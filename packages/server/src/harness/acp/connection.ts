@@ -1,6 +1,5 @@
 import { type Readable, Writable } from 'node:stream';
 import * as acp from '@agentclientprotocol/sdk';
-import { z } from 'zod';
 import { PlatformError } from '../../base/errors.ts';
 import type { JsonObject } from '../../base/json.ts';
 
@@ -103,7 +102,7 @@ export async function connectAgent(stdin: Writable, stdout: Readable): Promise<A
     canSteer: canSteer(hello._meta),
     async steer({ sessionId, content }) {
       const answer = await call(agent.request<unknown>(STEER_METHOD, { sessionId, prompt: [...content], _meta: STEER_META }));
-      return injectedSchema.safeParse(answer).success;
+      return fieldOf(answer, 'outcome') === 'injected';
     },
     cancel: (sessionId) => agent.notify('session/cancel', { sessionId }),
     closed: connection.closed,
@@ -111,11 +110,13 @@ export async function connectAgent(stdin: Writable, stdout: Readable): Promise<A
   };
 }
 
-const steeringSchema = z.object({ steering: z.object({ supported: z.literal(true) }) });
-const injectedSchema = z.object({ outcome: z.literal('injected') });
-
 function canSteer(meta: unknown): boolean {
-  return steeringSchema.safeParse(meta).success;
+  return fieldOf(fieldOf(meta, 'steering'), 'supported') === true;
+}
+
+/** A field of what an agent has sent, which may be anything. */
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
 }
 
 /** Resumes without replay where the agent can, else loads (its replay is not new and has no handler). False when it has lost the session. */

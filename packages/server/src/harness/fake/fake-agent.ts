@@ -1,7 +1,6 @@
 import { appendFile, readFile } from 'node:fs/promises';
 import { Readable, Writable } from 'node:stream';
 import * as acp from '@agentclientprotocol/sdk';
-import { z } from 'zod';
 import { delay, systemClock } from '../../base/clock.ts';
 import { newId } from '../../base/ids.ts';
 
@@ -38,12 +37,17 @@ export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
       agentCapabilities: { loadSession: false, sessionCapabilities: { resume: {} } },
       _meta: { steering: { supported: true } },
     }))
-    .onRequest('_session/steering', steerSchema, ({ params }) => {
-      const steered = steering.get(params.sessionId);
-      if (steered === undefined) return { outcome: 'promptRequired' };
-      steered.push(textOf(params.prompt));
-      return { outcome: 'injected' };
-    })
+    // Only our own host calls it, with the blocks of a prompt.
+    .onRequest(
+      '_session/steering',
+      (params) => params as acp.PromptRequest,
+      ({ params }) => {
+        const steered = steering.get(params.sessionId);
+        if (steered === undefined) return { outcome: 'promptRequired' };
+        steered.push(textOf(params.prompt));
+        return { outcome: 'injected' };
+      },
+    )
     .onRequest('session/new', async () => {
       const sessionId = newId('session');
       await appendFile(transcript(sessionId), '');
@@ -84,13 +88,8 @@ export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
   return end === 'exit' ? 1 : 0;
 }
 
-const steerSchema = z.object({
-  sessionId: z.string(),
-  prompt: z.array(z.looseObject({ type: z.string(), text: z.string().optional() })),
-});
-
-function textOf(prompt: readonly { readonly type: string; readonly text?: string | undefined }[]): string {
-  return prompt.map((block) => block.text ?? '').at(-1) ?? '';
+function textOf(prompt: readonly acp.ContentBlock[]): string {
+  return prompt.map((block) => (block.type === 'text' ? block.text : '')).at(-1) ?? '';
 }
 
 interface Answer {

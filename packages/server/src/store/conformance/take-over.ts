@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { systemClock } from '../../base/clock.ts';
 import type { LeasedTurn, Store } from '../store.ts';
 import {
   append,
@@ -92,7 +93,7 @@ export const takeOverLaws: Laws = {
     const { id } = await createSession(store);
     await queue(store, id);
     // Leases are in the store's time, which goes on from the host's.
-    const begun = Date.now();
+    const begun = systemClock.now();
     await lease(store, { leaseMs: 0, now: begun });
     const later = begun + 10 * LEASE_MS;
     const taken = (await takeOver(store, { now: later })) ?? assert.fail('there is a dead lease');

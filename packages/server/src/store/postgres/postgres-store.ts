@@ -34,11 +34,11 @@ const START_PAUSE_MS = 500;
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
   const { clock, log, nodeId, poolSize = DEFAULT_POOL_SIZE } = options;
   const url = requireUrl(options.url);
-  const installationId = await prepare(url, options);
+  await prepare(url, options);
   const peers = createPeerLink({ url, nodeId, clock, log });
   const pool = createPool({ url, poolSize, clock, log });
   await peers.start();
-  return createSqlStore(createPostgresEngine({ pool, peers, clock, log }), installationId, () => undefined);
+  return createSqlStore(createPostgresEngine({ pool, peers, clock, log }), () => undefined);
 }
 
 /** The database may start beside us, and answer only in a while. */

@@ -1,3 +1,4 @@
+import { invariant } from '../../base/errors.ts';
 import type { Store } from '../store.ts';
 import { createAgentStore } from './agents.ts';
 import { createApiKeyStore } from './api-keys.ts';
@@ -7,8 +8,9 @@ import { createEventStore } from './events.ts';
 import { createDutyStore, createNodeStore } from './nodes.ts';
 import { createOutboxStore } from './outbox.ts';
 import { withOutboxSignal } from './outbox-signal.ts';
-import { run } from './query.ts';
+import { get, type Query, run } from './query.ts';
 import { createRequestStore } from './requests.ts';
+import { text } from './rows.ts';
 import { createSessionStore } from './sessions.ts';
 import { createTurnStore } from './turns.ts';
 import { createWebhookStore } from './webhooks.ts';
@@ -18,7 +20,7 @@ const CHECK = `INSERT INTO health (id, checked_at, checks) VALUES (1, :now, 1)
   ON CONFLICT (id) DO UPDATE SET checked_at = :now, checks = health.checks + 1`;
 
 /** The store on whichever database the engine speaks to; its schema is up to date. */
-export function createSqlStore(database: Engine, installationId: string, onClosed: () => void): Store {
+export function createSqlStore(database: Engine, onClosed: () => void): Store {
   const { engine, onAdded } = withOutboxSignal(database);
   return {
     agents: createAgentStore(engine),
@@ -32,12 +34,7 @@ export function createSqlStore(database: Engine, installationId: string, onClose
     requests: createRequestStore(engine),
     nodes: createNodeStore(engine),
     duties: createDutyStore(engine),
-    // Known since the opening; asked for through the engine, so that a closed store says so.
-    installationId: () =>
-      // biome-ignore lint/correctness/useYield: nothing has to be asked.
-      engine.read(function* () {
-        return installationId;
-      }),
+    installationId: () => engine.read(findInstallation),
     async check({ now }) {
       await engine.write(() => run(CHECK, { now }));
     },
@@ -46,4 +43,10 @@ export function createSqlStore(database: Engine, installationId: string, onClose
       onClosed();
     },
   };
+}
+
+function* findInstallation(): Query<string> {
+  const row = yield* get('SELECT id FROM installation');
+  invariant(row !== undefined, 'a store that is open has been given an id');
+  return text(row, 'id');
 }

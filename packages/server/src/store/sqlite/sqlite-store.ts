@@ -104,8 +104,8 @@ function unusable(file: string, error: unknown): PlatformError {
 function assemble({ writer, reader, onClosed }: Connections, clock: Clock, startFolding?: () => Checkpointer): Store {
   try {
     migrate(writer, MIGRATIONS, clock.now());
-    const installationId = ensureInstallation(writer, clock.now());
-    return createSqlStore(createEngine({ writer, reader, checkpointer: startFolding?.() }, clock), installationId, onClosed);
+    ensureInstallation(writer, clock.now());
+    return createSqlStore(createEngine({ writer, reader, checkpointer: startFolding?.() }, clock), onClosed);
   } catch (error) {
     if (reader !== writer) reader.close();
     writer.close();
@@ -113,10 +113,6 @@ function assemble({ writer, reader, onClosed }: Connections, clock: Clock, start
   }
 }
 
-function ensureInstallation(db: Connection, now: number): string {
-  const known = db.get(FIND_INSTALLATION);
-  if (known !== undefined) return text(known, 'id');
-  const id = newId('installation');
-  db.run(INSERT_INSTALLATION, { id, now });
-  return id;
+function ensureInstallation(db: Connection, now: number): void {
+  if (db.get(FIND_INSTALLATION) === undefined) db.run(INSERT_INSTALLATION, { id: newId('installation'), now });
 }
