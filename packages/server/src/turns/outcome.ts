@@ -27,9 +27,6 @@ interface OutcomeContext {
   readonly recorder: Recorder | undefined;
 }
 
-/** An outcome is written whatever has been aborted by then. */
-const NEVER_ABORTED = new AbortController().signal;
-
 export async function finishTurn(context: OutcomeContext, end: FinishedEnd): Promise<void> {
   const { turn } = context.leased;
   const usage = context.recorder?.takeUsage();
@@ -92,7 +89,7 @@ export async function parkTurn(context: OutcomeContext): Promise<void> {
 }
 
 function persist<T>(context: OutcomeContext, write: (now: number) => Promise<T>): Promise<T> {
-  return whileUnavailable({ clock: context.clock, signal: NEVER_ABORTED }, () => write(context.clock.now()));
+  return whileUnavailable(context, () => write(context.clock.now()));
 }
 
 function idleReason(end: FinishedEnd): IdleReason {

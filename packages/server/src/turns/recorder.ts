@@ -13,8 +13,6 @@ export interface RecorderDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly publishPreview: PreviewSink;
-  /** Ends retries of writes when the run is over. */
-  readonly signal: AbortSignal;
   readonly toolName: (name: string) => string;
 }
 
@@ -216,18 +214,17 @@ export class Recorder {
   }
 }
 
-/** A full disk or a busy database delays the log, it does not lose it: the agent waits. */
-export async function whileUnavailable<T>(
-  deps: { readonly clock: Clock; readonly signal: AbortSignal },
-  attempt: () => Promise<T>,
-): Promise<T> {
+/**
+ * A full disk or a busy database delays the log, it does not lose it: the agent waits. So does the end of a run that
+ * was stopped meanwhile, since an outcome after a hole in the log would never be written.
+ */
+export async function whileUnavailable<T>(deps: { readonly clock: Clock }, attempt: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await attempt();
     } catch (error) {
       if (!isPlatformError(error, 'disk_full') && !isPlatformError(error, 'store_unavailable')) throw error;
-      if (deps.signal.aborted) throw error;
-      await delay(deps.clock, WRITE_RETRY_MS, deps.signal);
+      await delay(deps.clock, WRITE_RETRY_MS);
     }
   }
 }

@@ -77,7 +77,6 @@ export class TurnRun {
         store: deps.store,
         clock: deps.clock,
         publishPreview: deps.publishPreview,
-        signal: this.stop.signal,
         toolName: harness?.toolName ?? ((name) => name),
       },
       { ...this.token, sessionId: session.id },
