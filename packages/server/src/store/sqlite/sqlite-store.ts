@@ -4,7 +4,6 @@ import path from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { isPlatformError, PlatformError } from '../../base/errors.ts';
 import { newId } from '../../base/ids.ts';
-import { text } from '../sql/rows.ts';
 import { createSqlStore } from '../sql/sql-store.ts';
 import type { Store } from '../store.ts';
 import { type Checkpointer, startCheckpointer } from './checkpointer.ts';
