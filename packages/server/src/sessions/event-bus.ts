@@ -42,7 +42,7 @@ export function createEventBus(
   }
 
   function showPreview(sessionId: string, preview: JsonObject): void {
-    for (const subscriber of bySession.get(sessionId)?.subscribers ?? []) subscriber.onPreview(preview);
+    bySession.get(sessionId)?.showPreview(preview);
   }
 
   const stops = [
@@ -60,8 +60,8 @@ export function createEventBus(
       bySession.set(sessionId, followed);
       followed.add(subscriber);
       return () => {
-        followed.subscribers.delete(subscriber);
-        if (followed.subscribers.size === 0 && bySession.get(sessionId) === followed) bySession.delete(sessionId);
+        followed.remove(subscriber);
+        if (!followed.isFollowed() && bySession.get(sessionId) === followed) bySession.delete(sessionId);
       };
     },
     publishPreview(sessionId, preview) {

@@ -30,7 +30,8 @@ const PAGE = 100;
  */
 export class FollowedSession {
   readonly address: SessionAddress;
-  readonly subscribers = new Set<Subscriber>();
+  /** With the seq of the last event each was told. */
+  private readonly told = new Map<Subscriber, number>();
   private readonly deps: FollowedDeps;
   /** All up to this seq has been passed on; undefined before anything was heard of the session. */
   private cursor: number | undefined;
@@ -46,8 +47,20 @@ export class FollowedSession {
   }
 
   add(subscriber: Subscriber): void {
-    this.subscribers.add(subscriber);
+    this.told.set(subscriber, 0);
     this.hasNewcomer = true;
+  }
+
+  remove(subscriber: Subscriber): void {
+    this.told.delete(subscriber);
+  }
+
+  isFollowed(): boolean {
+    return this.told.size > 0;
+  }
+
+  showPreview(preview: JsonObject): void {
+    for (const subscriber of this.told.keys()) subscriber.onPreview(preview);
   }
 
   take({ fromSeq, toSeq, events, types }: CommitNotice): void {
@@ -61,7 +74,7 @@ export class FollowedSession {
 
   /** Looks whether a notice got lost. `head` is the last seq there is, undefined when the session is gone. */
   async compare(head: number | undefined): Promise<void> {
-    if (this.subscribers.size === 0) return;
+    if (!this.isFollowed()) return;
     if (head === undefined) return this.pass([this.removal()]);
     if (this.hasNewcomer) await this.showTail(head);
     this.cursor ??= head;
@@ -73,8 +86,7 @@ export class FollowedSession {
     this.hasNewcomer = false;
     const tail = await this.deps.store.events.listAfter({ ...this.address, after: Math.max(0, head - PAGE), limit: PAGE });
     this.cursor ??= tail.at(-1)?.seq ?? head;
-    // Those who have seen them know them by their seq.
-    if (tail.length > 0) this.tell(tail);
+    this.tell(tail);
   }
 
   /** Reads what was heard of and is not passed on yet. */
@@ -82,7 +94,7 @@ export class FollowedSession {
     if (this.isFilling) return;
     this.isFilling = true;
     try {
-      while (this.subscribers.size > 0 && this.cursor !== undefined && this.cursor < this.known) {
+      while (this.isFollowed() && this.cursor !== undefined && this.cursor < this.known) {
         const page = await this.deps.store.events.listAfter({ ...this.address, after: this.cursor, limit: PAGE });
         // Removed meanwhile: there is nothing more to come.
         if (page.length === 0) this.known = this.cursor;
@@ -107,7 +119,13 @@ export class FollowedSession {
   }
 
   private tell(events: readonly StoredEvent[]): void {
-    for (const subscriber of this.subscribers) subscriber.onEvents(events);
+    for (const [subscriber, seq] of this.told) {
+      const fresh = events.filter((event) => event.seq > seq);
+      const last = fresh.at(-1);
+      if (last === undefined) continue;
+      this.told.set(subscriber, last.seq);
+      subscriber.onEvents(fresh);
+    }
   }
 
   /** Says that the session is gone when the notice of that got lost. */

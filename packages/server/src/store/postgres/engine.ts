@@ -7,6 +7,7 @@ import type { CommitListener, CommitNotice } from '../store.ts';
 import { createAttempts } from './attempts.ts';
 import type { PeerLink } from './peers.ts';
 import type { ConnectionPool } from './pool.ts';
+import { keepStatistics } from './statistics.ts';
 
 export interface EngineDeps {
   readonly pool: ConnectionPool;
@@ -22,6 +23,7 @@ export function createPostgresEngine(deps: EngineDeps): Engine {
   const open = new Set<Promise<unknown>>();
   const tell = (notices: readonly CommitNotice[]): void => tellAll(listeners, notices);
   const stopPeers = peers.onNotices(tell);
+  const stopStatistics = keepStatistics(deps);
   let closing: Promise<void> | undefined;
 
   /** Lets `close` wait for what was begun. */
@@ -39,6 +41,7 @@ export function createPostgresEngine(deps: EngineDeps): Engine {
   async function closeAll(): Promise<void> {
     await Promise.allSettled(open);
     stopPeers();
+    await stopStatistics();
     await peers.close();
     await pool.close();
   }
