@@ -14,7 +14,7 @@ describe('the checker finds', () => {
   for (const { defect, rule, options } of CONTROLS) {
     const skip = options.store === 'postgres' ? skipWithoutOwnPostgres : false;
     it(`${defect}, by "${rule}"`, { skip, timeout: LIMIT_MS }, async (t) => {
-      const env = { CLOISTER_TEST_DEFECT: defect };
+      const env = { ...options.env, CLOISTER_TEST_DEFECT: defect };
       const result = await runTorture({ seed: SEED, livenessMs: LIVENESS_MS, keep: false, ...options, env });
       const found = result.violations.filter((violation) => violation.rule === rule);
       t.diagnostic(`${found.length} times, in ${Math.round(result.tookMs)} ms`);

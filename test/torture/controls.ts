@@ -17,7 +17,7 @@ const TWO_ON_POSTGRES = { store: 'postgres', servers: 2 } as const;
 export const CONTROLS: readonly Control[] = [
   { defect: 'ack_before_commit', rule: 'one key, one event', options: { kills: 5, faults: ['kill'] } },
   { defect: 'drop_on_shutdown', rule: 'one key, one event', options: { kills: 3, faults: ['term'] } },
-  { defect: 'tool_log_ignored', rule: 'no tool runs twice', options: { kills: 6, faults: ['kill'], slowness: 8 } },
+  { defect: 'tool_log_ignored', rule: 'no tool runs twice', options: { kills: 5, faults: ['crash:run.before_finish'], slowness: 3 } },
   { defect: 'idempotency_forgotten', rule: 'one key, one event', options: calm(2000) },
   { defect: 'queue_unbounded', rule: 'queues are bounded', options: calm(2500, 6) },
   { defect: 'outcome_twice', rule: 'one outcome at most', options: calm(1000) },
@@ -25,10 +25,14 @@ export const CONTROLS: readonly Control[] = [
   { defect: 'order_ignored', rule: 'turns in the order of acceptance', options: calm(2500, 4) },
   { defect: 'double_outbox_writer', rule: 'nothing twice without a fault', options: calm(2000) },
   { defect: 'delivery_forgotten', rule: 'webhooks tell everything', options: calm(1500) },
-  { defect: 'lease_never_renewed', rule: 'nothing twice without a fault', options: { ...TWO_ON_POSTGRES, ...calm(4000, 20) } },
+  {
+    defect: 'lease_never_renewed',
+    rule: 'nothing twice without a fault',
+    options: { ...TWO_ON_POSTGRES, ...calm(5000, 60), env: { LEASE_SECONDS: '1' } },
+  },
   {
     defect: 'no_fencing',
     rule: 'one outcome at most',
-    options: { ...TWO_ON_POSTGRES, kills: 2, faults: ['pause'], calmMs: 500, slowness: 15 },
+    options: { ...TWO_ON_POSTGRES, kills: 3, faults: ['pause'], calmMs: 500, slowness: 30, livenessMs: 8000 },
   },
 ];

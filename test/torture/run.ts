@@ -2,7 +2,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, createClient, type SessionEvent } from '../../packages/api/src/index.ts';
 import { check, type Violation } from './checker.ts';
-import { createFaultLog, type FaultLog, type FaultName, inject } from './faults.ts';
+import { createFaultLog, type FaultContext, type FaultLog, type FaultName, inject } from './faults.ts';
 import type { History, SessionHistory } from './history.ts';
 import { createRandom, type Random } from './random.ts';
 import type { Counts } from './sender.ts';
@@ -45,7 +45,8 @@ export interface TortureResult {
 }
 
 const LIVENESS_MS = 60_000;
-const LEASE_MS = 2000;
+/** Short, so that the dead are noticed soon; longer where a server that lives may be slow to say so. */
+const LEASE_SECONDS = { killed: 1, otherwise: 2 } as const;
 const MAX_QUEUED = 3;
 /** Of servers that do what a test asks for. */
 export const TEST_PROGRAM = path.resolve(import.meta.dirname, 'server-main.ts');
@@ -73,9 +74,8 @@ const ENV = {
   MAX_CONCURRENT_SANDBOXES: String(MAX_SANDBOXES),
   MAX_QUEUED_PER_SESSION: String(MAX_QUEUED),
   DRAIN_SECONDS: '5',
-  LEASE_SECONDS: String(LEASE_MS / 1000),
-  HEARTBEAT_SECONDS: '0.5',
-  SWEEP_SECONDS: '0.5',
+  HEARTBEAT_SECONDS: '0.3',
+  SWEEP_SECONDS: '0.3',
   RETRY_BASE_SECONDS: '0',
   WEBHOOK_ALLOW_PRIVATE_NETWORK: 'true',
   CLOISTER_TEST_OUTBOX_LEASE_MS: '4000',
@@ -86,11 +86,13 @@ export async function runTorture(options: TortureOptions): Promise<TortureResult
   const began = performance.now();
   const random = createRandom(options.seed);
   const faultNames = options.faults ?? ['kill'];
+  const isKilled = options.kills > 0 && faultNames.every((name) => name === 'kill' || name.startsWith('crash:'));
+  const leaseSeconds = isKilled ? LEASE_SECONDS.killed : LEASE_SECONDS.otherwise;
   const setting = await createSetting({
     store: options.store ?? 'sqlite',
     servers: options.servers ?? 1,
     hasSmallDisk: faultNames.includes('disk-full'),
-    env: { ...ENV, ...options.env },
+    env: { ...ENV, LEASE_SECONDS: String(leaseSeconds), ...options.env },
     program: options.program ?? TEST_PROGRAM,
   });
   const over = new AbortController();
@@ -104,7 +106,10 @@ export async function runTorture(options: TortureOptions): Promise<TortureResult
     sinks = await openSinks(setting, client, random.fork());
     loads = await startLoads(setting, client, random, { signal: over.signal, slowness: options.slowness ?? 1 });
     if (options.calmMs !== undefined) await sleep(options.calmMs);
-    const faults = await breakThings(setting, sinks, faultNames, random.fork(), options);
+    const faults = await breakThings(
+      { ...setting, random: random.fork(), leaseMs: leaseSeconds * 1000, untilWrites: sinks.untilWrites },
+      options,
+    );
     const livenessMs = options.livenessMs ?? LIVENESS_MS;
     const unfinished = await letFinish(loads, client, livenessMs);
     const [webhooks, sandboxes] = [await sinks.settle(livenessMs), await sinks.sandboxes()];
@@ -165,22 +170,15 @@ async function startLoads(
 }
 
 /** The safety phase. In the end nothing is broken any more and every server is ready. */
-async function breakThings(
-  setting: Setting,
-  sinks: Sinks,
-  names: readonly FaultName[],
-  random: Random,
-  options: TortureOptions,
-): Promise<FaultLog> {
+async function breakThings(context: FaultContext, { kills, faults: names = ['kill'], onFault }: TortureOptions): Promise<FaultLog> {
   const log = createFaultLog();
-  const context = { ...setting, random, leaseMs: LEASE_MS, untilWrites: sinks.untilWrites };
-  for (let count = 1; count <= options.kills; count++) {
+  for (let count = 1; count <= kills; count++) {
     // Each kind once before any comes twice.
-    const name = names[count <= names.length ? count - 1 : random.whole(names.length)];
+    const name = names[count <= names.length ? count - 1 : context.random.whole(names.length)];
     if (name !== undefined) await inject(name, context, log);
-    options.onFault?.(count);
+    onFault?.(count);
   }
-  for (const server of setting.servers) log.readyMs.push((await server.starting) ?? Infinity);
+  for (const server of context.servers) log.readyMs.push((await server.starting) ?? Infinity);
   return log;
 }
 
