@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { watchChunks } from './first-chunk.ts';
 import { startPlatform } from './platform.ts';
+import { proveNothingLost } from './proof.ts';
 import { type Bench, ms, summary, verdict } from './row.ts';
 
 const RUNS = 400;
@@ -39,6 +40,7 @@ export const deliveryBench: Bench = {
         verdict: verdict(p99 <= 50, p50 <= 5 && p99 <= 15),
         values: { p50, p99, fromPostP50: whole.p50, fromPostP99: whole.p99 },
       },
+      await proveNothingLost('delivery', [platform]),
     ];
   },
 };

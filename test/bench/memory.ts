@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startPlatform } from './platform.ts';
+import { proveNothingLost } from './proof.ts';
 import { type Bench, type Row, verdict } from './row.ts';
 
 const SETTLE_MS = 3000;
@@ -16,14 +16,18 @@ export const memoryBench: Bench = {
   async run() {
     await using platform = await startPlatform({ SANDBOX_IDLE_SECONDS: '1' });
     await sleep(SETTLE_MS);
-    const fresh = await residentMb(platform.pid);
+    const fresh = await platform.residentMb();
     for (let n = 0; n < SESSIONS; n++) {
       const session = await platform.newSession();
       for (let turn = 0; turn < TURNS; turn++) await platform.post(session, 'hello', 10);
     }
     await sleep(SETTLE_MS);
-    const rested = await residentMb(platform.pid);
-    return [row('idle server, just started', fresh), row(`idle server, after ${SESSIONS * TURNS} turns`, rested)];
+    const rested = await platform.residentMb();
+    return [
+      row('idle server, just started', fresh),
+      row(`idle server, after ${SESSIONS * TURNS} turns`, rested),
+      await proveNothingLost('idle server', [platform]),
+    ];
   },
 };
 
@@ -36,10 +40,4 @@ function row(measure: string, mb: number): Row {
     verdict: Number.isNaN(mb) ? 'skipped' : verdict(mb <= MUST_MB, mb <= GOAL_MB),
     values: { mb },
   };
-}
-
-/** Linux only; NaN elsewhere. */
-async function residentMb(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) / 1024;
 }

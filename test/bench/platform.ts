@@ -1,83 +1,108 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { Agent, request } from 'node:http';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { type Client, createClient, type EventSendResponse } from '../../packages/api/src/index.ts';
+import { systemClock } from '../../packages/server/src/base/clock.ts';
+import { newId } from '../../packages/server/src/base/ids.ts';
+import { hashApiKey } from '../../packages/server/src/http/auth.ts';
+import { openSqliteStore } from '../../packages/server/src/store/sqlite/sqlite-store.ts';
 import { createServerControl } from '../torture/server-control.ts';
+import { createTenant, type Tenant } from './tenant.ts';
 
-/** The built server in a process of its own, as `npm start` runs it, with data of its own. */
-export interface Platform extends AsyncDisposable {
-  readonly url: string;
-  readonly key: string;
+/** The built server in a process of its own, as `npm start` runs it, with data of its own; and its first tenant. */
+export interface Platform extends Tenant, AsyncDisposable {
   readonly pid: number;
-  readonly client: Client;
-  newSession(): Promise<string>;
-  /** Sends one text. With `wait` the answer comes when the turn has ended. */
-  post(sessionId: string, text: string, wait?: number): Promise<EventSendResponse>;
+  /** How long the start took until the server was ready, in ms. */
+  readonly startMs: number;
+  /** The other tenants that were asked for. */
+  readonly others: readonly Tenant[];
+  /** RSS of the server; Linux only, NaN elsewhere. */
+  residentMb(): Promise<number>;
+  /** The server's metrics by name; those with labels are left out. Each reading begins the event loop's lag anew. */
+  metrics(): Promise<ReadonlyMap<string, number>>;
+}
+
+export interface PlatformOptions {
+  /** Where the data is and stays; else a folder that goes with the server. */
+  readonly dataDir?: string;
+  /** Keys of further tenants, on SQLite. */
+  readonly otherKeys?: readonly string[];
 }
 
 const PROGRAM = path.resolve(import.meta.dirname, '../../packages/server/dist/cloister.mjs');
 
-export async function startPlatform(env: Readonly<Record<string, string>> = {}): Promise<Platform> {
-  const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-bench-'));
+export async function startPlatform(env: Readonly<Record<string, string>> = {}, options: PlatformOptions = {}): Promise<Platform> {
+  const dataDir = options.dataDir ?? (await mkdtemp(path.join(os.tmpdir(), 'cloister-bench-')));
   // A backlog is measured, not refused.
   const queues = { MAX_QUEUED: '1000000', MAX_QUEUED_PER_TENANT: '1000000' };
+  await addTenants(dataDir, options.otherKeys ?? []);
   const control = await createServerControl({
     dataDir,
     program: PROGRAM,
     env: { LOG_LEVEL: 'warn', DRAIN_SECONDS: '0', ...queues, ...env },
   });
-  const stop = async () => {
+  const stop = async (): Promise<void> => {
     await control.kill('SIGTERM');
-    await rm(dataDir, { recursive: true, force: true });
+    if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
   };
   try {
+    const began = performance.now();
     await control.start();
+    await untilReady(control.url);
+    const startMs = performance.now() - began;
+    const { url, key, pid } = control;
+    if (pid === undefined) throw new Error('the server has no process');
+    const first = await createTenant({ url, key });
+    const others = await Promise.all((options.otherKeys ?? []).map((other) => createTenant({ url, key: other })));
+    return {
+      ...first,
+      pid,
+      startMs,
+      others,
+      residentMb: () => residentMb(pid),
+      metrics: () => readMetrics(url, key),
+      async [Symbol.asyncDispose]() {
+        for (const tenant of [first, ...others]) tenant.close();
+        await stop();
+      },
+    };
   } catch (error) {
     await stop();
     throw error;
   }
-  const { url, key, pid } = control;
-  const client = createClient({ url, key });
-  const agent = new Agent({ keepAlive: true, maxSockets: 512 });
-  const [environments, agents] = [await client.environments.list(), await client.agents.list()];
-  const environmentId = environments.data[0]?.id ?? '';
-  const agentId = agents.data[0]?.id ?? '';
-  if (pid === undefined) throw new Error('the server has no process');
-  return {
-    url,
-    key,
-    pid,
-    client,
-    newSession: async () => (await client.sessions.create({ agent: agentId, environment_id: environmentId })).id,
-    post(sessionId, text, wait) {
-      const query = wait === undefined ? '' : `?wait=${wait}`;
-      const body = JSON.stringify({ events: [{ type: 'user.message', content: [{ type: 'text', text }] }] });
-      return postJson(`${url}/v1/sessions/${sessionId}/events${query}`, { agent, key, body });
-    },
-    async [Symbol.asyncDispose]() {
-      agent.destroy();
-      await stop();
-    },
-  };
 }
 
-/** Leaner than `fetch`, whose own work would be a good part of what is measured on two cores. */
-function postJson(url: string, { agent, key, body }: { agent: Agent; key: string; body: string }): Promise<EventSendResponse> {
-  return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), 'x-api-key': key };
-    const outgoing = request(url, { method: 'POST', agent, headers }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('error', reject);
-      response.on('end', () => {
-        const text = Buffer.concat(chunks).toString();
-        if (response.statusCode === 200)
-          resolve(JSON.parse(text) as EventSendResponse); // the server's own schema
-        else reject(new Error(`the server answered ${response.statusCode}: ${text.slice(0, 500)}`));
-      });
-    });
-    outgoing.on('error', reject);
-    outgoing.end(body);
-  });
+/** Nothing makes tenants over the API, so they are there before the server is. */
+async function addTenants(dataDir: string, keys: readonly string[]): Promise<void> {
+  if (keys.length === 0) return;
+  const folder = path.join(dataDir, 'data');
+  await mkdir(folder, { recursive: true });
+  const store = await openSqliteStore({ file: path.join(folder, 'cloister.db'), clock: systemClock });
+  try {
+    for (const [index, key] of keys.entries()) {
+      const tenantId = `bench-${index}`;
+      const hash = hashApiKey(key);
+      await store.apiKeys.ensure({ id: newId('apiKey'), tenantId, name: tenantId, role: 'admin', hash, now: systemClock.now() });
+    }
+  } finally {
+    await store.close();
+  }
+}
+
+const READY_LIMIT_MS = 60_000;
+
+async function untilReady(url: string): Promise<void> {
+  const deadline = performance.now() + READY_LIMIT_MS;
+  while (!(await fetch(`${url}/health/ready`)).ok)
+    if (performance.now() > deadline) throw new Error(`the server was not ready within ${READY_LIMIT_MS} ms`);
+}
+
+async function residentMb(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) / 1024;
+}
+
+async function readMetrics(url: string, key: string): Promise<ReadonlyMap<string, number>> {
+  const response = await fetch(`${url}/metrics`, { headers: { 'x-api-key': key } });
+  const lines = (await response.text()).matchAll(/^(\w+) (\S+)$/gm);
+  return new Map([...lines].map(([, name = '', value = '']): [string, number] => [name, Number(value)]));
 }

@@ -10,16 +10,27 @@ export interface Row {
 
 export type Verdict = 'goal' | 'ok' | 'MISSED' | 'info' | 'skipped';
 
+export interface BenchOptions {
+  /** How long those take that can take any time; undefined for as short as makes sense. */
+  readonly minutes: number | undefined;
+}
+
 /** One measurement; it cleans up after itself and takes a bounded time. */
 export interface Bench {
   readonly name: string;
   readonly needsEngine: boolean;
-  run(): Promise<readonly Row[]>;
+  /** Takes so long that it runs only when it is asked for by its name. */
+  readonly isLong?: boolean;
+  run(options: BenchOptions): Promise<readonly Row[]>;
 }
 
 export function verdict(isMustMet: boolean, isGoalMet: boolean): Verdict {
   if (!isMustMet) return 'MISSED';
   return isGoalMet ? 'goal' : 'ok';
+}
+
+export function skipped(measure: string, reason: string): Row {
+  return { measure, result: reason, must: '', goal: '', verdict: 'skipped', values: {} };
 }
 
 export function ms(value: number): string {
@@ -30,12 +41,13 @@ export interface Summary {
   readonly n: number;
   readonly p50: number;
   readonly p99: number;
+  readonly max: number;
 }
 
 export function summary(values: readonly number[]): Summary {
   const sorted = values.toSorted((a, b) => a - b);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-  return { n: sorted.length, p50: at(0.5), p99: at(0.99) };
+  return { n: sorted.length, p50: at(0.5), p99: at(0.99), max: sorted.at(-1) ?? Number.NaN };
 }
 
 export function table(rows: readonly Row[]): string {
