@@ -72,10 +72,9 @@ export function createPool(options: ConnectionOptions): ConnectionPool {
     query_timeout: SILENT_MS,
     // Statements may follow each other without waiting, and a silent connection is cut and not only given up.
     pipeline: true,
-    onConnect: async (client) => {
-      await client.query(PLANS);
-    },
   });
+  // Goes ahead of the first statement; a connection on which it fails is broken, and that statement says so.
+  pool.on('connect', (client) => void client.query(PLANS).catch(() => undefined));
   // Of an idle connection; the pool has dropped it already.
   pool.on('error', (error) => log.debug({ reason: error.message }, 'an idle connection to PostgreSQL was lost'));
   const outage = createOutage(options, () => pool.connect());
