@@ -1,4 +1,4 @@
-import type { Migration } from '../migrate.ts';
+import type { Migration } from '../../sql/migrations.ts';
 
 /** For listing the turns of a session, and for counting the dead letters of a day. */
 export const retention: Migration = {
