@@ -5,7 +5,7 @@ import { CONTROLS } from './controls.ts';
 import { report } from './report.ts';
 import { runTorture } from './run.ts';
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 const SEED = 7;
 /** Some defects leave turns that never end: they are seen by then, and nobody waits for more. */
 const LIVENESS_MS = 3000;
