@@ -1,10 +1,11 @@
-import { createSseParser } from './sse.ts';
+import { createSseParser, type ServerSentEvent } from './sse.ts';
 import type { Agent, AgentCreate, AgentUpdate } from './wire/agents.ts';
 import type { Environment, EnvironmentCreate, EnvironmentUpdate } from './wire/environments.ts';
 import type { ErrorEnvelope } from './wire/errors.ts';
-import type { EventParam, EventSendResponse, Preview, SessionEvent } from './wire/events.ts';
+import type { EventParam, EventSendResponse, Preview, SessionEvent, StreamReset } from './wire/events.ts';
 import type { Health, Status } from './wire/health.ts';
 import type { Session, SessionCreateInput, SessionUpdate } from './wire/sessions.ts';
+import type { Turn } from './wire/turns.ts';
 import type { Webhook, WebhookCreate, WebhookDelivery, WebhookUpdate, WebhookWithSecret } from './wire/webhooks.ts';
 
 export interface ClientOptions {
@@ -19,7 +20,11 @@ export interface PageOf<T> {
   readonly next_page: string | null;
 }
 
-export type StreamItem = { readonly type: 'event'; readonly event: SessionEvent } | { readonly type: 'preview'; readonly preview: Preview };
+export type StreamItem =
+  | { readonly type: 'event'; readonly event: SessionEvent }
+  | { readonly type: 'preview'; readonly preview: Preview }
+  /** What comes before `firstSeq` is no longer kept, and some of it was asked for. */
+  | { readonly type: 'reset'; readonly firstSeq: number };
 
 /** The server answered an error, with its code and fix; or something else answered in its place. */
 export class ClientError extends Error {
@@ -100,16 +105,20 @@ async function* readStream(request: Request, sessionId: string, input: StreamInp
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       // Whoever takes the items may take their time: only waiting for the server counts as silence.
       silence.stop();
-      for (const { id, data } of parser.push(decoder.decode(next.value, { stream: true }))) {
-        const value: unknown = JSON.parse(data);
-        yield id === undefined ? { type: 'preview', preview: value as Preview } : { type: 'event', event: value as SessionEvent };
-      }
+      for (const frame of parser.push(decoder.decode(next.value, { stream: true }))) yield toItem(frame);
       silence.restart();
     }
   } finally {
     silence.stop();
     await reader?.cancel().catch(() => undefined);
   }
+}
+
+/** The server's frames are its own schemas', checked by its tests. */
+function toItem({ id, event, data }: ServerSentEvent): StreamItem {
+  const value: unknown = JSON.parse(data);
+  if (event === 'stream.reset') return { type: 'reset', firstSeq: (value as StreamReset).first_seq };
+  return id === undefined ? { type: 'preview', preview: value as Preview } : { type: 'event', event: value as SessionEvent };
 }
 
 function createSilenceAlarm(): { readonly signal: AbortSignal; restart(): void; stop(): void } {
@@ -133,6 +142,7 @@ async function* followStream(request: Request, sessionId: string, input: StreamI
     try {
       for await (const item of readStream(request, sessionId, { ...input, after })) {
         if (item.type === 'event') after = item.event.seq;
+        if (item.type === 'reset') after = item.firstSeq - 1;
         yield item;
         if (item.type === 'event' && item.event.type === 'session.deleted') return;
       }
@@ -180,13 +190,18 @@ export function createClient(options: ClientOptions) {
     },
     events: {
       list: (id: string, query: Query = {}) => json<PageOf<SessionEvent>>('GET', `${path('sessions', id)}/events`, { query }),
-      send: (id: string, events: readonly EventParam[], input: { wait?: number; idempotencyKey?: string } = {}) =>
-        json<EventSendResponse>('POST', `${path('sessions', id)}/events`, {
-          body: { events },
-          query: { wait: input.wait },
-          headers: input.idempotencyKey === undefined ? {} : { 'idempotency-key': input.idempotencyKey },
-        }),
+      send: (id: string, events: readonly EventParam[], input: SendInput = {}) =>
+        json<EventSendResponse>('POST', `${path('sessions', id)}/events`, { body: { events }, ...sendOptions(input) }),
       stream: (id: string, input: StreamInput) => followStream(request, id, input),
+    },
+    turns: {
+      /** The newest first; with `session_id` those of one session, with `'states[]': ['failed']` the dead letters. */
+      list: (query: Query = {}) => json<PageOf<Turn>>('GET', '/v1/turns', { query }),
+      get: (sessionId: string, id: string) => json<Turn>('GET', turnPath(sessionId, id)),
+      cancel: (sessionId: string, id: string) => json<Turn>('POST', `${turnPath(sessionId, id)}/cancel`),
+      /** Sends the message of a turn that did not complete again; answers as `events.send`. */
+      retry: (sessionId: string, id: string, input: SendInput = {}) =>
+        json<EventSendResponse>('POST', `${turnPath(sessionId, id)}/retry`, sendOptions(input)),
     },
     webhooks: {
       list: (query: Query = {}) => json<PageOf<Webhook>>('GET', '/v1/webhooks', { query }),
@@ -201,6 +216,20 @@ export function createClient(options: ClientOptions) {
         json<WebhookDelivery>('POST', `${path('webhooks', id)}/deliveries/${encodeURIComponent(deliveryId)}/retry`),
     },
   };
+}
+
+interface SendInput {
+  /** Hold the answer until the turn ends or asks, for at most this many seconds. */
+  readonly wait?: number;
+  readonly idempotencyKey?: string;
+}
+
+function sendOptions({ wait, idempotencyKey }: SendInput): Pick<RequestInput, 'query' | 'headers'> {
+  return { query: { wait }, headers: idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey } };
+}
+
+function turnPath(sessionId: string, id: string): string {
+  return `${path('sessions', sessionId)}/turns/${encodeURIComponent(id)}`;
 }
 
 function path(kind: 'agents' | 'environments' | 'sessions' | 'webhooks', id: string): string {

@@ -9,4 +9,5 @@ export * from './wire/errors.ts';
 export * from './wire/events.ts';
 export * from './wire/health.ts';
 export * from './wire/sessions.ts';
+export * from './wire/turns.ts';
 export * from './wire/webhooks.ts';

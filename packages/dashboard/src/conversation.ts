@@ -91,7 +91,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
         const input = { after: log.at(-1)?.seq ?? 0, deltas: ['agent.message', 'agent.thinking'], signal: closing.signal } as const;
         for await (const item of client.events.stream(session.id, input)) {
           if (item.type === 'event') take(item.event);
-          else show(applyEvent(transcript, item.preview));
+          else if (item.type === 'preview') show(applyEvent(transcript, item.preview));
         }
       } catch (error) {
         fail(error);

@@ -37,6 +37,7 @@ import { createQueueAdmission, type QueueAdmission } from './sessions/queue-admi
 import { relayRemoteCommits } from './sessions/remote-commits.ts';
 import { createSendEvents } from './sessions/send-events.ts';
 import { createSessions, type SessionsDeps } from './sessions/sessions.ts';
+import { createTurns } from './sessions/turns.ts';
 import { openPostgresStore } from './store/postgres/postgres-store.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
@@ -64,6 +65,7 @@ export interface RunningServer {
 const HTTP_GRACE_MS = 1000;
 /** How long an endpoint may take to answer a webhook. */
 const WEBHOOK_TIMEOUT_MS = 15_000;
+const DAY_MS = 24 * 3600 * 1000;
 
 /** What tests put around the real parts. */
 export interface Overrides {
@@ -278,7 +280,8 @@ async function createHttp(
   await ensureDefaults({ store, clock, nodeId: engine.nodeId, agents, environments, model, harness: catalog.defaultId });
   const status = async (): Promise<Status> => {
     const { queued, running, waitingApproval } = await store.turns.counts();
-    const turns = { queued, running, waiting_approval: waitingApproval };
+    const failed = await store.turns.failedSince({ since: clock.now() - DAY_MS });
+    const turns = { queued, running, waiting_approval: waitingApproval, failed_24h: failed };
     return {
       health: health.current().status,
       version: VERSION,
@@ -299,6 +302,7 @@ async function createHttp(
     environments,
     sessions,
     sendEvents,
+    turns: createTurns({ store, send: sendEvents }),
     webhooks: createWebhooks({ store, clock }),
     health: () => health.current(),
     status,

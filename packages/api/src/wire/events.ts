@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { sessionAgentSchema } from './agents.ts';
 import { createdRangeShape, pageQuerySchema, timestampSchema } from './common.ts';
+import { TURN_OUTCOMES, turnErrorSchema, turnSchema } from './turns.ts';
 
 const textBlockSchema = z.strictObject({ type: z.literal('text'), text: z.string() });
 const base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/, 'base64');
@@ -84,11 +85,11 @@ const idleReasonSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('refusal') }),
 ]);
 
-export const TURN_OUTCOMES = ['completed', 'failed', 'cancelled', 'interrupted'] as const;
-const turnErrorSchema = z.object({ code: z.string(), message: z.string(), fix: z.string() });
-
 export const eventSchema = z.discriminatedUnion('type', [
-  event('user.message', { content: z.array(contentBlockSchema) }),
+  event('user.message', {
+    content: z.array(contentBlockSchema),
+    retry_of: z.string().optional().describe('The turn whose message this one repeats'),
+  }),
   event('user.interrupt', {}),
   event('user.tool_confirmation', {
     tool_use_id: z.string(),
@@ -161,14 +162,10 @@ export const previewSchema = z.discriminatedUnion('type', [
   }),
 ]);
 
-export const TURN_STATES = ['queued', 'running', 'waiting_approval', ...TURN_OUTCOMES] as const;
-
-export const turnSchema = z.object({
-  id: z.string(),
-  state: z.enum(TURN_STATES),
-  outcome: z.enum(TURN_OUTCOMES).nullable().describe('Null while the turn has not ended'),
-  stop_reason: z.string().nullable(),
-  error: turnErrorSchema.nullable(),
+/** What a stream carries first when what was asked for is no longer kept: never stored, never replayed. */
+export const streamResetSchema = z.object({
+  type: z.literal('stream.reset'),
+  first_seq: z.int().describe('Seq of the oldest event there is; what comes before it is gone'),
 });
 
 export const eventSendResponseSchema = z.object({
@@ -208,5 +205,5 @@ export type EventParam = z.input<typeof eventParamSchema>;
 export type ParsedEventParam = z.output<typeof eventParamSchema>;
 export type SessionEvent = z.infer<typeof eventSchema>;
 export type Preview = z.infer<typeof previewSchema>;
-export type Turn = z.infer<typeof turnSchema>;
+export type StreamReset = z.infer<typeof streamResetSchema>;
 export type EventSendResponse = z.infer<typeof eventSendResponseSchema>;

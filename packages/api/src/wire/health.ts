@@ -17,7 +17,12 @@ export const statusSchema = z.object({
   harness: z.string().describe('The default harness'),
   model: z.string().describe('The default model'),
   is_demo: z.boolean().describe('True when no provider key is set and the answers are a demo'),
-  turns: z.object({ queued: z.int(), running: z.int(), waiting_approval: z.int() }),
+  turns: z.object({
+    queued: z.int(),
+    running: z.int(),
+    waiting_approval: z.int(),
+    failed_24h: z.int().describe('Dead letters of the last 24 hours'),
+  }),
 });
 
 export const sandboxSchema = z.object({

@@ -9,6 +9,7 @@ import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { serveCommand } from './serve.ts';
 import { sessionsCommand } from './sessions.ts';
 import { statusCommand } from './status.ts';
+import { turnsCommand } from './turns.ts';
 import { webhooksCommand } from './webhooks.ts';
 
 const SETTINGS_HELP = `
@@ -29,6 +30,7 @@ function createProgram(): Command {
     agentCommand(),
     chatCommand(),
     sessionsCommand(),
+    turnsCommand(),
     agentsCommand(),
     webhooksCommand(),
     dbCommand(),

@@ -1,10 +1,17 @@
 import { type Client, ensureAgent, ensureEnvironment } from '@cloister/api';
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { CommandError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 
 /** The most that one page of the API holds. */
 export const MOST = 100;
+
+/** How many are listed. */
+export function parseCount(text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= MOST) return count;
+  throw new InvalidArgumentError(`It must be a whole number from 1 to ${MOST}.`);
+}
 
 export interface SessionOptions {
   readonly session?: string;

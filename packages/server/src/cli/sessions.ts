@@ -1,7 +1,7 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { connect } from './connection.ts';
 import { printLine, printTable } from './output.ts';
-import { MOST } from './session-choice.ts';
+import { parseCount } from './session-choice.ts';
 
 export function sessionsCommand(): Command {
   const list = new Command('list')
@@ -17,10 +17,4 @@ export function sessionsCommand(): Command {
       );
     });
   return new Command('sessions').description('sessions of the running server').addCommand(list, { isDefault: true });
-}
-
-function parseCount(text: string): number {
-  const count = Number(text);
-  if (Number.isInteger(count) && count >= 1 && count <= MOST) return count;
-  throw new InvalidArgumentError(`It must be a whole number from 1 to ${MOST}.`);
 }

@@ -23,12 +23,13 @@ export function statusCommand(): Command {
 function printStatus(url: string, health: Health, status: Status): void {
   printLine(`${emphasize('bold', 'Cloister')} ${health.version} at ${url} is ${emphasize(COLORS[health.status], health.status)}.`);
   printLine();
-  const { queued, running, waiting_approval: waiting } = status.turns;
+  const { queued, running, waiting_approval: waiting, failed_24h: failed } = status.turns;
   const rows = [
     ['runtime', status.runtime],
     ['harness', status.harness],
     ['model', status.is_demo ? `${status.model}: no provider key is set, see docs/configuration.md` : status.model],
     ['turns', `${running} running, ${queued} queued, ${waiting} waiting for permission`],
+    ['failed', `${failed} in the last 24 hours${failed === 0 ? '' : ': cloister turns list --state failed'}`],
   ] as const;
   for (const [name, value] of rows) printLine(`  ${name.padEnd(10)} ${value}`);
   printLine();

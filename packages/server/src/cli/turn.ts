@@ -50,6 +50,7 @@ async function sendMessage({ client, sessionId, message }: TurnOptions): Promise
 
 /** True when this was the end of the turn that `sentId` asked for. */
 async function take(item: StreamItem, options: TurnOptions & { printer: TurnPrinter; sentId: string | undefined }): Promise<boolean> {
+  if (item.type === 'reset') return false;
   const event = item.type === 'event' ? item.event : item.preview;
   if (options.json) printLine(JSON.stringify(event));
   else options.printer.take(event);

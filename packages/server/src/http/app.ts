@@ -12,6 +12,7 @@ import { eventRoutes } from './routes/events.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { closingRoutes, systemRoutes } from './routes/system.ts';
+import { turnRoutes } from './routes/turns.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 
 export type App = Hono<{ Variables: AppVariables }>;
@@ -50,6 +51,7 @@ export function createApp(deps: HttpDeps): App {
   environmentRoutes(table);
   sessionRoutes(table);
   eventRoutes(table);
+  turnRoutes(table);
   webhookRoutes(table);
   pageRoutes(table);
   closingRoutes(table);

@@ -10,6 +10,7 @@ import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { EventBus } from '../sessions/event-bus.ts';
 import type { SendEvents } from '../sessions/send-events.ts';
 import type { Sessions } from '../sessions/sessions.ts';
+import type { Turns } from '../sessions/turns.ts';
 import type { Store } from '../store/store.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
 import type { Flight } from './limits/flights.ts';
@@ -40,6 +41,7 @@ export interface HttpDeps {
   readonly environments: Environments;
   readonly sessions: Sessions;
   readonly sendEvents: SendEvents;
+  readonly turns: Turns;
   readonly webhooks: Webhooks;
   readonly health: () => Health;
   readonly status: () => Promise<Status>;

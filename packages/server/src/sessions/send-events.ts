@@ -5,7 +5,7 @@ import { crashPoint } from '../base/crash-points.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { toJsonObject } from '../base/json.ts';
-import { type AcceptedEventInput, isTerminal, type JsonObject, type Store, type TurnRow } from '../store/store.ts';
+import { type AcceptedEventInput, isTerminal, type JsonObject, type Store, type StoredEvent, type TurnRow } from '../store/store.ts';
 import { statusIdle, turnEnded } from '../turns/events.ts';
 import type { EventBus } from './event-bus.ts';
 import type { SupportedEvent } from './supported-events.ts';
@@ -14,7 +14,8 @@ import { toTurn, toWireEvent } from './wire.ts';
 /** What is told of a commit to whoever runs turns. */
 export interface TurnSignal {
   messaged(sessionId: string): void;
-  interrupt(sessionId: string): void;
+  /** That turn is asked to stop. */
+  interrupt(sessionId: string, turnId: string): void;
   confirmed(sessionId: string): void;
   /** False while the server drains. */
   isAccepting(): boolean;
@@ -35,6 +36,10 @@ export interface SendEventsInput {
   readonly sessionId: string;
   readonly events: readonly SupportedEvent[];
   readonly idempotencyKey?: string | undefined;
+  /** The messages repeat that of this turn. */
+  readonly retryOf?: string | undefined;
+  /** An interrupt is for this turn alone. */
+  readonly interruptedTurn?: string | undefined;
   /** Hold the answer until the last message's turn ends or asks, for at most this long. */
   readonly waitMs?: number | undefined;
   /** The caller has gone: stop waiting. What was accepted stays accepted. */
@@ -59,16 +64,16 @@ export function createSendEvents(deps: SendEventsDeps): SendEvents {
     const accepted = await store.turns.accept({
       tenantId,
       sessionId,
-      events: input.events.map((event) => toAccepted(event, now, policy)),
+      events: input.events.map((event) => toAccepted(event, { ...input, now, policy })),
       ...(input.idempotencyKey === undefined
         ? {}
-        : { idempotency: { key: input.idempotencyKey, requestHash: hash(sessionId, input.events), expiresAt: now + IDEMPOTENCY_MS } }),
+        : { idempotency: { key: input.idempotencyKey, requestHash: hash(input), expiresAt: now + IDEMPOTENCY_MS } }),
       maxQueuedPerSession: deps.maxQueuedPerSession,
       isRefusedWhileBusy: policy?.follow_up === 'refuse',
       now,
     });
     crashPoint('accept.after_commit');
-    if (!accepted.isReplay) announce(signal, input);
+    if (!accepted.isReplay) announce(signal, accepted.events);
     const data = accepted.events.map(toWireEvent);
     const turnId = accepted.turnIds.at(-1);
     if (input.waitMs === undefined) return { data };
@@ -93,11 +98,11 @@ async function eventsOfTurn(
   return events;
 }
 
-function announce(signal: TurnSignal, input: SendEventsInput): void {
-  for (const event of input.events) {
-    if (event.type === 'user.message') signal.messaged(input.sessionId);
-    if (event.type === 'user.interrupt') signal.interrupt(input.sessionId);
-    if (event.type === 'user.tool_confirmation') signal.confirmed(input.sessionId);
+function announce(signal: TurnSignal, events: readonly StoredEvent[]): void {
+  for (const { type, sessionId, turnId } of events) {
+    if (type === 'user.message') signal.messaged(sessionId);
+    if (type === 'user.interrupt' && turnId !== null) signal.interrupt(sessionId, turnId);
+    if (type === 'user.tool_confirmation') signal.confirmed(sessionId);
   }
 }
 
@@ -110,14 +115,19 @@ async function policyOf(store: Store, { tenantId, sessionId }: SendEventsInput):
   return session && policySchema.parse(session.agent);
 }
 
-function toAccepted(event: SupportedEvent, now: number, policy: Policy | undefined): AcceptedEventInput {
+interface Acceptance extends SendEventsInput {
+  readonly now: number;
+  readonly policy: Policy | undefined;
+}
+
+function toAccepted(event: SupportedEvent, { now, policy, retryOf, interruptedTurn }: Acceptance): AcceptedEventInput {
   const id = newId('event');
   switch (event.type) {
     case 'user.message':
       return {
         id,
         type: event.type,
-        payload: toJsonObject({ content: event.content }),
+        payload: toJsonObject({ content: event.content, ...(retryOf === undefined ? {} : { retry_of: retryOf }) }),
         processedAt: null,
         effect: { kind: 'message', turnId: newId('turn'), maxConcurrentForAgent: policy?.max_concurrent_turns ?? null },
       };
@@ -129,6 +139,7 @@ function toAccepted(event: SupportedEvent, now: number, policy: Policy | undefin
         processedAt: now,
         effect: {
           kind: 'interrupt',
+          turnId: interruptedTurn,
           ended: (turn) => [
             turnEnded({ turnId: turn.id, eventId: turn.eventId, outcome: 'cancelled', stopReason: 'cancelled', problem: null }, now),
           ],
@@ -159,9 +170,9 @@ function toAccepted(event: SupportedEvent, now: number, policy: Policy | undefin
   }
 }
 
-function hash(sessionId: string, events: readonly SupportedEvent[]): string {
+function hash({ sessionId, events, retryOf }: SendEventsInput): string {
   return createHash('sha256')
-    .update(JSON.stringify(['POST events', sessionId, events]))
+    .update(JSON.stringify(['POST events', sessionId, events, ...(retryOf === undefined ? [] : [retryOf])]))
     .digest('hex');
 }
 

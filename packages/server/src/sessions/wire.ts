@@ -54,11 +54,25 @@ export function toWireEvent(event: StoredEvent): SessionEvent {
 export function toTurn(row: TurnRow): Turn {
   return {
     id: row.id,
+    session_id: row.sessionId,
+    event_id: row.eventId,
+    agent_id: row.agentId,
     state: row.state,
     outcome: isTerminal(row.state) ? row.state : null,
+    priority: row.priority,
+    attempt: row.attempt,
+    retries: row.retries,
+    retry_at: toOptionalTimestamp(row.retryAt),
     stop_reason: row.stopReason,
     error: row.error === null ? null : toTurnError(row.error),
+    created_at: toTimestamp(row.createdAt),
+    started_at: toOptionalTimestamp(row.startedAt),
+    ended_at: toOptionalTimestamp(row.endedAt),
   };
+}
+
+function toOptionalTimestamp(ms: number | null): string | null {
+  return ms === null ? null : toTimestamp(ms);
 }
 
 function toTurnError(error: JsonObject): NonNullable<Turn['error']> {

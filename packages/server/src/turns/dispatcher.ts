@@ -58,9 +58,17 @@ export class Dispatcher implements Service {
       });
   }
 
-  /** A `user.interrupt` of the session was committed. */
-  interrupt(sessionId: string): void {
-    this.runs.get(sessionId)?.interrupt();
+  /** That turn of the session was asked to stop. */
+  interrupt(sessionId: string, turnId: string): void {
+    const run = this.runs.get(sessionId);
+    if (run?.token.turnId === turnId) run.interrupt();
+    // One that nobody ran has ended, and what was behind it may be ready.
+    else this.wake();
+  }
+
+  /** Another server has committed a `user.interrupt` of the session, for whichever of its turns. */
+  interrupted(sessionId: string): void {
+    this.runs.get(sessionId)?.askWhetherToStop();
   }
 
   /** A `user.message` of the session was committed. */

@@ -48,7 +48,7 @@ export class TurnRun {
   readonly done: Promise<void>;
   private readonly deps: RunDeps;
   private readonly leased: LeasedTurn;
-  private readonly token: RunToken;
+  readonly token: RunToken;
   private readonly recorder: Recorder;
   private readonly stop = new AbortController();
   private cause: StopCause | undefined;
@@ -98,6 +98,11 @@ export class TurnRun {
   /** The user wants it to stop. */
   interrupt(): void {
     this.halt('interrupt');
+  }
+
+  /** Somebody may have asked it to stop; the store knows. */
+  askWhetherToStop(): void {
+    void this.heartbeat();
   }
 
   /** An approval of the session was decided. */
@@ -171,11 +176,18 @@ export class TurnRun {
       const { cancelRequested } = await deps.store.turns.heartbeat({ ...this.token, leaseMs: deps.leaseMs });
       this.leaseEnds = began + deps.leaseMs;
       if (cancelRequested) this.halt('interrupt');
+      if (!deps.isSoleNode) await this.lookForNews();
     } catch (error) {
       const isOver = !deps.isSoleNode && deps.clock.monotonic() >= this.leaseEnds;
       if (isOver || isPlatformError(error, 'lease_lost')) this.halt('lease_lost');
       else deps.log.warn({ err: error, ...this.token }, 'heartbeat failed');
     }
+  }
+
+  /** What other servers have committed for this turn and whose notice was lost. */
+  private async lookForNews(): Promise<void> {
+    if (this.isWaiting()) await this.permissions?.refresh();
+    this.followUp();
   }
 
   /** Does the work; answers how it ended. Throws only what cannot be told as an end. */

@@ -233,6 +233,8 @@ export interface TurnStore {
   ): Promise<Page<TurnRow>>;
   /** How many turns are in each state that is not terminal. */
   counts(): Promise<{ readonly queued: number; readonly running: number; readonly waitingApproval: number }>;
+  /** How many turns of all tenants have ended `failed` since then. */
+  failedSince(input: { since: number }): Promise<number>;
   /** How many turns of each tenant are queued; a tenant with none may be left out. */
   queuedByTenant(): Promise<ReadonlyMap<string, number>>;
   approvals(input: { tenantId: string; sessionId: string; state?: ApprovalState | undefined }): Promise<readonly ApprovalRow[]>;

@@ -5,6 +5,7 @@ import { integer, text } from './rows.ts';
 
 const BEAT: Sql = ({ now }) => `INSERT INTO nodes (id, host, joined_at, alive_until) VALUES (:id, :host, ${now}, ${now} + :leaseMs)
   ON CONFLICT (id) DO UPDATE SET alive_until = ${now} + :leaseMs`;
+const FIND = 'SELECT 1 AS found FROM nodes WHERE id = :id';
 const FORGET_OTHERS = 'DELETE FROM nodes WHERE id <> :id';
 const FORGET_DEAD: Sql = ({ now }) => `DELETE FROM nodes WHERE alive_until <= ${now} - :keepMs`;
 const RETRY_NOW = 'UPDATE turns SET retry_at = NULL WHERE retry_at IS NOT NULL';
@@ -29,7 +30,10 @@ export function createNodeStore(engine: Engine): NodeStore {
 }
 
 function* beat({ id, host, leaseMs, isSoleNode }: Parameters<NodeStore['beat']>[0]): Query<void> {
-  if (isSoleNode && (yield* run(FORGET_OTHERS, { id })) > 0) yield* run(RETRY_NOW);
+  if (isSoleNode && (yield* get(FIND, { id })) === undefined) {
+    yield* run(FORGET_OTHERS, { id });
+    yield* run(RETRY_NOW);
+  }
   yield* run(BEAT, { id, host, leaseMs });
   yield* run(FORGET_DEAD, { keepMs: KEEP_MS });
 }

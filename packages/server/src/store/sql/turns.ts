@@ -4,7 +4,7 @@ import { accept } from './accept.ts';
 import type { Engine } from './engine.ts';
 import { lease, takeOver } from './lease.ts';
 import { filtersOf, listPage } from './listing.ts';
-import { all, allAs, type Dialect, getAs, type Query } from './query.ts';
+import { all, allAs, type Dialect, get, getAs, type Query } from './query.ts';
 import { integer, parseApproval, parseTurn, text } from './rows.ts';
 import { append, finish, heartbeat, requeue } from './run-writes.ts';
 import { steer, unsteer } from './steering.ts';
@@ -14,6 +14,7 @@ const COUNTS = `SELECT state, count(*) AS number FROM turns WHERE state IN ('que
 const APPROVALS = `SELECT * FROM approvals
   WHERE tenant_id = :tenantId AND session_id = :sessionId AND (CAST(:state AS TEXT) IS NULL OR state = :state) ORDER BY created_at, turn_id, position`;
 
+const FAILED_SINCE = `SELECT count(*) AS number FROM turns WHERE state = 'failed' AND ended_at >= :since`;
 const QUEUED = `SELECT tenant_id, count(*) AS number FROM turns WHERE state = 'queued' GROUP BY tenant_id`;
 
 export function createTurnStore(engine: Engine): TurnStore {
@@ -30,6 +31,11 @@ export function createTurnStore(engine: Engine): TurnStore {
     find: ({ tenantId, id }) => engine.read(() => getAs(parseTurn, FIND, { tenantId, id })),
     list: (input) => engine.read(() => list(input)),
     counts: () => engine.read(countOpen),
+    failedSince: ({ since }) =>
+      engine.read(function* () {
+        const row = yield* get(FAILED_SINCE, { since });
+        return row === undefined ? 0 : integer(row, 'number');
+      }),
     queuedByTenant: () => engine.read(countQueued),
     approvals: ({ tenantId, sessionId, state = null }) =>
       engine.read(() => allAs(parseApproval, APPROVALS, { tenantId, sessionId, state: state ?? null })),
