@@ -22,7 +22,7 @@ export interface PostgresOptions {
 }
 
 /** `fast` rolls back and disconnects; `smart` waits for the clients; `immediate` leaves recovery to the next start. */
-export type StopMode = 'smart' | 'fast' | 'immediate';
+type StopMode = 'smart' | 'fast' | 'immediate';
 
 export interface Postgres extends AsyncDisposable {
   readonly host: string;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 
 /** `blackhole` takes connections and bytes and passes nothing on, in either direction, without closing anything. */
-export type ProxyMode = 'pass' | 'blackhole' | 'refuse';
+type ProxyMode = 'pass' | 'blackhole' | 'refuse';
 
 export interface TcpProxy extends AsyncDisposable {
   readonly port: number;

@@ -117,7 +117,7 @@ export function isEnded(event: SessionEvent): event is Ended {
   return event.type === 'turn.ended';
 }
 
-export function isMessage(event: SessionEvent): event is UserMessage {
+function isMessage(event: SessionEvent): event is UserMessage {
   return event.type === 'user.message';
 }
 
@@ -125,7 +125,7 @@ function textOf(event: UserMessage): string {
   return event.content.map((block) => (block.type === 'text' ? block.text : '')).join('');
 }
 
-export function repeated(values: readonly string[]): string[] {
+function repeated(values: readonly string[]): string[] {
   const seen = new Set<string>();
   return [...new Set(values.filter((value) => seen.has(value) || !seen.add(value)))];
 }
