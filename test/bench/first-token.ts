@@ -23,6 +23,7 @@ import {
 import type { SessionRow } from '../../packages/server/src/store/store.ts';
 import { type ChunkWatch, watchChunks } from './first-chunk.ts';
 import { type Platform, startPlatform } from './platform.ts';
+import { proveNothingLost } from './proof.ts';
 import { type Bench, ms, type Row, summary, verdict } from './row.ts';
 
 const KEY = 'sk-bench';
@@ -55,7 +56,7 @@ function firstTokenBenchOf(harness: Harness, name: string): Bench {
       await using direct = await openDirect(harness, options, env);
       const live = await liveTimes(platform, direct);
       const cold = await coldTimes(platform, direct);
-      return [liveRow(harness, live), coldRow(harness, cold)];
+      return [liveRow(harness, live), coldRow(harness, cold), await proveNothingLost(harness.id, [platform])];
     },
   };
 }

@@ -1,4 +1,4 @@
-// `npm run bench [-- --only name] [--minutes N] [--json]`: the numbers of the design, measured on this machine.
+// `npm run bench [-- --only name] [--minutes N] [--json] [--profile folder]`: the numbers of the design, measured on this machine.
 import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { engineMissing } from '../../packages/server/test/support/engine.ts';
@@ -13,6 +13,7 @@ import { fairnessBench } from './fairness.ts';
 import { firstTokenBench, firstTokenClaudeBench } from './first-token.ts';
 import { memoryBench } from './memory.ts';
 import { memorySlopeBench } from './memory-slope.ts';
+import { profileInto } from './platform.ts';
 import { type Bench, type Row, skipped, table } from './row.ts';
 import { sseBench } from './sse.ts';
 import { turnsBench } from './turns.ts';
@@ -38,7 +39,12 @@ const BENCHES: readonly Bench[] = [
 const LONG_MINUTES: Readonly<Record<string, number>> = { [memorySlopeBench.name]: 10 };
 
 const { values: options } = parseArgs({
-  options: { only: { type: 'string' }, minutes: { type: 'string' }, json: { type: 'boolean', default: false } },
+  options: {
+    only: { type: 'string' },
+    minutes: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    profile: { type: 'string' },
+  },
 });
 const { only } = options;
 const minutes = options.minutes === undefined ? undefined : Number(options.minutes);
@@ -50,6 +56,7 @@ if (chosen.length === 0 || (minutes !== undefined && !(minutes > 0))) {
   process.exit(2);
 }
 
+profileInto(options.profile);
 await build();
 const missing = chosen.some((bench) => bench.needsEngine) ? await engineMissing() : false;
 const rows: Row[] = [];
