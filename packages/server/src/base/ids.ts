@@ -13,6 +13,7 @@ export const ID_PREFIXES = {
   request: 'req',
   tenant: 'tnt',
   node: 'nod',
+  volume: 'vol',
   installation: 'ins',
   webhook: 'whk',
   delivery: 'dlv',
@@ -24,9 +25,20 @@ export function newId(kind: IdKind): string {
   return idOf(kind, newUnique());
 }
 
+let nextUnique = () => randomUUIDv7().replaceAll('-', '');
+
 /** The part of an id behind its prefix. */
 export function newUnique(): string {
-  return randomUUIDv7().replaceAll('-', '');
+  return nextUnique();
+}
+
+/** For tests: takes what is unique from `next` from now on, so that a run can be repeated id by id. Returns the way back. */
+export function takeUniquesFrom(next: () => string): () => void {
+  const before = nextUnique;
+  nextUnique = next;
+  return () => {
+    nextUnique = before;
+  };
 }
 
 export function idOf(kind: IdKind, unique: string): string {
