@@ -64,10 +64,17 @@ export interface Config {
   readonly maxQueuedPerTenant: number;
   readonly maxQueued: number;
   readonly http: HttpLimits;
+  /** Undefined for never. */
+  readonly sessionTtlMs: number | undefined;
+  readonly eventRetentionMs: number | undefined;
+  readonly deliveryRetentionMs: number;
   readonly drainMs: number;
   readonly allowPrivateWebhooks: boolean;
   readonly log: { readonly level: string; readonly format: 'human' | 'json'; readonly file: string | undefined };
 }
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -102,6 +109,9 @@ export function loadConfig(env: Environment = process.env): Config {
     maxQueuedPerTenant: integer(env, 'MAX_QUEUED_PER_TENANT', 20_000, { min: 1, max: 10_000_000 }),
     maxQueued: integer(env, 'MAX_QUEUED', 100_000, { min: 1, max: 10_000_000 }),
     http: httpLimits(env),
+    sessionTtlMs: times(limit(env, 'SESSION_TTL_HOURS', { max: 876_000 }), HOUR_MS),
+    eventRetentionMs: times(limit(env, 'EVENT_RETENTION_DAYS', { max: 36_500 }), DAY_MS),
+    deliveryRetentionMs: integer(env, 'DELIVERY_RETENTION_DAYS', 30, { min: 1, max: 36_500 }) * DAY_MS,
     drainMs: integer(env, 'DRAIN_SECONDS', 25, { min: 0, max: 3600 }) * 1000,
     allowPrivateWebhooks: flag(env, 'WEBHOOK_ALLOW_PRIVATE_NETWORK'),
     log: {
@@ -221,6 +231,10 @@ function integer(env: Environment, name: string, fallback: number, range: { min:
 function limit(env: Environment, name: string, range: { max: number; fallback?: number }): number | undefined {
   const value = integer(env, name, range.fallback ?? 0, { min: 0, max: range.max });
   return value === 0 ? undefined : value;
+}
+
+function times(value: number | undefined, factor: number): number | undefined {
+  return value === undefined ? undefined : value * factor;
 }
 
 /** Addresses, or networks such as `10.0.0.0/8`, apart by commas. */

@@ -10,6 +10,7 @@ import { newId } from './base/ids.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import { createRefusals, type Refusals } from './base/refusals.ts';
 import { VERSION } from './base/version.ts';
+import type { Service } from './base/service.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Provider } from './core/model.ts';
 import { createConnector } from './egress/connector.ts';
@@ -25,6 +26,7 @@ import { type App, createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { startHttpServer } from './http/server.ts';
 import { OutboxWorker } from './outbox/outbox-worker.ts';
+import { createRetention, type Retention } from './retention/retention.ts';
 import type { RuntimeDriver, SandboxObservation } from './runtime/driver.ts';
 import { sandboxImageTag } from './runtime/image.ts';
 import { createReconciler } from './runtime/reconciler.ts';
@@ -41,6 +43,7 @@ import { createTurns } from './sessions/turns.ts';
 import { openPostgresStore } from './store/postgres/postgres-store.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
+import { createDuty } from './system/duty.ts';
 import { createHealthMonitor, type HealthMonitor } from './system/health.ts';
 import { createNodePresence } from './system/node-presence.ts';
 import { type AdminKey, ensureAdminKey, ensureDefaults } from './tenants/bootstrap.ts';
@@ -108,12 +111,15 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
   const outbox = createOutbox(config, engine);
+  const release = createRelease(config, live);
+  const retention = createRetentionOf(config, engine, release);
+  const duty = createRetentionDuty(config, engine, retention);
   const refusals = createRefusals();
   const { maxQueued: max, maxQueuedPerTenant: maxPerTenant } = config;
   const admission = createQueueAdmission({ store, clock, log, refusals, max, maxPerTenant });
-  const app = await createHttp(config, engine, { live, dispatcher, health, outbox, admission, refusals });
+  const app = await createHttp(config, engine, { live, dispatcher, health, outbox, admission, refusals, retention, release });
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
-  for (const service of [presence, reconciler, dispatcher, outbox, health, admission]) {
+  for (const service of [presence, reconciler, dispatcher, outbox, health, admission, duty]) {
     undo.push(() => service.stop());
     await service.start();
   }
@@ -128,6 +134,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     log,
     async stop() {
       const drained = dispatcher.stop();
+      await duty.stop();
       // Other nodes take the sessions on at once.
       await live.discardIdle({ andLater: !engine.isSoleNode });
       await presence.stop();
@@ -258,12 +265,32 @@ interface HttpParts extends TurnParts {
   readonly outbox: OutboxWorker;
   readonly admission: QueueAdmission;
   readonly refusals: Refusals;
+  readonly retention: Retention;
+  readonly release: SessionsDeps['release'];
+}
+
+function createRelease(config: Config, live: LiveSandboxes): SessionsDeps['release'] {
+  return async (sessionId, { isRemoved }) => {
+    await live.discard(sessionId);
+    if (isRemoved) await removeSessionDirectories(config.dataDir, sessionId);
+  };
+}
+
+function createRetentionOf(config: Config, { store, log }: Engine, release: SessionsDeps['release']): Retention {
+  const { sessionTtlMs, eventRetentionMs: eventMs, deliveryRetentionMs: deliveryMs } = config;
+  const settings = { sessionTtlMs, eventMs, deliveryMs };
+  return createRetention({ store, clock: systemClock, log, settings, release: (id) => release(id, { isRemoved: true }) });
+}
+
+/** One server at a time sees to it for all. */
+function createRetentionDuty({ leaseMs }: Config, { store, log, nodeId }: Engine, { run }: Retention): Service {
+  return createDuty({ name: 'retention', duties: store.duties, nodeId, leaseMs, clock: systemClock, log, run });
 }
 
 async function createHttp(
   config: Config,
   engine: Engine,
-  { live, dispatcher, health, outbox, admission, refusals }: HttpParts,
+  { live, dispatcher, health, outbox, admission, refusals, retention, release }: HttpParts,
 ): Promise<App> {
   const { log, store, bus, driver, chosen } = engine;
   const { catalog, limits, model, isDemo } = chosen;
@@ -272,10 +299,6 @@ async function createHttp(
   const environments = createEnvironments({ store, clock, limits: { allowUnrestrictedNetwork: config.allowUnrestrictedNetwork } });
   const { maxQueuedPerSession } = config;
   const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession, admit: admission.admit });
-  const release: SessionsDeps['release'] = async (sessionId, { isRemoved }) => {
-    await live.discard(sessionId);
-    if (isRemoved) await removeSessionDirectories(config.dataDir, sessionId);
-  };
   const sessions = createSessions({ store, clock, limits, send: sendEvents, release });
   await ensureDefaults({ store, clock, nodeId: engine.nodeId, agents, environments, model, harness: catalog.defaultId });
   const status = async (): Promise<Status> => {
@@ -308,6 +331,7 @@ async function createHttp(
     status,
     sandboxes: live.list,
     deliveryAttempts: () => outbox.attempts(),
+    purged: () => retention.purged(),
     version: VERSION,
     maxBodyBytes: config.maxBodyBytes,
     limits: config.http,

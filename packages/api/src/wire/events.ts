@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { sessionAgentSchema } from './agents.ts';
-import { createdRangeShape, pageQuerySchema, timestampSchema } from './common.ts';
+import { createdRangeShape, pageOf, pageQuerySchema, timestampSchema } from './common.ts';
 import { TURN_OUTCOMES, turnErrorSchema, turnSchema } from './turns.ts';
 
 const textBlockSchema = z.strictObject({ type: z.literal('text'), text: z.string() });
@@ -151,6 +151,10 @@ export const eventSchema = z.discriminatedUnion('type', [
     last_error: z.string(),
   }),
 ]);
+
+export const eventPageSchema = pageOf(eventSchema).extend({
+  first_seq: z.int().describe('Seq of the oldest event that is kept; one more than the last when none is. Extension'),
+});
 
 /** What a stream carries only while text is being written: never stored, never replayed, without `seq`. */
 export const previewSchema = z.discriminatedUnion('type', [

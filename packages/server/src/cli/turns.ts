@@ -60,7 +60,7 @@ function showCommand(): Command {
         ['started', turn.started_at],
         ['ended', turn.ended_at],
         ['error', turn.error && `${turn.error.code}: ${turn.error.message}`],
-        ['fix', turn.error && turn.error.fix],
+        ['fix', turn.error?.fix ?? null],
       ];
       for (const [name, value] of rows) if (value !== null) printLine(`  ${name.padEnd(10)} ${value}`);
     });

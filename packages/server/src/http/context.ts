@@ -48,6 +48,8 @@ export interface HttpDeps {
   readonly sandboxes: () => readonly LiveSandboxInfo[];
   /** What came of this server's attempts at deliveries. */
   readonly deliveryAttempts: () => AttemptCounts;
+  /** What retention has removed here, by kind. */
+  readonly purged: () => ReadonlyMap<string, number>;
   readonly version: string;
   readonly maxBodyBytes: number;
   readonly limits: HttpLimits;

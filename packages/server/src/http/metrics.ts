@@ -11,6 +11,8 @@ export interface MetricSources {
   readonly store: Store;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
   readonly deliveryAttempts: () => AttemptCounts;
+  /** What retention has removed here, by kind. */
+  readonly purged: () => ReadonlyMap<string, number>;
   readonly refusals: Refusals;
   readonly requests: () => number;
   readonly streams: () => number;
@@ -46,7 +48,17 @@ export function createMetrics(sources: MetricSources): Registry {
   return registry;
 }
 
-function loadMetrics(registry: Registry, { refusals, requests, streams }: MetricSources): void {
+function loadMetrics(registry: Registry, { refusals, requests, streams, purged }: MetricSources): void {
+  new Counter({
+    name: 'cloister_retention_purged_total',
+    help: 'Rows that this server has removed since their time was over, by kind; pages are those of the file of SQLite',
+    labelNames: ['kind'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [kind, count] of purged()) this.inc({ kind }, count);
+    },
+  });
   new Gauge({
     name: 'cloister_http_requests_under_way',
     help: 'Requests that are being worked on',

@@ -1,3 +1,4 @@
+import type { StreamReset } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import type { JsonObject } from '../base/json.ts';
 import type { Logger } from '../base/log.ts';
@@ -10,6 +11,8 @@ export interface EventStreamInput {
   readonly sessionId: string;
   /** Events with a greater seq are sent, the past ones first. */
   readonly after: number;
+  /** The last seq there was when the reader came; up to it, what is not in the log is no longer kept. */
+  readonly head?: number | undefined;
   /** Types whose previews are sent too. */
   readonly previews: ReadonlySet<string>;
   /** Called once, when the reader has gone or was sent away. */
@@ -150,6 +153,7 @@ class StreamReader {
       while (!this.isOver && !this.isLive) {
         this.hasNews = false;
         const page = await this.deps.store.events.listAfter({ tenantId, sessionId, after: this.cursor, limit });
+        this.tellOfGap(page[0]?.seq ?? (this.input.head ?? 0) + 1);
         const bytes = await this.writePage(page);
         if (bytes === undefined) return this.end('a stream was cut: its reader does not read');
         limit = bytes < PAGE.growsBelowBytes ? Math.min(limit * 2, PAGE.most) : PAGE.first;
@@ -159,6 +163,13 @@ class StreamReader {
       this.deps.log.warn({ err: error, session: sessionId }, 'a stream could not read the log');
       this.end('the log could not be read');
     }
+  }
+
+  /** A log has no gap, so what is missing before `firstSeq` was removed. */
+  private tellOfGap(firstSeq: number): void {
+    if (firstSeq <= this.cursor + 1) return;
+    this.cursor = firstSeq - 1;
+    this.write(resetFrame(firstSeq));
   }
 
   /** How many bytes it was; undefined when the reader does not take it. */
@@ -192,6 +203,12 @@ function eventFrame(event: StoredEvent): Uint8Array {
   const frame = encoder.encode(`id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(toWireEvent(event))}\n\n`);
   frames.set(event, frame);
   return frame;
+}
+
+/** Its id is where the reader is now, so that coming back with it begins at the first event there is. */
+function resetFrame(firstSeq: number): Uint8Array {
+  const reset: StreamReset = { type: 'stream.reset', first_seq: firstSeq };
+  return encoder.encode(`id: ${firstSeq - 1}\nevent: ${reset.type}\ndata: ${JSON.stringify(reset)}\n\n`);
 }
 
 function previewFrame(preview: JsonObject): Uint8Array {

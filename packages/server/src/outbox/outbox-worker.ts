@@ -33,10 +33,6 @@ const DEFAULT_LIMITS: OutboxLimits = { maxInFlight: 16, maxPerTarget: 2, leaseMs
 /** How long nothing is looked for at most: other servers and dead leases do not wake this one. */
 const POLL_MS = 5000;
 const SETTLE_RETRY_MS = 1000;
-const PURGE_EVERY_MS = 10 * 60 * 1000;
-const PURGE_BATCH = 500;
-/** How long what has ended can be looked at. */
-const KEEP_MS = 30 * 24 * 60 * 60 * 1000;
 
 /** What came of the attempts of this process, for the metrics. */
 export type AttemptCounts = Readonly<Record<Attempt['outcome'], number>>;
@@ -69,7 +65,7 @@ export class OutboxWorker implements Service {
     this.state = 'running';
     const { store, clock, nodeId, isSoleNode } = this.deps;
     if (isSoleNode) await store.outbox.takeOver({ nodeId });
-    this.undo = [store.outbox.onAdded(() => this.wake()), clock.every(PURGE_EVERY_MS, () => void this.purge())];
+    this.undo = [store.outbox.onAdded(() => this.wake())];
     this.wake();
   }
 
@@ -203,16 +199,6 @@ export class OutboxWorker implements Service {
       const cancel = this.deps.clock.after(ms, done);
       signal.addEventListener('abort', done, { once: true });
     });
-  }
-
-  private async purge(): Promise<void> {
-    const { store, clock, log } = this.deps;
-    try {
-      const endedBefore = clock.now() - KEEP_MS;
-      while (this.state === 'running' && (await store.outbox.purge({ endedBefore, limit: PURGE_BATCH })) === PURGE_BATCH);
-    } catch (error) {
-      log.warn({ err: error }, 'old deliveries could not be removed; it is tried again');
-    }
   }
 
   private async shutDown(): Promise<void> {

@@ -2,6 +2,7 @@ import { describe, test } from 'node:test';
 import { acceptLaws } from './conformance/accept.ts';
 import { agentLaws } from './conformance/agents.ts';
 import { confirmationLaws } from './conformance/confirmations.ts';
+import { dutyAndNodeLaws } from './conformance/duties-nodes.ts';
 import { environmentLaws } from './conformance/environments.ts';
 import { eventLaws } from './conformance/events.ts';
 import { interruptLaws } from './conformance/interrupts.ts';
@@ -10,6 +11,7 @@ import { leaseLaws } from './conformance/lease.ts';
 import { modelLaws } from './conformance/model.ts';
 import { outboxLaws } from './conformance/outbox.ts';
 import { requestLaws } from './conformance/requests.ts';
+import { retentionLaws } from './conformance/retention.ts';
 import { runLaws } from './conformance/runs.ts';
 import { sessionLaws } from './conformance/sessions.ts';
 import { storeLaws } from './conformance/store.ts';
@@ -42,6 +44,8 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   outbox: outboxLaws,
   webhooks: webhookLaws,
   requests: requestLaws,
+  retention: retentionLaws,
+  'duties and nodes': dutyAndNodeLaws,
   model: modelLaws,
 };
 

@@ -5,6 +5,7 @@ import type { EventStore } from './port/events.ts';
 import type { DutyStore, NodeStore } from './port/nodes.ts';
 import type { OutboxStore } from './port/outbox.ts';
 import type { RequestStore } from './port/requests.ts';
+import type { RetentionStore } from './port/retention.ts';
 import type { SessionStore } from './port/sessions.ts';
 import type { TurnStore } from './port/turns.ts';
 import type { WebhookStore } from './port/webhooks.ts';
@@ -18,6 +19,7 @@ export * from './port/events.ts';
 export * from './port/nodes.ts';
 export * from './port/outbox.ts';
 export * from './port/requests.ts';
+export * from './port/retention.ts';
 export * from './port/sessions.ts';
 export * from './port/turns.ts';
 export * from './port/webhooks.ts';
@@ -41,6 +43,7 @@ export interface Store {
   readonly webhooks: WebhookStore;
   readonly outbox: OutboxStore;
   readonly requests: RequestStore;
+  readonly retention: RetentionStore;
   readonly nodes: NodeStore;
   readonly duties: DutyStore;
   /** Stable id of this installation, made on the first open. It is on every label we write. */

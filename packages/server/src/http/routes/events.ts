@@ -1,11 +1,10 @@
 import {
   eventListQuerySchema,
-  eventSchema,
+  eventPageSchema,
   eventSendQuerySchema,
   eventSendResponseSchema,
   eventSendSchema,
   eventStreamQuerySchema,
-  pageOf,
 } from '@cloister/api';
 import { PlatformError } from '../../base/errors.ts';
 import { requireSession } from '../../sessions/sessions.ts';
@@ -73,11 +72,11 @@ export function eventRoutes(table: RouteTable): void {
       summary: 'List the events of a session',
       tag,
       query: eventListQuerySchema,
-      response: pageOf(eventSchema),
+      response: eventPageSchema,
       problems: ['session_not_found', 'cursor_invalid'],
     },
     async ({ tenantId, query, param }) => {
-      await requireSession(deps.store, tenantId, param('id'));
+      const session = await requireSession(deps.store, tenantId, param('id'));
       const page = await deps.store.events.list({
         tenantId,
         sessionId: param('id'),
@@ -87,7 +86,8 @@ export function eventRoutes(table: RouteTable): void {
         types: query['types[]'] ?? query.types,
         ...createdRange(query),
       });
-      return toPage({ ...page, data: page.data.map(toWireEvent) });
+      const first = await deps.store.events.firstSeq({ tenantId, sessionId: session.id });
+      return { ...toPage({ ...page, data: page.data.map(toWireEvent) }), first_seq: first ?? session.lastSeq + 1 };
     },
   );
   route(
@@ -116,7 +116,11 @@ export function eventRoutes(table: RouteTable): void {
       const previews = new Set(query['event_deltas[]'] ?? query.event_deltas ?? []);
       const onEnd = limits.streams.take(tenantId);
       const cut = connectionOf(c)?.cut;
-      return c.body(eventStream(deps, { tenantId, sessionId: session.id, after, previews, onEnd, cut }), 200, headers);
+      return c.body(
+        eventStream(deps, { tenantId, sessionId: session.id, after, head: session.lastSeq, previews, onEnd, cut }),
+        200,
+        headers,
+      );
     },
   );
 }

@@ -48,6 +48,8 @@ export interface EventStore {
   ): Promise<Page<StoredEvent>>;
   /** Events with seq > `after`, oldest first: what a stream replays. */
   listAfter(input: { tenantId: string; sessionId: string; after: number; limit: number }): Promise<readonly StoredEvent[]>;
+  /** Seq of the oldest event that is kept; undefined when there is none. Only the beginning of a log is ever removed. */
+  firstSeq(input: { tenantId: string; sessionId: string }): Promise<number | undefined>;
   find(input: { tenantId: string; sessionId: string; id: string }): Promise<StoredEvent | undefined>;
   /** The seq of the last event of each session, 0 for one without; sessions that do not exist are left out. */
   heads(input: { sessionIds: readonly string[] }): Promise<ReadonlyMap<string, number>>;

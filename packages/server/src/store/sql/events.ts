@@ -8,6 +8,7 @@ import { integer, parseEvent, text } from './rows.ts';
 const SELECT = 'SELECT * FROM events';
 const FIND = `${SELECT} WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :id`;
 const LIST_AFTER = `${SELECT} WHERE tenant_id = :tenantId AND session_id = :sessionId AND seq > :after ORDER BY seq LIMIT :limit`;
+const FIRST_SEQ = 'SELECT seq FROM events WHERE tenant_id = :tenantId AND session_id = :sessionId ORDER BY seq LIMIT 1';
 const HEADS: Sql = ({ listOf, orderedJoin }) =>
   `SELECT s.id, s.last_seq FROM ${listOf('ids')} i ${orderedJoin} sessions s ON s.id = i.value`;
 
@@ -18,6 +19,7 @@ export function createEventStore(engine: Engine): EventStore {
     list: (input) => engine.read(() => list(input)),
     listAfter: ({ tenantId, sessionId, after, limit }) =>
       engine.read(() => allAs(parseEvent, LIST_AFTER, { tenantId, sessionId, after, limit })),
+    firstSeq: ({ tenantId, sessionId }) => engine.read(() => getAs((row) => integer(row, 'seq'), FIRST_SEQ, { tenantId, sessionId })),
     find: ({ tenantId, sessionId, id }) => engine.read(() => getAs(parseEvent, FIND, { tenantId, sessionId, id })),
     heads: ({ sessionIds }) =>
       engine.read(function* () {

@@ -10,6 +10,7 @@ import { createOutboxStore } from './outbox.ts';
 import { withOutboxSignal } from './outbox-signal.ts';
 import { get, type Query, run } from './query.ts';
 import { createRequestStore } from './requests.ts';
+import { createRetentionStore } from './retention.ts';
 import { text } from './rows.ts';
 import { createSessionStore } from './sessions.ts';
 import { createTurnStore } from './turns.ts';
@@ -32,6 +33,7 @@ export function createSqlStore(database: Engine, onClosed: () => void): Store {
     webhooks: createWebhookStore(engine),
     outbox: createOutboxStore(engine, onAdded),
     requests: createRequestStore(engine),
+    retention: createRetentionStore(engine),
     nodes: createNodeStore(engine),
     duties: createDutyStore(engine),
     installationId: () => engine.read(findInstallation),

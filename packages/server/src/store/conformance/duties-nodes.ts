@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import type { Store } from '../store.ts';
+import { createSession, finish, getTurn, type Laws, LEASE_MS, law, lease, NODE, queue, TENANT, tryLease } from './kit.ts';
+
+const OTHER = 'nod_two';
+
+const beat = (store: Store, id: string, leaseMs = LEASE_MS, isSoleNode = false) =>
+  store.nodes.beat({ id, host: 'host', leaseMs, isSoleNode });
+const alive = async (store: Store) => (await store.nodes.list()).map(({ id }) => id).sort();
+
+/** A session whose sandbox is on the first node, with a turn that waits. */
+async function sessionOnFirstNode(store: Store): Promise<string> {
+  await beat(store, NODE);
+  await beat(store, OTHER);
+  const { id } = await createSession(store);
+  await queue(store, id);
+  await finish(store, await lease(store));
+  await queue(store, id);
+  return id;
+}
+
+export const dutyAndNodeLaws: Laws = {
+  'a node is there while it beats': law(async (store) => {
+    await beat(store, NODE);
+    await beat(store, OTHER, 0);
+    assert.deepEqual(await alive(store), [NODE]);
+    await beat(store, OTHER);
+    const [first] = await store.nodes.list();
+    assert.ok(first !== undefined && first.aliveUntil >= first.joinedAt + LEASE_MS);
+    assert.deepEqual(await alive(store), [NODE, OTHER]);
+    await store.nodes.leave({ id: NODE });
+    await store.nodes.leave({ id: NODE });
+    assert.deepEqual(await alive(store), [OTHER]);
+  }),
+
+  'a sole node takes the place of all, and tries at once what waited': law(async (store) => {
+    await beat(store, OTHER, LEASE_MS, true);
+    const { id } = await createSession(store);
+    const turnId = await queue(store, id);
+    const { turn } = await lease(store, { nodeId: OTHER });
+    await store.turns.requeue({ turnId, attempt: turn.attempt, events: [], retryInMs: 3_600_000, now: turn.createdAt });
+    await beat(store, OTHER, LEASE_MS, true);
+    assert.notEqual((await getTurn(store, turnId)).retryAt, null, 'a beat alone changes nothing');
+    await beat(store, NODE, LEASE_MS, true);
+    assert.deepEqual(await alive(store), [NODE]);
+    assert.equal((await lease(store)).turn.id, turnId);
+  }),
+
+  'a session is leased by the node that has its sandbox, while that is alive': law(async (store) => {
+    await sessionOnFirstNode(store);
+    assert.equal(await tryLease(store, { nodeId: OTHER }), undefined);
+    assert.equal((await lease(store)).isHere, true);
+  }),
+
+  'a session of a node that is dead or has left is leased by any': law(async (store) => {
+    await sessionOnFirstNode(store);
+    await beat(store, NODE, 0);
+    const leased = await lease(store, { nodeId: OTHER });
+    assert.equal(leased.isHere, false);
+    await finish(store, leased);
+    await queue(store, leased.session.id);
+    await beat(store, NODE);
+    assert.equal(await tryLease(store), undefined, 'the sandbox is on the other node now');
+    await store.nodes.leave({ id: OTHER });
+    assert.equal((await lease(store)).isHere, false);
+  }),
+
+  'a session whose sandbox is given up is leased by any': law(async (store) => {
+    const id = await sessionOnFirstNode(store);
+    await store.nodes.release({ id: OTHER, tenantId: TENANT, sessionId: id });
+    assert.equal(await tryLease(store, { nodeId: OTHER }), undefined, 'only its own node can give it up');
+    await store.nodes.release({ id: NODE, tenantId: TENANT, sessionId: id });
+    assert.equal((await lease(store, { nodeId: OTHER })).isHere, false);
+  }),
+
+  'a duty is held by one, extended by it, and taken by another when it ends': law(async (store) => {
+    const hold = (nodeId: string, leaseMs = LEASE_MS, name = 'sweep') => store.duties.hold({ name, nodeId, leaseMs });
+    assert.deepEqual([await hold(NODE), await hold(OTHER), await hold(NODE)], [true, false, true]);
+    assert.equal(await hold(OTHER, LEASE_MS, 'other duty'), true);
+    assert.deepEqual([await hold(NODE, 0), await hold(OTHER), await hold(NODE)], [true, true, false]);
+  }),
+
+  'a duty is given up by its holder only': law(async (store) => {
+    const duty = { name: 'sweep', leaseMs: LEASE_MS };
+    await store.duties.hold({ ...duty, nodeId: NODE });
+    await store.duties.release({ name: 'sweep', nodeId: OTHER });
+    assert.equal(await store.duties.hold({ ...duty, nodeId: OTHER }), false);
+    await store.duties.release({ name: 'sweep', nodeId: NODE });
+    assert.equal(await store.duties.hold({ ...duty, nodeId: OTHER }), true);
+  }),
+
+  'of many that want a duty at once one gets it': law(async (store) => {
+    const got = await Promise.all(
+      Array.from({ length: 10 }, (_, index) => store.duties.hold({ name: 'sweep', nodeId: `nod_${index}`, leaseMs: LEASE_MS })),
+    );
+    assert.equal(got.filter(Boolean).length, 1);
+  }),
+};
