@@ -10,6 +10,7 @@ import type { Laws } from './conformance/kit.ts';
 import { leaseLaws } from './conformance/lease.ts';
 import { modelLaws } from './conformance/model.ts';
 import { outboxLaws } from './conformance/outbox.ts';
+import { queueLaws } from './conformance/queue.ts';
 import { requestLaws } from './conformance/requests.ts';
 import { retentionLaws } from './conformance/retention.ts';
 import { runLaws } from './conformance/runs.ts';
@@ -39,6 +40,7 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   interrupts: interruptLaws,
   confirmations: confirmationLaws,
   lease: leaseLaws,
+  queue: queueLaws,
   runs: runLaws,
   'take-over': takeOverLaws,
   outbox: outboxLaws,
