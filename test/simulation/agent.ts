@@ -70,7 +70,8 @@ function createAgent(world: World, life: Life, body: Body): AgentConnection {
   const closed = body.exited.then(() => undefined);
   const failed = body.exited.then(() => Promise.reject(new PlatformError('sandbox_exited')));
   failed.catch(() => undefined);
-  const toTasks = (content: readonly { readonly type: string; readonly text?: string }[]) => tasksOf(content.at(-1)?.text ?? '', random.whole(3));
+  const toTasks = (content: readonly { readonly type: string; readonly text?: string }[]) =>
+    tasksOf(content.at(-1)?.text ?? '', random.whole(3));
 
   async function work(handlers: PromptHandlers): Promise<'end_turn' | 'cancelled'> {
     for (;;) {
@@ -79,7 +80,8 @@ function createAgent(world: World, life: Life, body: Body): AgentConnection {
       const task = tasks?.shift();
       if (task === undefined) return 'end_turn';
       await misbehave(world, life, body, task);
-      if (random.isLucky(0.7)) handlers.onUpdate({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: `about ${task.message}` } });
+      if (random.isLucky(0.7))
+        handlers.onUpdate({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: `about ${task.message}` } });
       for (const command of task.commands) if (!isCancelled) await useTool(world, life, body, handlers, command);
     }
   }

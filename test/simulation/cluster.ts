@@ -96,7 +96,7 @@ export function createCluster(world: World): Cluster {
     disturb() {
       const { pauseEveryMs, stopEveryMs, clockJumpEveryMs } = options.faults;
       everyNowAndThen(pauseEveryMs, (_slot, { life }) => {
-        const ms = 1000 + random.whole(80_000);
+        const ms = random.isLucky(0.3) ? random.whole(20_000) : 31_000 + random.whole(30_000);
         history.note(`${life.name} stands still for ${ms} ms`);
         life.resumesAt = scheduler.now() + ms;
       });

@@ -68,8 +68,7 @@ export const DEFECTS: Readonly<Record<string, Defect>> = {
     ...store,
     outbox: {
       ...store.outbox,
-      settle: (input) =>
-        store.outbox.settle(input.result.kind === 'retry' ? { ...input, result: { kind: 'sent', status: null } } : input),
+      settle: (input) => store.outbox.settle(input.result.kind === 'retry' ? { ...input, result: { kind: 'sent', status: null } } : input),
     },
   }),
   stop_not_seen: changingTurns((turns) => ({

@@ -33,12 +33,15 @@ export function createFairness(history: History, options: SimulationOptions, tur
       const busy = running(turn.tenantId);
       if (busy >= Math.min(perTenant, perAgent)) history.violate('caps', `${turn.id} was leased while ${busy} of ${turn.tenantId} run`);
       nodeOf.set(turn.sessionId, nodeId);
-      if (turn.tenantId === CALM_TENANT || turn.attempt > 0) return;
+      if (turn.tenantId === CALM_TENANT) return;
       const waiting = overlooked(nodeId);
       if (waiting === undefined) return;
-      const passes = (waiting.passedBy.get(turn.tenantId) ?? 0) + 1;
+      // One that was put back has kept its place in an earlier round, and so has what follows it.
+      const passes = (waiting.passedBy.get(turn.tenantId) ?? 0) + (turn.attempt > 0 ? -1 : 1);
       waiting.passedBy.set(turn.tenantId, passes);
-      if (passes > 1) history.violate('fairness', `${turn.id} of ${turn.tenantId} was leased while ${waiting.id} waits, for the ${passes}. time`);
+      // A tie within a round, and the place after those of the same round for one that follows a turn of its own tenant.
+      if (passes > (waiting.isBehind ? 3 : 2))
+        history.violate('fairness', `${turn.id} of ${turn.tenantId} was leased while ${waiting.id} waits, for the ${passes}. time`);
     },
   };
 }

@@ -40,6 +40,7 @@ export function createFaultyStore(world: World, life: Life): Store {
     events: {
       list: (input) => call('events.list', () => real.events.list(input)),
       listAfter: (input) => call('events.listAfter', () => real.events.listAfter(input)),
+      firstSeq: (input) => call('events.firstSeq', () => real.events.firstSeq(input)),
       find: (input) => call('events.find', () => real.events.find(input)),
       heads: (input) => call('events.heads', () => real.events.heads(input)),
       onCommit: (listener) => subscribe(listeners, listener),
@@ -71,11 +72,11 @@ export function createFaultyStore(world: World, life: Life): Store {
       purge: (input) => call('outbox.purge', () => real.outbox.purge(input)),
       onAdded: (listener) => subscribe(added, listener),
     },
-    turns: createTurns(world, life, call),
+    turns: createTurns(world, call),
   };
 }
 
-function createTurns({ store: { turns: real }, monitor, options }: World, life: Life, call: Call): Store['turns'] {
+function createTurns({ store: { turns: real }, monitor, options }: World, call: Call): Store['turns'] {
   return {
     ...real,
     accept: (input) =>

@@ -36,7 +36,9 @@ for (let seed = first; seed < first + count; seed++) {
 }
 const tookMs = performance.now() - began;
 const speed = Math.round(virtualMs / tookMs);
-console.log(`${count} seeds, ${failed} failed, ${events} events in ${(tookMs / 1000).toFixed(1)} s; virtual time ran ${speed} times as fast as the real one`);
+console.log(
+  `${count} seeds, ${failed} failed, ${events} events in ${(tookMs / 1000).toFixed(1)} s; virtual time ran ${speed} times as fast as the real one`,
+);
 process.exitCode = failed === 0 ? 0 : 1;
 
 function wholeNumber(name: string, text: string): number {

@@ -28,6 +28,8 @@ export interface SeenTurn {
   leaseUntil: number;
   retries: number;
   retryAt: number;
+  /** Its session had other turns to do when it came. */
+  readonly isBehind: boolean;
   readonly passedBy: Map<string, number>;
 }
 
@@ -82,7 +84,7 @@ export function createMonitor(history: History, options: SimulationOptions, now:
 
   function ended({ payload }: StoredEvent): void {
     const turn = turns.get(String(payload.turn_id));
-    if (turn === undefined) return history.violate('nothing out of thin air', `turn.ended of ${String(payload.turn_id)}`);
+    if (turn === undefined) return void history.violate('nothing out of thin air', `turn.ended of ${String(payload.turn_id)}`);
     if (turn.state === 'ended') history.violate('one outcome', `${turn.id} ended twice`);
     turn.state = 'ended';
   }
@@ -98,8 +100,9 @@ export function createMonitor(history: History, options: SimulationOptions, now:
       const { tenantId, sessionId } = input;
       const seq = messages[index]?.seq ?? 0;
       const agentId = `agt_${tenantId}`;
-      const passedBy = new Map<string, number>();
-      turns.set(id, { id, tenantId, sessionId, agentId, seq, state: 'queued', attempt: 0, leaseUntil: 0, retries: 0, retryAt: 0, passedBy });
+      const isBehind = [...turns.values()].some((other) => other.sessionId === sessionId && other.state !== 'ended');
+      const fresh = { state: 'queued', attempt: 0, leaseUntil: 0, retries: 0, retryAt: 0, passedBy: new Map<string, number>() } as const;
+      turns.set(id, { id, tenantId, sessionId, agentId, seq, isBehind, ...fresh });
     }
   }
 
@@ -108,13 +111,14 @@ export function createMonitor(history: History, options: SimulationOptions, now:
     const turn = turns.get(turnId);
     if (turn === undefined) return undefined;
     const isHeld = turn.attempt === attempt && (turn.state === 'running' || turn.state === 'waiting');
-    if (!isHeld) history.violate('no write of a stale attempt', `${what} of ${turnId}/${attempt}, which is ${turn.state} at ${turn.attempt}`);
+    if (!isHeld)
+      history.violate('no write of a stale attempt', `${what} of ${turnId}/${attempt}, which is ${turn.state} at ${turn.attempt}`);
     return turn;
   }
 
   function leased({ turn: row }: LeasedTurn, { nodeId, leaseMs }: LeaseInput): void {
     const turn = turns.get(row.id);
-    if (turn === undefined) return history.violate('nothing out of thin air', `the turn ${row.id} was leased`);
+    if (turn === undefined) return void history.violate('nothing out of thin air', `the turn ${row.id} was leased`);
     history.note(`  leased ${row.id.slice(-4)}/${row.attempt} of ${row.sessionId.slice(-4)}`);
     const others = [...turns.values()].filter((other) => other.sessionId === turn.sessionId && other !== turn && other.state !== 'ended');
     const busy = others.find(({ state }) => state !== 'queued');
@@ -123,7 +127,8 @@ export function createMonitor(history: History, options: SimulationOptions, now:
     if (earlier !== undefined) history.violate('turns in order', `${turn.id} was leased before ${earlier.id}`);
     if (turn.state !== 'queued' && turn.state !== 'parked') history.violate('one holder', `${turn.id} was leased while ${turn.state}`);
     if (row.attempt !== turn.attempt + 1) history.violate('attempts count', `${turn.id} went from ${turn.attempt} to ${row.attempt}`);
-    if (!options.isSoleNode && now() + 1 < turn.retryAt) history.violate('retries wait', `${turn.id} was leased ${turn.retryAt - now()} ms early`);
+    if (!options.isSoleNode && now() + 1 < turn.retryAt)
+      history.violate('retries wait', `${turn.id} was leased ${turn.retryAt - now()} ms early`);
     fairness.leased(turn, nodeId);
     turn.state = 'running';
     turn.attempt = row.attempt;
@@ -134,7 +139,8 @@ export function createMonitor(history: History, options: SimulationOptions, now:
     const turn = turns.get(row.id);
     if (turn === undefined) return;
     history.note(`  taken over ${row.id.slice(-4)}/${row.attempt}`);
-    if (!isSoleNode && now() + 1 < turn.leaseUntil) history.violate('one holder', `${turn.id} was taken over ${turn.leaseUntil - now()} ms before its lease ended`);
+    if (!isSoleNode && now() + 1 < turn.leaseUntil)
+      history.violate('one holder', `${turn.id} was taken over ${turn.leaseUntil - now()} ms before its lease ended`);
     if (row.attempt !== turn.attempt + 1) history.violate('attempts count', `${turn.id} went from ${turn.attempt} to ${row.attempt}`);
     fairness.freed(turn.sessionId);
     turn.attempt = row.attempt;
@@ -205,7 +211,8 @@ function watchDeliveries(history: History, now: () => number): DeliveryWatch {
     },
     deliverySettled({ id, attempt }) {
       const seen = deliveries.get(id);
-      if (seen?.attempt !== attempt) history.violate('no write of a stale attempt', `settle of ${id}/${attempt}, which is at ${seen?.attempt}`);
+      if (seen?.attempt !== attempt)
+        history.violate('no write of a stale attempt', `settle of ${id}/${attempt}, which is at ${seen?.attempt}`);
       if (seen !== undefined) seen.leaseUntil = 0;
     },
     deliveriesFreed() {

@@ -56,7 +56,7 @@ export function optionsOf(seed: number): { readonly options: SimulationOptions; 
     slow: some(0.5, () => random.upTo(0.02)),
     dropNotice: some(0.5, () => random.upTo(0.5)),
     lateNotice: some(0.5, () => random.upTo(0.5)),
-    pauseEveryMs: some(0.5, () => 20_000 + random.whole(60_000), NONE),
+    pauseEveryMs: some(0.6, () => 10_000 + random.whole(40_000), NONE),
     stopEveryMs: some(0.4, () => 20_000 + random.whole(60_000), NONE),
     clockJumpEveryMs: some(0.6, () => 10_000 + random.whole(60_000), NONE),
   };

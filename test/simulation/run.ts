@@ -48,7 +48,12 @@ async function simulateOne(seed: number, defect: Defect): Promise<SimulationResu
   const { options, random } = optionsOf(seed);
   const scheduler = createScheduler();
   const history = createHistory(scheduler.now);
-  const clock = { now: () => EPOCH + scheduler.now(), monotonic: scheduler.now, after: () => () => undefined, every: () => () => undefined };
+  const clock = {
+    now: () => EPOCH + scheduler.now(),
+    monotonic: scheduler.now,
+    after: () => () => undefined,
+    every: () => () => undefined,
+  };
   const real = await openSqliteStore({ file: ':memory:', clock });
   const monitor = createMonitor(history, options, scheduler.now);
   const store = defect(real, { scheduler, random });
@@ -101,7 +106,8 @@ async function live({ world, cluster, clients, sessions }: Run): Promise<void> {
   });
   const isDone = await scheduler.runUntil(() => isBroken() || idle(), LIVENESS_MS);
   if (isBroken()) return;
-  if (!isDone) return history.violate('everything ends', `after ${LIVENESS_MS} ms without faults: ${JSON.stringify(await store.turns.counts())}`);
+  if (!isDone)
+    return history.violate('everything ends', `after ${LIVENESS_MS} ms without faults: ${JSON.stringify(await store.turns.counts())}`);
   clients.leave();
   await scheduler.runUntil(isBroken, 2000);
   if (!(await cluster.stop())) return history.violate('servers stop', 'one did not');
@@ -132,7 +138,8 @@ async function emptyOutbox(world: World, cluster: Cluster, isBroken: () => boole
     await scheduler.runUntil(() => false, Math.max(0, due) + HOUR);
     cluster.startOne();
     const isQuiet = watch(world, async () => ((await dueInMs()) ?? HOUR) >= 60_000);
-    if (!(await scheduler.runUntil(() => isBroken() || isQuiet(), HOUR))) return history.violate('queues end empty', 'the outbox does not move');
+    if (!(await scheduler.runUntil(() => isBroken() || isQuiet(), HOUR)))
+      return history.violate('queues end empty', 'the outbox does not move');
     if (!(await cluster.stop())) return history.violate('servers stop', 'one did not');
   }
 }

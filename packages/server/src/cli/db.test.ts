@@ -63,7 +63,7 @@ async function fill(store: Store, events: number): Promise<{ readonly sessionId:
     tenantId: TENANT,
     sessionId,
     events: [message('Grüße')],
-    idempotency: { key: 'k', requestHash: 'h', expiresAt: T0 + 1 },
+    idempotency: { key: 'k', requestHash: 'h', keepMs: 0 },
     maxQueuedPerSession: 9,
     now: T0,
   });

@@ -67,7 +67,7 @@ export function createSendEvents(deps: SendEventsDeps): SendEvents {
       events: input.events.map((event) => toAccepted(event, { ...input, now, policy })),
       ...(input.idempotencyKey === undefined
         ? {}
-        : { idempotency: { key: input.idempotencyKey, requestHash: hash(input), expiresAt: now + IDEMPOTENCY_MS } }),
+        : { idempotency: { key: input.idempotencyKey, requestHash: hash(input), keepMs: IDEMPOTENCY_MS } }),
       maxQueuedPerSession: deps.maxQueuedPerSession,
       isRefusedWhileBusy: policy?.follow_up === 'refuse',
       now,

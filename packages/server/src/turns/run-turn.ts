@@ -7,18 +7,18 @@ import type { Provider } from '../core/model.ts';
 import type { HarnessCatalog } from '../harness/catalog.ts';
 import type { LiveSandboxes } from '../sandboxes/live-sandboxes.ts';
 import { exitProblem, type OpenSandbox } from '../sandboxes/open-sandbox.ts';
-import type { LeasedTurn, RunToken, Store } from '../store/store.ts';
+import type { ApprovalRow, LeasedTurn, RunToken, Store } from '../store/store.ts';
 import { resolveAgent } from './agent-options.ts';
+import { openApprovals } from './continuation.ts';
 import { describeFailure } from './failure.ts';
 import { finishTurn, parkTurn, requeueTurn, retryTurn, type TurnEnd } from './outcome.ts';
 import { createPermissions, type Permissions } from './permissions.ts';
 import { continuationContent, primingContent, toPromptContent } from './prompt.ts';
-import { type PreviewSink, Recorder } from './recorder.ts';
+import { type Patience, type PreviewSink, Recorder } from './recorder.ts';
 import { exhausted, type RetryPolicy, retryDelay } from './retry.ts';
 
-export interface RunDeps {
+export interface RunDeps extends Patience {
   readonly store: Store;
-  readonly clock: Clock;
   readonly log: Logger;
   readonly live: LiveSandboxes;
   readonly catalog: HarnessCatalog;
@@ -76,6 +76,7 @@ export class TurnRun {
       {
         store: deps.store,
         clock: deps.clock,
+        giveUp: deps.giveUp,
         publishPreview: deps.publishPreview,
         toolName: harness?.toolName ?? ((name) => name),
       },
@@ -109,9 +110,10 @@ export class TurnRun {
   confirmed(): void {
     // The time a person took to answer is not the turn's.
     this.startTimeout();
-    this.permissions
-      ?.refresh()
-      .catch((error: unknown) => this.deps.log.error({ err: error, ...this.token }, 'an answer could not be passed on'));
+    this.permissions?.refresh().catch((error: unknown) => {
+      if (isPlatformError(error, 'lease_lost')) this.halt('lease_lost');
+      else this.deps.log.error({ err: error, ...this.token }, 'an answer could not be passed on');
+    });
   }
 
   /** A message of the session was committed while this turn runs: the agent gets it now, when its policy says so and it can. */
@@ -202,6 +204,7 @@ export class TurnRun {
       this.stop.signal.throwIfAborted();
       sandbox = await deps.live.acquire({ session, harness, options, signal: this.stop.signal });
       crashPoint('run.after_sandbox');
+      const approvals = await openApprovals(deps.store, leased);
       this.permissions = createPermissions({
         store: deps.store,
         clock: deps.clock,
@@ -209,10 +212,10 @@ export class TurnRun {
         rules: options.tools,
         tenantId: session.tenantId,
         sessionId: session.id,
-        earlier: leased.approvals,
+        earlier: approvals,
       });
       sandbox.observe(recorder.observer);
-      return await this.prompt(sandbox, this.permissions);
+      return await this.prompt(sandbox, this.permissions, approvals);
     } catch (error) {
       if (isPlatformError(error, 'lease_lost')) throw error;
       return this.endOfFailure(error, sandbox);
@@ -221,9 +224,9 @@ export class TurnRun {
     }
   }
 
-  private async prompt(sandbox: OpenSandbox, permissions: Permissions): Promise<TurnEnd> {
+  private async prompt(sandbox: OpenSandbox, permissions: Permissions, approvals: readonly ApprovalRow[]): Promise<TurnEnd> {
     const { recorder, stop } = this;
-    const content = await promptContent(this.deps, this.leased, sandbox);
+    const content = await promptContent(this.deps, { ...this.leased, approvals }, sandbox);
     this.isPrompted = true;
     await recorder.append([], { isPrompted: true, harnessSessionId: sandbox.harnessSessionId });
     stop.signal.throwIfAborted();
@@ -258,7 +261,7 @@ export class TurnRun {
     const { store } = this.deps;
     for (;;) {
       const sandbox = this.prompted;
-      if (sandbox === undefined || !sandbox.agent.canSteer || this.cause !== undefined) return;
+      if (sandbox === undefined || !sandbox.agent.canSteer || !this.asksBeforeTools || this.cause !== undefined) return;
       const message = await store.turns.steer(this.token);
       if (message === undefined) return;
       const input = { sessionId: sandbox.harnessSessionId, content: toPromptContent(message) };
@@ -317,8 +320,8 @@ export class TurnRun {
 
   /** Writes the end of the attempt, and only then lets the sandbox go: the next turn finds the log complete. */
   private async settle(end: TurnEnd): Promise<void> {
-    const { live, store, clock } = this.deps;
-    const context = { store, clock, leased: this.leased, recorder: this.recorder };
+    const { live, store, clock, giveUp } = this.deps;
+    const context = { store, clock, giveUp, leased: this.leased, recorder: this.recorder };
     const final = end.type === 'stopped' ? this.stoppedEnd() : end;
     if (final.type === 'parked') await parkTurn(context);
     if (final.type !== 'finished') await live.discard(this.sessionId);

@@ -30,7 +30,7 @@ const acceptUnder = (store: Store, sessionId: string, name: string) =>
     tenantId: TENANT,
     sessionId,
     events: [message()],
-    idempotency: { key: name, requestHash: 'hash', expiresAt: FAR_FUTURE },
+    idempotency: { key: name, requestHash: 'hash', keepMs: 1_000_000 },
     maxQueuedPerSession: 10,
     now: T0,
   });

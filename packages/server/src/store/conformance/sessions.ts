@@ -97,7 +97,7 @@ export const sessionLaws: Laws = {
   'removing takes everything of the session with it and tells the listeners': law(async (store) => {
     const { id } = await createSession(store);
     const other = await createSession(store);
-    const idempotency = { key: 'k', requestHash: 'h', expiresAt: T0 + 1000 };
+    const idempotency = { key: 'k', requestHash: 'h', keepMs: 1_000_000 };
     await store.turns.accept({ tenantId: TENANT, sessionId: id, events: [message()], idempotency, maxQueuedPerSession: 9, now: T0 });
     const leased = await lease(store);
     await refuses(remove(store, id), 'session_busy');

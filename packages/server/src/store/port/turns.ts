@@ -67,7 +67,8 @@ export interface IdempotencyInput {
   readonly key: string;
   /** Hash of method, path and body: another one under the same key is a mismatch. */
   readonly requestHash: string;
-  readonly expiresAt: number;
+  /** How long the key is remembered, in the store's own time. */
+  readonly keepMs: number;
 }
 
 export interface AcceptInput {
@@ -196,12 +197,12 @@ export interface TurnStore {
   accept(input: AcceptInput): Promise<AcceptResult>;
   /**
    * Leases the next turn in the fair order: the oldest queued one of a session that has no other under way, whose
-   * tenant and agent are below their caps, and whose session's sandbox is not on another node that is alive. State
+   * tenant and agent are below their caps, and whose session's files are on our volume (or nowhere yet), and whose sandbox is not on another node that is alive. State
    * running, attempt + 1, `promptedAt` cleared, the session's node is ours. Appends `running` when the session was
    * not running. Undefined when nothing is ready. A turn may come with `cancelRequested`: the stop came just before it was handed
    * back or parked, and its new run is to end it.
    */
-  lease(input: LeaseInput & { running: NewEvent; caps?: ConcurrencyCaps | undefined }): Promise<LeasedTurn | undefined>;
+  lease(input: LeaseInput & { volumeId: string; running: NewEvent; caps?: ConcurrencyCaps | undefined }): Promise<LeasedTurn | undefined>;
   /** Extends the lease; throws `lease_lost` when the token no longer holds. */
   heartbeat(input: RunToken & { leaseMs: number }): Promise<{ cancelRequested: boolean }>;
   /** Appends to the log under the token, in one commit. A token that no longer holds changes nothing and throws `lease_lost`. */
@@ -221,11 +222,11 @@ export interface TurnStore {
   /** Gives the message of that event a turn of its own again: the agent did not take it. */
   unsteer(input: RunToken & { eventId: string }): Promise<void>;
   /**
-   * Takes over one turn that is running, or waiting under a lease, whose owner is another node with an
-   * expired lease (any lease when `isSoleNode`): attempt + 1 under our lease. `promptedAt` and state stay
+   * Takes over one turn that is running, or waiting under a lease, whose lease has run out (any lease of another node
+   * when `isSoleNode`), but for those that are `held`, which this node still runs: attempt + 1 under our lease. `promptedAt` and state stay
    * as the dead run left them, for the caller to decide on. Undefined when there is none.
    */
-  takeOver(input: LeaseInput & { isSoleNode: boolean }): Promise<LeasedTurn | undefined>;
+  takeOver(input: LeaseInput & { isSoleNode: boolean; held: readonly string[] }): Promise<LeasedTurn | undefined>;
   find(input: { tenantId: string; id: string }): Promise<TurnRow | undefined>;
   /** By time of creation. */
   list(

@@ -80,7 +80,7 @@ describe('several connections and servers on one PostgreSQL', { skip: skipWithou
         tenantId: TENANT,
         sessionId,
         events: [message()],
-        idempotency: { key, requestHash: 'h', expiresAt: T0 + 1000 },
+        idempotency: { key, requestHash: 'h', keepMs: 1_000_000 },
         maxQueuedPerSession: 100,
         now: T0,
       });

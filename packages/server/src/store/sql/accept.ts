@@ -48,7 +48,7 @@ export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult
   const turnIds = input.events.flatMap(({ effect }) => (effect.kind === 'message' ? [effect.turnId] : []));
   if (turnIds.length > 0) yield* promoteNext({ tenantId, sessionId });
   if (input.idempotency !== undefined) {
-    yield* rememberKey({ tenantId, sessionId }, { ...input.idempotency, eventIds: events.map((event) => event.id), turnIds, now });
+    yield* rememberKey({ tenantId, sessionId }, { ...input.idempotency, eventIds: events.map((event) => event.id), turnIds });
   }
   crashPoint('accept.before_commit');
   return { events, turnIds, isReplay: false };

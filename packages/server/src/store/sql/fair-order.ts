@@ -18,7 +18,8 @@ const AGED_MS = 60_000;
 const CANDIDATE = ({ now }: { readonly now: string }) => `SELECT t.position, t.priority,
     (SELECT max(r.rank) FROM turns r WHERE r.is_ready = 1 AND r.tenant_id = t.tenant_id AND r.priority = t.priority) AS last_rank,
     (SELECT r.rank FROM turns r WHERE r.is_ready = 1 AND r.priority = 0 ORDER BY r.rank, r.position LIMIT 1) AS head_rank,
-    (SELECT ${now} - r.ready_at FROM turns r WHERE r.is_ready = 1 AND r.priority = 0 ORDER BY r.rank, r.position LIMIT 1) AS head_waits
+    (SELECT ${now} - r.ready_at FROM turns r WHERE r.is_ready = 1 AND r.priority = 0 ORDER BY r.rank, r.position LIMIT 1) AS head_waits,
+    (SELECT r.rank FROM turns r WHERE r.id = :servedId) AS served_rank
   FROM turns t
   WHERE t.tenant_id = :tenantId AND t.session_id = :sessionId AND t.state = 'queued' AND t.is_ready = 0
     AND NOT EXISTS (SELECT 1 FROM turns o WHERE o.tenant_id = :tenantId AND o.session_id = :sessionId
@@ -27,15 +28,19 @@ const CANDIDATE = ({ now }: { readonly now: string }) => `SELECT t.position, t.p
 const PROMOTE = ({ now }: { readonly now: string }) =>
   `UPDATE turns SET is_ready = 1, rank = :rank, ready_at = ${now} WHERE position = :position`;
 
-/** Makes the oldest queued turn of the session ready, unless another one is, or is under way. */
-export function* promoteNext({ tenantId, sessionId }: SessionKey): Query<void> {
-  const row = yield* get(CANDIDATE, { tenantId, sessionId });
+/**
+ * Makes the oldest queued turn of the session ready, unless another one is, or is under way. `servedId` is the turn of
+ * the session that has just ended: its tenant had its place in the round, so the next one comes after those who wait.
+ */
+export function* promoteNext({ tenantId, sessionId }: SessionKey, servedId: string | null = null): Query<void> {
+  const row = yield* get(CANDIDATE, { tenantId, sessionId, servedId });
   if (row === undefined) return;
   const rank = rankOf({
     isScheduled: integer(row, 'priority') === 1,
     lastRank: optionalInteger(row, 'last_rank'),
     headRank: optionalInteger(row, 'head_rank'),
     headWaitsMs: optionalInteger(row, 'head_waits') ?? 0,
+    servedRank: optionalInteger(row, 'served_rank'),
   });
   yield* run(PROMOTE, { rank, position: integer(row, 'position') });
 }
@@ -46,11 +51,15 @@ interface Queue {
   readonly lastRank: number | null;
   readonly headRank: number | null;
   readonly headWaitsMs: number;
+  /** Of the turn that has just ended, which may be of a round long ago. */
+  readonly servedRank: number | null;
 }
 
-export function rankOf({ isScheduled, lastRank, headRank, headWaitsMs }: Queue): number {
+export function rankOf({ isScheduled, lastRank, headRank, headWaitsMs, servedRank }: Queue): number {
   const head = headRank ?? 0;
   const start = isScheduled && headRank !== null && headWaitsMs < AGED_MS ? head - SCHEDULED_STEP : head;
+  if (lastRank === null && headRank !== null && servedRank !== null && !isScheduled)
+    return Math.max(start, Math.min(servedRank, headRank) + 1);
   if (lastRank === null) return start;
   return Math.max(lastRank + (isScheduled ? SCHEDULED_STEP : 1), start);
 }

@@ -86,7 +86,7 @@ export function* finish(tx: Transaction, input: FinishInput): Query<readonly Sto
 /** The session stays as it is for its next turn; only, nobody waits for an answer to this one any more. */
 function* continueSession(turn: TurnRow, now: number): Query<void> {
   yield* run(STOP_WAITING, { tenantId: turn.tenantId, sessionId: turn.sessionId, now });
-  yield* promoteNext(turn);
+  yield* promoteNext(turn, turn.id);
 }
 
 export function* requeue(tx: Transaction, input: Parameters<TurnStore['requeue']>[0]): Query<void> {
