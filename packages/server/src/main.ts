@@ -31,7 +31,8 @@ import type { RuntimeDriver, SandboxObservation } from './runtime/driver.ts';
 import { sandboxImageTag } from './runtime/image.ts';
 import { createReconciler } from './runtime/reconciler.ts';
 import { selectRuntime } from './runtime/select.ts';
-import { removeSessionDirectories } from './sandboxes/directories.ts';
+import { ensureVolume, removeSessionDirectories } from './sandboxes/directories.ts';
+import { createFileSweep } from './sandboxes/file-sweep.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
 import { createEventBus, type EventBus } from './sessions/event-bus.ts';
@@ -117,9 +118,11 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const refusals = createRefusals();
   const { maxQueued: max, maxQueuedPerTenant: maxPerTenant } = config;
   const admission = createQueueAdmission({ store, clock, log, refusals, max, maxPerTenant });
+  const { dataDir } = config;
+  const fileSweep = createFileSweep({ sessions: store.sessions, clock, log, dataDir, installation: engine.installation });
   const app = await createHttp(config, engine, { live, dispatcher, health, outbox, admission, refusals, retention, release });
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
-  for (const service of [presence, reconciler, dispatcher, outbox, health, admission, duty]) {
+  for (const service of [presence, reconciler, dispatcher, outbox, health, admission, duty, fileSweep]) {
     undo.push(() => service.stop());
     await service.start();
   }
@@ -140,7 +143,14 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
       await presence.stop();
       await drained;
       await live.close();
-      await Promise.all([health.stop(), admission.stop(), outbox.stop(), reconciler.stop(), http.stop({ graceMs: HTTP_GRACE_MS })]);
+      await Promise.all([
+        health.stop(),
+        admission.stop(),
+        outbox.stop(),
+        fileSweep.stop(),
+        reconciler.stop(),
+        http.stop({ graceMs: HTTP_GRACE_MS }),
+      ]);
       await gateway.close();
       await driver.close();
       bus.close();
@@ -158,6 +168,7 @@ interface Engine {
   readonly installation: string;
   /** This process. */
   readonly nodeId: string;
+  readonly volumeId: string;
   readonly isSoleNode: boolean;
   readonly chosen: AgentChoices;
 }
@@ -182,6 +193,7 @@ async function openEngine(config: Config, { wrapStore }: Overrides, log: Logger,
     bus: createEventBus(store, { clock: systemClock, log }),
     installation,
     nodeId,
+    volumeId: await ensureVolume(config.dataDir),
     isSoleNode,
     chosen: chooseAgents(config, driver),
   };
@@ -202,7 +214,7 @@ interface TurnParts {
 }
 
 function createTurnParts(config: Config, engine: Engine): TurnParts {
-  const { log, store, driver, gateway, bus, installation, nodeId, isSoleNode, chosen } = engine;
+  const { log, store, driver, gateway, bus, installation, nodeId, volumeId, isSoleNode, chosen } = engine;
   const clock = systemClock;
   const sandboxes: SandboxDeps = {
     driver,
@@ -235,6 +247,7 @@ function createTurnParts(config: Config, engine: Engine): TurnParts {
     providers: chosen.limits.providers,
     publishPreview: bus.publishPreview,
     nodeId,
+    volumeId,
     leaseMs: config.leaseMs,
     heartbeatMs: config.heartbeatMs,
     sweepMs: config.sweepMs,

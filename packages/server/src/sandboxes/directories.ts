@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
-import { chown, mkdir, rm } from 'node:fs/promises';
+import { chown, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { PlatformError } from '../base/errors.ts';
+import { newId, newUnique } from '../base/ids.ts';
 import { GATEWAY_SOCKET_NAME } from '../egress/gateway.ts';
 
 /** The user inside a sandbox: never root, and the server's own user when that is not root, so that both can read the files. */
@@ -25,13 +27,47 @@ export function sessionDirectories(dataDir: string, sessionId: string): SessionD
 /** Makes the session's directories, for the sandbox's user alone. Keeps what is there. */
 export async function ensureSessionDirectories(dataDir: string, sessionId: string): Promise<SessionDirectories> {
   const { root, home, workspace } = sessionDirectories(dataDir, sessionId);
+  try {
+    await makeDirectories(root, [home, workspace]);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') throw new PlatformError('disk_full', { cause: error });
+    throw error;
+  }
+  return { home, workspace };
+}
+
+async function makeDirectories(root: string, directories: readonly string[]): Promise<void> {
   await mkdir(root, { recursive: true, mode: 0o700 });
   const { uid, gid } = sandboxUser();
-  for (const directory of [home, workspace]) {
+  for (const directory of directories) {
     const created = await mkdir(directory, { recursive: true, mode: 0o700 });
     if (created !== undefined && process.getuid?.() === 0) await chown(directory, uid, gid);
   }
-  return { home, workspace };
+}
+
+/** The id of the tree in which sessions have their files, made on the first use. Servers that share the tree read the same. */
+export function ensureVolume(dataDir: string): Promise<string> {
+  return writeOnce(path.join(dataDir, 'sessions', '.volume'), newId('volume'));
+}
+
+/** The installation whose sessions the files belong to: the first that used the tree. */
+export function ensureFilesOwner(dataDir: string, installation: string): Promise<string> {
+  return writeOnce(path.join(dataDir, 'sessions', '.installation'), installation);
+}
+
+/** Writes the file whole, unless it is there; returns what is in it. Of several at once the first wins. */
+async function writeOnce(file: string, text: string): Promise<string> {
+  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+  const draft = `${file}.${newUnique()}`;
+  await writeFile(draft, text, { mode: 0o600 });
+  try {
+    await link(draft, file);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  } finally {
+    await rm(draft);
+  }
+  return readFile(file, 'utf8');
 }
 
 export async function removeSessionDirectories(dataDir: string, sessionId: string): Promise<void> {

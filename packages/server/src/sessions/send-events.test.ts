@@ -49,7 +49,7 @@ describe('sending events', () => {
   const thought = (type = 'agent.thinking') => ({ id: newId('event'), type, payload: {}, processedAt: 0 });
 
   async function lease(): Promise<LeasedTurn> {
-    const turn = await store.turns.lease({ nodeId: 'n', leaseMs: 1000, running: thought('session.status_running'), now: 0 });
+    const turn = await store.turns.lease({ nodeId: 'n', volumeId: 'v', leaseMs: 1000, running: thought('session.status_running'), now: 0 });
     assert.ok(turn !== undefined);
     return turn;
   }

@@ -1,26 +1,32 @@
 import { delay } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
+import { PlatformError } from '../base/errors.ts';
 import type { Service } from '../base/service.ts';
 import type { ConcurrencyCaps } from '../store/store.ts';
 import { statusRunning } from './events.ts';
 import { type RecoveryDeps, recoverTurns } from './recovery.ts';
 import { type RunDeps, TurnRun } from './run-turn.ts';
 
-export interface DispatcherDeps extends RunDeps, RecoveryDeps {
+export interface DispatcherDeps extends Omit<RunDeps & RecoveryDeps, 'giveUp'> {
   readonly maxConcurrentTurns: number;
   readonly caps: ConcurrencyCaps;
+  /** Where this node's sessions have their files; nodes that share it may take each other's sessions on. */
+  readonly volumeId: string;
   readonly sweepMs: number;
   /** How long `stop` lets running turns finish before it hands them back. */
   readonly drainMs: number;
 }
 
+/** How long runs that were told to stop may wait for a database that does not answer. */
+const GIVE_UP_MS = 5000;
 /** The store's clock may be a little behind ours. */
 const RETRY_MARGIN_MS = 20;
 
 /** Leases turns and runs them, as many at once as there is room for. */
 export class Dispatcher implements Service {
   readonly name = 'dispatcher';
-  private readonly deps: DispatcherDeps;
+  private readonly deps: DispatcherDeps & RunDeps;
+  private readonly giveUp = new AbortController();
   private readonly runs = new Map<string, TurnRun>();
   private state: 'new' | 'running' | 'draining' | 'stopped' = 'new';
   private leasing: Promise<void> | undefined;
@@ -29,12 +35,12 @@ export class Dispatcher implements Service {
   private stopping: Promise<void> | undefined;
 
   constructor(deps: DispatcherDeps) {
-    this.deps = deps;
+    this.deps = { ...deps, giveUp: this.giveUp.signal };
   }
 
   async start(): Promise<void> {
     if (this.state !== 'new') return;
-    const recovered = await recoverTurns(this.deps, { isSoleNode: this.deps.isSoleNode });
+    const recovered = await recoverTurns(this.deps, { isSoleNode: this.deps.isSoleNode, held: [] });
     if (recovered > 0) this.deps.log.info({ turns: recovered }, 'settled the turns of the last run');
     this.state = 'running';
     this.cancelSweep = this.deps.clock.every(this.deps.sweepMs, () => void this.sweep());
@@ -96,11 +102,11 @@ export class Dispatcher implements Service {
   }
 
   private async leaseAll(): Promise<void> {
-    const { clock, store, nodeId, leaseMs, caps } = this.deps;
+    const { clock, store, nodeId, volumeId, leaseMs, caps } = this.deps;
     while (this.state === 'running' && this.hasRoom()) {
       this.isWoken = false;
       const now = clock.now();
-      const leased = await store.turns.lease({ nodeId, leaseMs, caps, running: statusRunning(now), now });
+      const leased = await store.turns.lease({ nodeId, volumeId, leaseMs, caps, running: statusRunning(now), now });
       if (leased === undefined) return;
       crashPoint('lease.after_commit');
       const run = new TurnRun(this.deps, leased);
@@ -122,7 +128,8 @@ export class Dispatcher implements Service {
 
   private async sweep(): Promise<void> {
     try {
-      await recoverTurns(this.deps, { isSoleNode: false });
+      const held = [...this.runs.values()].map(({ token }) => token.turnId);
+      await recoverTurns(this.deps, { isSoleNode: false, held });
     } catch (error) {
       this.deps.log.warn({ err: error }, 'the sweep failed; it comes again');
     }
@@ -137,6 +144,8 @@ export class Dispatcher implements Service {
     for (const run of this.runs.values()) if (run.isWaiting()) run.handBack();
     await Promise.race([all(), delay(this.deps.clock, this.deps.drainMs)]);
     for (const run of this.runs.values()) run.handBack();
+    await Promise.race([all(), delay(this.deps.clock, GIVE_UP_MS)]);
+    this.giveUp.abort(new PlatformError('draining', { detail: 'The server has to end, and the database does not answer.' }));
     await all();
     this.state = 'stopped';
   }

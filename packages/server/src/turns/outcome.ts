@@ -1,8 +1,7 @@
-import type { Clock } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
 import type { JsonObject, LeasedTurn, NewEvent, Store, TurnOutcome, TurnRow } from '../store/store.ts';
 import { type IdleReason, sessionError, statusIdle, statusRescheduled, type TurnProblem, turnEnded } from './events.ts';
-import { type Recorder, whileUnavailable } from './recorder.ts';
+import { type Patience, type Recorder, whileUnavailable } from './recorder.ts';
 
 /** How an attempt ended. `stopped` was ended from outside, and the cause decides what it becomes. */
 export type TurnEnd =
@@ -20,9 +19,8 @@ export type TurnEnd =
 
 type FinishedEnd = Extract<TurnEnd, { type: 'finished' }>;
 
-interface OutcomeContext {
+interface OutcomeContext extends Patience {
   readonly store: Store;
-  readonly clock: Clock;
   readonly leased: LeasedTurn;
   readonly recorder: Recorder | undefined;
 }
@@ -53,10 +51,11 @@ export async function finishTurn(context: OutcomeContext, end: FinishedEnd): Pro
  * Up to which message the run's outcome is that of the messages it was handed as well. When it broke off, those that
  * came after its last tool call have changed nothing, and get turns of their own.
  */
-async function lastSharedSeq({ store, leased }: OutcomeContext, { outcome }: FinishedEnd): Promise<number> {
+async function lastSharedSeq(context: OutcomeContext, { outcome }: FinishedEnd): Promise<number> {
   if (outcome === 'completed' || outcome === 'cancelled') return Number.POSITIVE_INFINITY;
-  const { tenantId, sessionId, id: turnId } = leased.turn;
-  const tools = await store.events.list({ tenantId, sessionId, turnId, types: ['agent.tool_use'], limit: 1, order: 'desc' });
+  const { tenantId, sessionId, id: turnId } = context.leased.turn;
+  const calls = { tenantId, sessionId, turnId, types: ['agent.tool_use'], limit: 1, order: 'desc' } as const;
+  const tools = await persist(context, () => context.store.events.list(calls));
   return tools.data[0]?.seq ?? 0;
 }
 

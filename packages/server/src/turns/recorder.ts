@@ -9,14 +9,19 @@ import { createToolLog, type ToolCallFields, type ToolLog } from './tool-log.ts'
 
 export type PreviewSink = (sessionId: string, preview: JsonObject) => void;
 
-export interface RecorderDeps {
+export interface RecorderDeps extends Patience {
   readonly store: Store;
-  readonly clock: Clock;
   readonly publishPreview: PreviewSink;
   readonly toolName: (name: string) => string;
 }
 
 export type Extra = Partial<Pick<AppendInput, 'approvals' | 'state' | 'isParked' | 'isPrompted' | 'harnessSessionId'>>;
+
+export interface Patience {
+  readonly clock: Clock;
+  /** Aborted when the server cannot wait for the store any longer. */
+  readonly giveUp: AbortSignal;
+}
 
 const WRITE_RETRY_MS = 1000;
 
@@ -216,15 +221,16 @@ export class Recorder {
 
 /**
  * A full disk or a busy database delays the log, it does not lose it: the agent waits. So does the end of a run that
- * was stopped meanwhile, since an outcome after a hole in the log would never be written.
+ * was stopped meanwhile, since an outcome after a hole in the log would never be written. Only a server that has to
+ * end gives up; whoever takes the turn over writes its end.
  */
-export async function whileUnavailable<T>(deps: { readonly clock: Clock }, attempt: () => Promise<T>): Promise<T> {
+export async function whileUnavailable<T>(deps: Patience, attempt: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await attempt();
     } catch (error) {
       if (!isPlatformError(error, 'disk_full') && !isPlatformError(error, 'store_unavailable')) throw error;
-      await delay(deps.clock, WRITE_RETRY_MS);
+      await delay(deps.clock, WRITE_RETRY_MS, deps.giveUp);
     }
   }
 }

@@ -1,12 +1,11 @@
-import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { HarnessCatalog } from '../harness/catalog.ts';
 import type { LeasedTurn, Store } from '../store/store.ts';
 import { finishTurn, parkTurn, requeueTurn } from './outcome.ts';
+import type { Patience } from './recorder.ts';
 
-export interface RecoveryDeps {
+export interface RecoveryDeps extends Patience {
   readonly store: Store;
-  readonly clock: Clock;
   readonly log: Logger;
   readonly catalog: HarnessCatalog;
   readonly nodeId: string;
@@ -16,14 +15,20 @@ export interface RecoveryDeps {
 /** A turn that dies this often is itself the reason. */
 const MAX_ATTEMPTS = 5;
 
-/** Settles every turn whose worker is gone. `isSoleNode`: no other worker exists, so any foreign lease is dead. */
-export async function recoverTurns(deps: RecoveryDeps, options: { isSoleNode: boolean }): Promise<number> {
+/**
+ * Settles every turn whose worker is gone. `isSoleNode`: no other worker exists, so any foreign lease is dead. `held`:
+ * the turns that this node still runs; others of its own were given up when they could not be settled.
+ */
+export async function recoverTurns(
+  deps: RecoveryDeps,
+  options: { readonly isSoleNode: boolean; readonly held: readonly string[] },
+): Promise<number> {
   for (let count = 0; ; count++) {
     const now = deps.clock.now();
     const leased = await deps.store.turns.takeOver({
       nodeId: deps.nodeId,
       leaseMs: deps.leaseMs,
-      isSoleNode: options.isSoleNode,
+      ...options,
       now,
     });
     if (leased === undefined) return count;
@@ -37,7 +42,7 @@ export async function recoverTurns(deps: RecoveryDeps, options: { isSoleNode: bo
  */
 async function recoverTurn(deps: RecoveryDeps, leased: LeasedTurn): Promise<void> {
   const { turn } = leased;
-  const context = { store: deps.store, clock: deps.clock, leased, recorder: undefined };
+  const context = { store: deps.store, clock: deps.clock, giveUp: deps.giveUp, leased, recorder: undefined };
   if (turn.cancelRequested) return finishTurn(context, { type: 'finished', outcome: 'cancelled', stopReason: 'cancelled', problem: null });
   if (turn.state === 'waiting_approval') return parkTurn(context);
   const isSafe = turn.promptedAt === null || (await isWithoutTools(deps, leased));

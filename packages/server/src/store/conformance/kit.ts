@@ -27,6 +27,7 @@ export const T0 = 1_800_000_000_000;
 export const LEASE_MS = 30_000;
 export const TENANT = 'default';
 export const NODE = 'nod_one';
+export const VOLUME = 'vol_one';
 
 /** Makes a law of a test that needs one store. */
 export function law(prove: (store: Store) => Promise<void>): (createStore: CreateStore) => Promise<void> {
@@ -102,7 +103,14 @@ export async function queue(store: Store, sessionId: string, now = T0): Promise<
 type Leasing = Partial<Parameters<Store['turns']['lease']>[0]>;
 
 export async function tryLease(store: Store, input: Leasing = {}): Promise<LeasedTurn | undefined> {
-  return store.turns.lease({ nodeId: NODE, leaseMs: LEASE_MS, running: newEvent('session.status_running'), now: T0, ...input });
+  return store.turns.lease({
+    nodeId: NODE,
+    volumeId: VOLUME,
+    leaseMs: LEASE_MS,
+    running: newEvent('session.status_running'),
+    now: T0,
+    ...input,
+  });
 }
 
 export async function lease(store: Store, input: Leasing = {}): Promise<LeasedTurn> {

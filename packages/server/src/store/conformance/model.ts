@@ -91,7 +91,7 @@ async function step(world: World, operation: Operation): Promise<void> {
     }
     case 'takeOver': {
       const { node: nodeId, isSoleNode } = operation;
-      const leased = await store.turns.takeOver({ nodeId, isSoleNode, leaseMs: LEASE_MS, now: T0 });
+      const leased = await store.turns.takeOver({ nodeId, isSoleNode, held: model.heldBy(nodeId), leaseMs: LEASE_MS, now: T0 });
       handOut(world, leased, model.takeOver(nodeId, isSoleNode));
       return;
     }

@@ -104,6 +104,10 @@ export class ReferenceModel {
     return { turn, attempt: turn.attempt };
   }
 
+  heldBy(owner: string): readonly string[] {
+    return this.turns.filter((each) => each.owner === owner).map((each) => each.id);
+  }
+
   holds({ turn, attempt }: ModelToken): boolean {
     return turn.attempt === attempt && turn.owner !== null;
   }

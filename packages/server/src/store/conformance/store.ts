@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createSession, type Laws, law, NODE, newEvent, queue, refuses, T0, TENANT } from './kit.ts';
+import { createSession, type Laws, law, NODE, newEvent, queue, refuses, T0, TENANT, VOLUME } from './kit.ts';
 
 export const storeLaws: Laws = {
   'the installation keeps its id': law(async (store) => {
@@ -31,7 +31,10 @@ export const storeLaws: Laws = {
       refuses(store.check({ now: T0 }), 'store_unavailable'),
       refuses(store.sessions.find({ tenantId: TENANT, id: session.id }), 'store_unavailable'),
       refuses(store.installationId(), 'store_unavailable'),
-      refuses(store.turns.lease({ nodeId: NODE, leaseMs: 0, running: newEvent('running'), now: T0 }), 'store_unavailable'),
+      refuses(
+        store.turns.lease({ nodeId: NODE, volumeId: VOLUME, leaseMs: 0, running: newEvent('running'), now: T0 }),
+        'store_unavailable',
+      ),
     ]);
     await closed;
     await store.close();

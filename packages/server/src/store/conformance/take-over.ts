@@ -21,8 +21,11 @@ import {
 
 const HEIR = 'nod_heir';
 
-function takeOver(store: Store, input: { nodeId?: string; isSoleNode?: boolean; now?: number } = {}): Promise<LeasedTurn | undefined> {
-  return store.turns.takeOver({ nodeId: HEIR, leaseMs: LEASE_MS, isSoleNode: false, now: T0, ...input });
+function takeOver(
+  store: Store,
+  input: { nodeId?: string; isSoleNode?: boolean; held?: readonly string[]; now?: number } = {},
+): Promise<LeasedTurn | undefined> {
+  return store.turns.takeOver({ nodeId: HEIR, leaseMs: LEASE_MS, isSoleNode: false, held: [], now: T0, ...input });
 }
 
 export const takeOverLaws: Laws = {
@@ -66,12 +69,14 @@ export const takeOverLaws: Laws = {
     assert.ok(await takeOver(store, { isSoleNode: true }));
   }),
 
-  'a node does not take over from itself': law(async (store) => {
+  'a node takes over from itself only what it has given up': law(async (store) => {
     const { id } = await createSession(store);
-    await queue(store, id);
+    const held = [await queue(store, id)];
     await lease(store, { leaseMs: 0 });
-    assert.equal(await takeOver(store, { nodeId: NODE }), undefined);
-    assert.equal(await takeOver(store, { nodeId: NODE, isSoleNode: true }), undefined);
+    assert.equal(await takeOver(store, { nodeId: NODE, held }), undefined);
+    assert.equal(await takeOver(store, { nodeId: NODE, held, isSoleNode: true }), undefined);
+    assert.equal((await takeOver(store, { nodeId: NODE }))?.turn.attempt, 2);
+    assert.equal(await takeOver(store, { nodeId: NODE, isSoleNode: true }), undefined, 'its lease is live');
   }),
 
   'a turn that waits under a dead lease is taken over, a parked one is nobody’s': law(async (store) => {

@@ -14,6 +14,7 @@ import { addActiveTime, approvalsOfTurn, setSessionState } from './turn-queue.ts
 const FIND_NEXT: Sql = ({ now, forUpdateSkipLocked }) => `SELECT t.* FROM turns t
   JOIN sessions s ON s.tenant_id = t.tenant_id AND s.id = t.session_id
   WHERE t.is_ready = 1 AND (t.retry_at IS NULL OR t.retry_at <= ${now})
+    AND (s.volume_id IS NULL OR s.volume_id = :volumeId)
     AND (s.node_id IS NULL OR s.node_id = :nodeId OR s.node_id NOT IN (SELECT id FROM nodes WHERE alive_until > ${now}))
     AND t.tenant_id NOT IN (SELECT tenant_id FROM turns WHERE state = 'running' GROUP BY tenant_id HAVING count(*) >= :perTenant)
     AND t.agent_id NOT IN (SELECT agent_id FROM turns WHERE state = 'running'
@@ -22,16 +23,19 @@ const FIND_NEXT: Sql = ({ now, forUpdateSkipLocked }) => `SELECT t.* FROM turns 
 const LEASE: Sql = ({ now }) => `UPDATE turns SET state = 'running', is_ready = 0, attempt = attempt + 1, lease_owner = :nodeId,
     lease_until = ${now} + :leaseMs, retry_at = NULL, prompted_at = NULL, started_at = :now
   WHERE id = :id AND is_ready = 1 RETURNING *`;
-const FIND_DEAD: Sql = ({ now, forUpdateSkipLocked }) => `SELECT t.* FROM turns t
+const FIND_DEAD: Sql = ({ now, listOf, forUpdateSkipLocked }) => `SELECT t.* FROM turns t
   JOIN sessions s ON s.tenant_id = t.tenant_id AND s.id = t.session_id
-  WHERE t.lease_owner IS NOT NULL AND t.lease_owner <> :nodeId AND (:isSoleNode = 1 OR t.lease_until <= ${now})
+  WHERE t.lease_owner IS NOT NULL AND t.id NOT IN ${listOf('held')}
+    AND (t.lease_until <= ${now} OR (:isSoleNode = 1 AND t.lease_owner <> :nodeId))
   ORDER BY t.position LIMIT 1 ${forUpdateSkipLocked('s')}`;
 /** Asks for the lease's end again: a heartbeat holds no session, and may have come in between. */
 const TAKE_OVER: Sql = ({ now }) => `UPDATE turns SET attempt = attempt + 1, lease_owner = :nodeId, lease_until = ${now} + :leaseMs,
     started_at = :now
   WHERE id = :id AND attempt = :attempt AND lease_owner IS NOT NULL AND (:isSoleNode = 1 OR lease_until <= ${now}) RETURNING *`;
-const SET_NODE = `UPDATE sessions SET node_id = :nodeId
+const SET_NODE = `UPDATE sessions SET node_id = :nodeId, volume_id = coalesce(volume_id, :volumeId)
   WHERE tenant_id = :tenantId AND id = :sessionId AND (node_id IS NULL OR node_id <> :nodeId)`;
+/** Whoever settles a dead node's turn has no sandbox for it, and perhaps not even its files. */
+const FORGET_NODE = 'UPDATE sessions SET node_id = NULL WHERE tenant_id = :tenantId AND id = :sessionId';
 const FIND_MESSAGE = 'SELECT * FROM events WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :eventId';
 
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
@@ -39,10 +43,10 @@ const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 const MAX_LOOKS = 10;
 
 export function* lease(tx: Transaction, input: Parameters<TurnStore['lease']>[0]): Query<LeasedTurn | undefined> {
-  const { nodeId, leaseMs, caps = {}, now } = input;
+  const { nodeId, volumeId, leaseMs, caps = {}, now } = input;
   const { perTenant = NO_LIMIT, perAgent = NO_LIMIT } = caps;
   for (let look = 0; look < MAX_LOOKS; look++) {
-    const next = yield* getAs(parseTurn, FIND_NEXT, { nodeId, perTenant, perAgent });
+    const next = yield* getAs(parseTurn, FIND_NEXT, { nodeId, volumeId, perTenant, perAgent });
     if (next === undefined) return undefined;
     const turn = yield* getAs(parseTurn, LEASE, { id: next.id, nodeId, leaseMs, now });
     if (turn === undefined) continue;
@@ -51,9 +55,9 @@ export function* lease(tx: Transaction, input: Parameters<TurnStore['lease']>[0]
   return undefined;
 }
 
-function* begin(tx: Transaction, turn: TurnRow, { nodeId, running, now }: Parameters<TurnStore['lease']>[0]): Query<LeasedTurn> {
+function* begin(tx: Transaction, turn: TurnRow, { nodeId, volumeId, running, now }: Parameters<TurnStore['lease']>[0]): Query<LeasedTurn> {
   const { tenantId, sessionId } = turn;
-  const isHere = (yield* run(SET_NODE, { tenantId, sessionId, nodeId })) === 0;
+  const isHere = (yield* run(SET_NODE, { tenantId, sessionId, nodeId, volumeId })) === 0;
   const { state } = yield* requireSession(tenantId, sessionId);
   if (state !== 'running') {
     yield* appendEvents(tx, turn, { events: [running], turnId: turn.id, now });
@@ -65,15 +69,15 @@ function* begin(tx: Transaction, turn: TurnRow, { nodeId, running, now }: Parame
 export function* takeOver(input: Parameters<TurnStore['takeOver']>[0]): Query<LeasedTurn | undefined> {
   const { nodeId, leaseMs, now } = input;
   const isSoleNode = input.isSoleNode ? 1 : 0;
-  const dead = yield* getAs(parseTurn, FIND_DEAD, { nodeId, isSoleNode });
+  const dead = yield* getAs(parseTurn, FIND_DEAD, { nodeId, isSoleNode, held: JSON.stringify(input.held) });
   if (dead === undefined) return undefined;
   const { id, attempt, tenantId, sessionId } = dead;
   const turn = yield* getAs(parseTurn, TAKE_OVER, { nodeId, leaseMs, now, id, attempt, isSoleNode });
   if (turn === undefined) return undefined;
-  const isHere = (yield* run(SET_NODE, { tenantId, sessionId, nodeId })) === 0;
+  yield* run(FORGET_NODE, { tenantId, sessionId });
   // How long the dead run worked is not known; after its lease it did not.
   yield* addActiveTime(dead, dead.startedAt, Math.min(now, dead.leaseUntil ?? now));
-  return yield* toLeased(turn, isHere);
+  return yield* toLeased(turn, false);
 }
 
 function* toLeased(turn: TurnRow, isHere: boolean): Query<LeasedTurn> {

@@ -27,8 +27,8 @@ const JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024;
 /** Opens the connection that writes. A transaction it has committed has been synced to the disk. */
 export function openWriter(file: string): Connection {
   return open(new DatabaseSync(file, { timeout: BUSY_MS }), (database) => {
-    // Says so in a new file only; unused pages are then given back little by little, see sql/retention.ts.
-    database.exec('PRAGMA auto_vacuum = INCREMENTAL;');
+    // Only in a new file, where it is no write: unused pages are then given back little by little, see sql/retention.ts.
+    if (database.prepare('PRAGMA page_count').get()?.page_count === 0) database.exec('PRAGMA auto_vacuum = INCREMENTAL;');
     // Savepoints keep their undo pages in memory: a full temporary directory must not fail a write.
     database.exec(`PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
       PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = ${JOURNAL_LIMIT_BYTES};

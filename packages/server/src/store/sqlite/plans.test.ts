@@ -39,7 +39,7 @@ test('leasing and listing stay fast with very many turns and sessions', { timeou
       assert.ok(best < LIMIT_MS, `${what} took ${best.toFixed(1)} ms`);
     };
     await timed('lease and finish', async () => finish(store, await lease(store)));
-    await timed('take over', () => store.turns.takeOver({ nodeId: newId('node'), leaseMs: 0, isSoleNode: false, now: T0 }));
+    await timed('take over', () => store.turns.takeOver({ nodeId: newId('node'), leaseMs: 0, isSoleNode: false, held: [], now: T0 }));
     await timed('accept', () => send(second.id, 1));
     for (const order of ['asc', 'desc'] as const) {
       await timed(`list ${order}`, () => store.sessions.list({ tenantId: TENANT, includeArchived: false, limit: 20, order }));

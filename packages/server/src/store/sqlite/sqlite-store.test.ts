@@ -220,7 +220,7 @@ describe('crash', { timeout: 60_000 }, () => {
       assert.ok(promised.accepted.length > 0);
       const store = await open(file);
       await hold(store, promised);
-      const heir = { nodeId: 'nod_heir', leaseMs: 0, isSoleNode: true, now: T0 };
+      const heir = { nodeId: 'nod_heir', leaseMs: 0, isSoleNode: true, held: [], now: T0 };
       for (let dead = await store.turns.takeOver(heir); dead !== undefined; dead = await store.turns.takeOver(heir)) {
         await finish(store, dead, { outcome: 'interrupted', stopReason: null });
       }

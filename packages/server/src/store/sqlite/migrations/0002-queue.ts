@@ -3,7 +3,7 @@ import type { Migration } from '../migrate.ts';
 /**
  * `turns.rank` is a turn's place in the fair order, given when it becomes ready (see sql/fair-order.ts).
  * `retry_at` and `ready_at` are times of the store. `sessions.node_id` is the node that has the session's
- * sandbox. `approvals.position` is the order in which a turn has asked.
+ * sandbox, `volume_id` where its files lie. `approvals.position` is the order in which a turn has asked.
  */
 export const queue: Migration = {
   version: 2,
@@ -26,6 +26,7 @@ CREATE INDEX turns_running ON turns (tenant_id, agent_id) WHERE state = 'running
 CREATE INDEX turns_by_creation ON turns (tenant_id, created_at, id, state);
 
 ALTER TABLE sessions ADD COLUMN node_id TEXT;
+ALTER TABLE sessions ADD COLUMN volume_id TEXT;
 
 CREATE TABLE nodes (
   id TEXT PRIMARY KEY,
