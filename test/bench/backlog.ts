@@ -16,6 +16,7 @@ const CLAIMS = 300;
 const WARM_UP = 50;
 const PAUSE_MS = 4;
 const MOST = 2;
+const ENDED_SESSIONS = 50;
 
 /**
  * Two servers, one with a backlog and one without, are asked in turns, so that whatever else the machine does is done to
@@ -29,7 +30,7 @@ async function measure(store: BenchStore): Promise<readonly Row[]> {
   await using empty = await startPlatform({ ...env, ...(await store.freshEnv()) });
   await using full = await startPlatform({ ...env, ...(await store.freshEnv()) });
   const sides = { empty: await prepare(empty), full: await prepare(full) };
-  await seed(full, sides.full.cappedAgent);
+  const seeded = await seed(full, sides.full.cappedAgent);
   const accept: Times = { empty: [], full: [] };
   for (let n = 0; n < ACCEPTS + WARM_UP; n++) {
     for (const side of SIDES) {
@@ -56,7 +57,10 @@ async function measure(store: BenchStore): Promise<readonly Row[]> {
   return [
     ratioRow(`accept with ${MESSAGES.toLocaleString('en')} queued : empty, ${store.name}`, accept),
     ratioRow(`accepted → claimed, ${MESSAGES.toLocaleString('en')} queued : empty, ${store.name}`, claim),
-    await proveNothingLost(`backlog, ${store.name}`, [full]),
+    // To end them all takes far longer than to measure. The turn that hangs holds the rest back meanwhile.
+    await proveNothingLost(`backlog, ${store.name}`, [full], {
+      leave: new Set([sides.full.hanging, ...seeded.slice(ENDED_SESSIONS)]),
+    }),
     await proveNothingLost(`no backlog, ${store.name}`, [empty]),
   ];
 }
@@ -68,6 +72,8 @@ type Times = Readonly<Record<Side, number[]>>;
 interface Prepared {
   readonly platform: Platform;
   readonly cappedAgent: string;
+  /** The session whose turn keeps that agent busy. */
+  readonly hanging: string;
   /** Sessions of the agent that hangs, for messages that only queue. */
   readonly queueing: readonly string[];
   /** A session of another agent, whose turns run. */
@@ -77,17 +83,21 @@ interface Prepared {
 async function prepare(platform: Platform): Promise<Prepared> {
   const working = await platform.newSession();
   const { id } = await platform.client.agents.create({ name: 'capped', model: 'demo', max_concurrent_turns: 1 });
-  await platform.post(await platform.newSession(id), '[[hang]]');
+  const hanging = await platform.newSession(id);
+  await platform.post(hanging, '[[hang]]');
   const queueing = await Promise.all(Array.from({ length: 16 }, () => platform.newSession(id)));
-  return { platform, cappedAgent: id, queueing, working };
+  return { platform, cappedAgent: id, hanging, queueing, working };
 }
 
-async function seed(platform: Platform, agentId: string): Promise<void> {
+async function seed(platform: Platform, agentId: string): Promise<string[]> {
+  const sessions: string[] = [];
   const texts = Array.from({ length: PER_REQUEST }, (_, n) => `number ${n} of the backlog`);
   await inParallel(Array.from({ length: SESSIONS }), SEEDING_AT_ONCE, async () => {
     const session = await platform.newSession(agentId);
+    sessions.push(session);
     for (let sent = 0; sent < MESSAGES / SESSIONS; sent += PER_REQUEST) await platform.postAll(session, texts);
   });
+  return sessions;
 }
 
 function ratioRow(measure: string, times: Times): Row {
