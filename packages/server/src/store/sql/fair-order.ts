@@ -19,7 +19,8 @@ const CANDIDATE = ({ now }: { readonly now: string }) => `SELECT t.position, t.p
     (SELECT max(r.rank) FROM turns r WHERE r.is_ready = 1 AND r.tenant_id = t.tenant_id AND r.priority = t.priority) AS last_rank,
     (SELECT r.rank FROM turns r WHERE r.is_ready = 1 AND r.priority = 0 ORDER BY r.rank, r.position LIMIT 1) AS head_rank,
     (SELECT ${now} - r.ready_at FROM turns r WHERE r.is_ready = 1 AND r.priority = 0 ORDER BY r.rank, r.position LIMIT 1) AS head_waits,
-    (SELECT r.rank FROM turns r WHERE r.id = :servedId) AS served_rank
+    (SELECT r.rank FROM turns r WHERE r.id = :servedId) AS served_rank,
+    (SELECT max(r.rank) FROM turns r WHERE r.tenant_id = :tenantId AND r.state = 'running') AS running_rank
   FROM turns t
   WHERE t.tenant_id = :tenantId AND t.session_id = :sessionId AND t.state = 'queued' AND t.is_ready = 0
     AND NOT EXISTS (SELECT 1 FROM turns o WHERE o.tenant_id = :tenantId AND o.session_id = :sessionId
@@ -41,6 +42,7 @@ export function* promoteNext({ tenantId, sessionId }: SessionKey, servedId: stri
     headRank: optionalInteger(row, 'head_rank'),
     headWaitsMs: optionalInteger(row, 'head_waits') ?? 0,
     servedRank: optionalInteger(row, 'served_rank'),
+    runningRank: optionalInteger(row, 'running_rank'),
   });
   yield* run(PROMOTE, { rank, position: integer(row, 'position') });
 }
@@ -53,13 +55,15 @@ interface Queue {
   readonly headWaitsMs: number;
   /** Of the turn that has just ended, which may be of a round long ago. */
   readonly servedRank: number | null;
+  /** Of the tenant's turns that run. */
+  readonly runningRank: number | null;
 }
 
-export function rankOf({ isScheduled, lastRank, headRank, headWaitsMs, servedRank }: Queue): number {
+export function rankOf({ isScheduled, lastRank, headRank, headWaitsMs, servedRank, runningRank }: Queue): number {
   const head = headRank ?? 0;
   const start = isScheduled && headRank !== null && headWaitsMs < AGED_MS ? head - SCHEDULED_STEP : head;
   if (lastRank === null && headRank !== null && servedRank !== null && !isScheduled)
-    return Math.max(start, Math.min(servedRank, headRank) + 1);
+    return Math.max(start, Math.min(Math.max(servedRank, runningRank ?? servedRank), headRank) + 1);
   if (lastRank === null) return start;
   return Math.max(lastRank + (isScheduled ? SCHEDULED_STEP : 1), start);
 }
