@@ -46,7 +46,7 @@ export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult
   const events: StoredEvent[] = [];
   for (const event of input.events) events.push(yield* acceptOne(tx, { ...input, agentId }, event));
   const turnIds = input.events.flatMap(({ effect }) => (effect.kind === 'message' ? [effect.turnId] : []));
-  if (turnIds.length > 0) yield* promoteNext({ tenantId, sessionId });
+  if (turnIds.length > 0) yield* promoteNext(tx, { tenantId, sessionId });
   if (input.idempotency !== undefined) {
     yield* rememberKey({ tenantId, sessionId }, { ...input.idempotency, eventIds: events.map((event) => event.id), turnIds });
   }
@@ -137,7 +137,7 @@ function* cancelTurn(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, tur
   if (isLast) yield* appendEvents(tx, at, { events: [effect.idle], turnId: turn.id, now: at.now });
   // With others queued the session is idle too, until one of them is leased: nobody waits for an answer any more.
   yield* setSessionState(at, 'idle', at.now);
-  yield* promoteNext(at);
+  yield* promoteNext(tx, at);
 }
 
 function* decide(at: At, effect: EffectOf<'confirmation'>, append: Append): Query<StoredEvent> {

@@ -22,4 +22,6 @@ export interface Transaction {
   publish(events: readonly StoredEvent[]): void;
   /** Tells the outbox, once it is committed, that something is due. An engine does without; see outbox-signal.ts. */
   readonly wakeOutbox?: () => void;
+  /** The rank for a turn in that line, behind those that were given and are not committed; see ranks-under-way.ts. */
+  readonly takeRank?: (line: string, rank: number, step: number) => number;
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { rankOf } from './fair-order.ts';
 
-const nothing = { isScheduled: false, lastRank: null, headRank: null, headWaitsMs: 0, servedRank: null };
+const nothing = { isScheduled: false, lastRank: null, headRank: null, headWaitsMs: 0, servedRank: null, runningRank: null };
 
 test('a turn takes its place by what waits already', () => {
   const table = [

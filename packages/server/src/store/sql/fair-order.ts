@@ -1,3 +1,4 @@
+import type { Transaction } from './engine.ts';
 import type { SessionKey } from './event-log.ts';
 import { get, type Query, run } from './query.ts';
 import { integer, optionalInteger } from './rows.ts';
@@ -33,17 +34,20 @@ const PROMOTE = ({ now }: { readonly now: string }) =>
  * Makes the oldest queued turn of the session ready, unless another one is, or is under way. `servedId` is the turn of
  * the session that has just ended: its tenant had its place in the round, so the next one comes after those who wait.
  */
-export function* promoteNext({ tenantId, sessionId }: SessionKey, servedId: string | null = null): Query<void> {
+export function* promoteNext(tx: Transaction, { tenantId, sessionId }: SessionKey, servedId: string | null = null): Query<void> {
   const row = yield* get(CANDIDATE, { tenantId, sessionId, servedId });
   if (row === undefined) return;
-  const rank = rankOf({
-    isScheduled: integer(row, 'priority') === 1,
+  const isScheduled = integer(row, 'priority') === 1;
+  const wanted = rankOf({
+    isScheduled,
     lastRank: optionalInteger(row, 'last_rank'),
     headRank: optionalInteger(row, 'head_rank'),
     headWaitsMs: optionalInteger(row, 'head_waits') ?? 0,
     servedRank: optionalInteger(row, 'served_rank'),
     runningRank: optionalInteger(row, 'running_rank'),
   });
+  const line = `${tenantId} ${isScheduled ? 'scheduled' : 'message'}`;
+  const rank = tx.takeRank?.(line, wanted, isScheduled ? SCHEDULED_STEP : 1) ?? wanted;
   yield* run(PROMOTE, { rank, position: integer(row, 'position') });
 }
 

@@ -76,7 +76,7 @@ export function* finish(tx: Transaction, input: FinishInput): Query<readonly Sto
   else yield* endSteered(tx, turn, { outcome, stopReason, error: input.error, ended: input.endedSteered, now });
   const next = yield* findOldestQueued(turn);
   if (next !== undefined) {
-    yield* continueSession(turn, now);
+    yield* continueSession(tx, turn, now);
     return stored;
   }
   yield* setSessionState(turn, 'idle', now);
@@ -84,9 +84,9 @@ export function* finish(tx: Transaction, input: FinishInput): Query<readonly Sto
 }
 
 /** The session stays as it is for its next turn; only, nobody waits for an answer to this one any more. */
-function* continueSession(turn: TurnRow, now: number): Query<void> {
+function* continueSession(tx: Transaction, turn: TurnRow, now: number): Query<void> {
   yield* run(STOP_WAITING, { tenantId: turn.tenantId, sessionId: turn.sessionId, now });
-  yield* promoteNext(turn, turn.id);
+  yield* promoteNext(tx, turn, turn.id);
 }
 
 export function* requeue(tx: Transaction, input: Parameters<TurnStore['requeue']>[0]): Query<void> {

@@ -9,6 +9,7 @@ import { createDutyStore, createNodeStore } from './nodes.ts';
 import { createOutboxStore } from './outbox.ts';
 import { withOutboxSignal } from './outbox-signal.ts';
 import { get, type Query, run } from './query.ts';
+import { withRanksUnderWay } from './ranks-under-way.ts';
 import { createRequestStore } from './requests.ts';
 import { createRetentionStore } from './retention.ts';
 import { text } from './rows.ts';
@@ -22,7 +23,7 @@ const CHECK = `INSERT INTO health (id, checked_at, checks) VALUES (1, :now, 1)
 
 /** The store on whichever database the engine speaks to; its schema is up to date. */
 export function createSqlStore(database: Engine, onClosed: () => void): Store {
-  const { engine, onAdded } = withOutboxSignal(database);
+  const { engine, onAdded } = withOutboxSignal(withRanksUnderWay(database));
   return {
     agents: createAgentStore(engine),
     environments: createEnvironmentStore(engine),
