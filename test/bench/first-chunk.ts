@@ -3,7 +3,7 @@ import type { Tenant } from './tenant.ts';
 
 /** Follows one session, and tells when its turn was claimed, when the first piece of the answer came, and when it ended. */
 export interface ChunkWatch extends AsyncDisposable {
-  /** What comes next, as times of `performance.now`; NaN for what did not come. */
+  /** The next turn that ends, to each caller another one; as times of `performance.now`, NaN for what did not come. */
   next(): Promise<TurnTimes>;
 }
 
@@ -22,30 +22,37 @@ export async function watchChunks({ url, key }: Pick<Tenant, 'url' | 'key'>, ses
     signal: stop.signal,
   });
   if (!response.ok || response.body === null) throw new Error(`the stream was answered with ${response.status}`);
-  let waiting = Promise.withResolvers<TurnTimes>();
+  const ended: TurnTimes[] = [];
+  const waiting: PromiseWithResolvers<TurnTimes>[] = [];
   let claimedAt: number | undefined;
   let firstAt: number | undefined;
+  let failure: unknown;
   const onFrame = (name: string | undefined): void => {
     if (name === 'session.status_running') claimedAt ??= performance.now();
     if (name === 'event_delta') firstAt ??= performance.now();
     if (name !== 'turn.ended') return;
-    waiting.resolve({ claimedAt: claimedAt ?? Number.NaN, firstAt: firstAt ?? Number.NaN, endedAt: performance.now() });
+    const times = { claimedAt: claimedAt ?? Number.NaN, firstAt: firstAt ?? Number.NaN, endedAt: performance.now() };
     claimedAt = undefined;
     firstAt = undefined;
+    const first = waiting.shift();
+    if (first === undefined) ended.push(times);
+    else first.resolve(times);
   };
-  const reading = readFrames(response.body, onFrame).catch((error: unknown) => waiting.reject(error));
+  const reading = readFrames(response.body, onFrame).catch((error: unknown) => {
+    failure = error;
+    for (const one of waiting.splice(0)) one.reject(error);
+  });
   return {
     async next() {
-      const timer = setTimeout(() => waiting.reject(new Error(`no turn ended within ${PATIENCE_MS} ms`)), PATIENCE_MS);
-      try {
-        return await waiting.promise;
-      } finally {
-        clearTimeout(timer);
-        waiting = Promise.withResolvers();
-      }
+      const known = ended.shift();
+      if (known !== undefined) return known;
+      if (failure !== undefined) throw failure;
+      const mine = Promise.withResolvers<TurnTimes>();
+      waiting.push(mine);
+      const timer = setTimeout(() => mine.reject(new Error(`no turn ended within ${PATIENCE_MS} ms`)), PATIENCE_MS);
+      return mine.promise.finally(() => clearTimeout(timer));
     },
     async [Symbol.asyncDispose]() {
-      waiting.promise.catch(() => undefined);
       stop.abort();
       await reading;
     },

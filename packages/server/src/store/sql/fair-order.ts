@@ -16,6 +16,7 @@ import { integer, optionalInteger } from './rows.ts';
 const SCHEDULED_STEP = 0.25;
 const AGED_MS = 60_000;
 
+/** Two questions and not one with OR, for which PostgreSQL would read every turn the session has ever had. */
 const CANDIDATE = ({ now }: { readonly now: string }) => `SELECT t.position, t.priority,
     (SELECT max(r.rank) FROM turns r WHERE r.is_ready = 1 AND r.tenant_id = t.tenant_id AND r.priority = t.priority) AS last_rank,
     (SELECT r.rank FROM turns r WHERE r.is_ready = 1 AND r.priority = 0 ORDER BY r.rank, r.position LIMIT 1) AS head_rank,
@@ -24,8 +25,9 @@ const CANDIDATE = ({ now }: { readonly now: string }) => `SELECT t.position, t.p
     (SELECT max(r.rank) FROM turns r WHERE r.tenant_id = :tenantId AND r.state = 'running') AS running_rank
   FROM turns t
   WHERE t.tenant_id = :tenantId AND t.session_id = :sessionId AND t.state = 'queued' AND t.is_ready = 0
+    AND NOT EXISTS (SELECT 1 FROM turns o WHERE o.tenant_id = :tenantId AND o.session_id = :sessionId AND o.is_ready = 1)
     AND NOT EXISTS (SELECT 1 FROM turns o WHERE o.tenant_id = :tenantId AND o.session_id = :sessionId
-      AND (o.is_ready = 1 OR o.state IN ('running', 'waiting_approval')))
+      AND o.state IN ('running', 'waiting_approval'))
   ORDER BY t.position LIMIT 1`;
 const PROMOTE = ({ now }: { readonly now: string }) =>
   `UPDATE turns SET is_ready = 1, rank = :rank, ready_at = ${now} WHERE position = :position`;
