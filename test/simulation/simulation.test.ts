@@ -21,9 +21,9 @@ const CONTROLS: Readonly<Record<string, RegExp>> = {
 
 /** Seeds that have shown a bug of the product once. */
 const PINNED = {
-  'a wall clock that jumps a day made keys expire, and messages were accepted twice': [1, 2, 3],
-  'a tenant with a backlog in one session was served again and again before those who waited': [71, 89, 96],
-  'a turn that went on was told to make calls again that had run': [],
+  'a wall clock that jumps a day made keys expire': [44],
+  'a tenant with a backlog in one session was served again and again before those who waited': [96],
+  'a turn that went on was told to make calls again that had run': [1, 9],
   'a message was handed to an agent that does not ask, and its tools ran again in a turn of its own': [68],
 } satisfies Record<string, readonly number[]>;
 
