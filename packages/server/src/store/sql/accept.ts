@@ -34,7 +34,7 @@ type EffectOf<K extends Effect['kind']> = Extract<Effect, { readonly kind: K }>;
 type Append = (turnId: string | null) => Query<StoredEvent>;
 
 export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult> {
-  const { tenantId, sessionId, now } = input;
+  const { tenantId, sessionId } = input;
   const session = yield* get(FIND_SESSION, { tenantId, sessionId });
   if (session === undefined) throw new PlatformError('session_not_found');
   const replay = yield* findReplay(input);
