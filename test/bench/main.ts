@@ -14,7 +14,7 @@ import { firstTokenBench, firstTokenClaudeBench } from './first-token.ts';
 import { memoryBench } from './memory.ts';
 import { memorySlopeBench } from './memory-slope.ts';
 import { profileInto } from './platform.ts';
-import { type Bench, type Row, skipped, table } from './row.ts';
+import { type Bench, failed, type Row, skipped, table } from './row.ts';
 import { sseBench } from './sse.ts';
 import { turnsBench } from './turns.ts';
 import { twoServersBench } from './two-servers.ts';
@@ -70,14 +70,11 @@ if (only === undefined)
 console.log(options.json ? JSON.stringify(rows, undefined, 2) : table(rows));
 process.exitCode = rows.some((row) => row.verdict === 'MISSED') ? 1 : 0;
 
-/** A bench that breaks is a missed row, and the others are measured all the same. */
 async function measure(bench: Bench): Promise<readonly Row[]> {
   if (bench.needsEngine && missing !== false) return [skipped(bench.name, missing)];
   try {
     return await bench.run({ minutes: minutes ?? (exact.includes(bench) ? LONG_MINUTES[bench.name] : undefined) });
   } catch (error) {
-    console.error(error);
-    const result = `failed: ${error instanceof Error ? error.message : String(error)}`;
-    return [{ measure: bench.name, result, must: '', goal: '', verdict: 'MISSED', values: {} }];
+    return [failed(bench.name, error)];
   }
 }

@@ -8,6 +8,7 @@ const PER_REQUEST = 100;
 const AT_ONCE = 8;
 const PATIENCE_MS = 120_000;
 const PAUSE_MS = 50;
+const BUSY_MS = 1000;
 
 /**
  * Stops what still waits or runs, and then looks in the log for every message that was accepted: it is there once, and
@@ -46,6 +47,20 @@ interface Tally {
   doubled: number;
   /** Those that were left, and have not ended. */
   waiting: number;
+}
+
+/** A server that says that it is busy is asked again. */
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const status = error instanceof Error && 'status' in error ? error.status : undefined;
+      if ((status !== 429 && status !== 503) || performance.now() > deadline) throw error;
+      await sleep(BUSY_MS);
+    }
+  }
 }
 
 async function openTurns({ client }: Tenant): Promise<number> {
@@ -94,8 +109,9 @@ async function endAll(tenant: Tenant, sessionId: string, accepted: readonly stri
     const open = accepted.filter((id) => !ended.has(id)).length;
     if (open === 0 || performance.now() > deadline) return ended;
     // A turn under way takes all the interrupts that come together, so in every other round it gets one of its own.
-    if (round % 2 === 0) await tenant.interrupt(sessionId, 1);
-    else for (let left = open; left > 0; left -= PER_REQUEST) await tenant.interrupt(sessionId, Math.min(left, PER_REQUEST));
+    if (round % 2 === 0) await patiently(() => tenant.interrupt(sessionId, 1));
+    else
+      for (let left = open; left > 0; left -= PER_REQUEST) await patiently(() => tenant.interrupt(sessionId, Math.min(left, PER_REQUEST)));
     if (round > 2) await sleep(PAUSE_MS);
   }
 }
@@ -105,7 +121,7 @@ async function list(tenant: Tenant, sessionId: string, type: string): Promise<Se
   let page: string | undefined;
   do {
     const query = { types: type, limit: 1000, ...(page === undefined ? {} : { page }) };
-    const next = await tenant.client.events.list(sessionId, query);
+    const next = await patiently(() => tenant.client.events.list(sessionId, query));
     events.push(...next.data);
     page = next.next_page ?? undefined;
   } while (page !== undefined);

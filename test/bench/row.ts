@@ -33,6 +33,13 @@ export function skipped(measure: string, reason: string): Row {
   return { measure, result: reason, must: '', goal: '', verdict: 'skipped', values: {} };
 }
 
+/** A measurement that broke is a missed row, and the others are made all the same. */
+export function failed(measure: string, error: unknown): Row {
+  console.error(error);
+  const result = `failed: ${error instanceof Error ? error.message : String(error)}`;
+  return { measure, result, must: '', goal: '', verdict: 'MISSED', values: {} };
+}
+
 export function ms(value: number): string {
   return `${value.toFixed(value < 10 ? 1 : 0)} ms`;
 }

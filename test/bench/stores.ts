@@ -1,5 +1,5 @@
 import { type Postgres, skipWithoutPostgres, startPostgres } from '../support/postgres.ts';
-import { type Row, skipped } from './row.ts';
+import { failed, type Row, skipped } from './row.ts';
 
 export const STORES = ['SQLite', 'PostgreSQL'] as const;
 export type StoreName = (typeof STORES)[number];
@@ -18,7 +18,7 @@ const sqlite: BenchStore = { name: 'SQLite', freshEnv: async () => ({}) };
 
 /** Measures on the one store and then on the other; where there is no PostgreSQL, the row says so. */
 export async function onBothStores(what: string, measure: (store: BenchStore) => Promise<readonly Row[]>): Promise<readonly Row[]> {
-  const rows = [...(await measure(sqlite))];
+  const rows = [...(await measure(sqlite).catch((error: unknown) => [failed(`${what}, SQLite`, error)]))];
   rows.push(...(await onPostgres(what, measure)));
   return rows;
 }
@@ -27,7 +27,7 @@ export async function onPostgres(what: string, measure: (store: BenchStore) => P
   const postgres = await startPostgres({ settings: SETTINGS });
   if (postgres === undefined) return [skipped(`${what}, PostgreSQL`, String(skipWithoutPostgres))];
   try {
-    return await measure(postgresStore(postgres));
+    return await measure(postgresStore(postgres)).catch((error: unknown) => [failed(`${what}, PostgreSQL`, error)]);
   } finally {
     await postgres.close();
   }
