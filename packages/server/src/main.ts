@@ -1,27 +1,22 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Status } from '@cloister/api';
+import { type AgentChoices, chooseAgents } from './agent-choices.ts';
 import { createAgents } from './agents/agents.ts';
-import type { AgentLimits } from './agents/definition.ts';
 import { findAssets } from './assets.ts';
 import { systemClock } from './base/clock.ts';
-import { PlatformError } from './base/errors.ts';
 import { newId } from './base/ids.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import { createRefusals, type Refusals } from './base/refusals.ts';
-import { VERSION } from './base/version.ts';
 import type { Service } from './base/service.ts';
+import { VERSION } from './base/version.ts';
 import { type Config, loadConfig } from './config.ts';
-import type { Provider } from './core/model.ts';
 import { createConnector } from './egress/connector.ts';
 import { createEgressGateway } from './egress/egress-gateway.ts';
 import type { EgressGateway } from './egress/gateway.ts';
 import { createEnvironments } from './environments/environments.ts';
-import { builtinHarness } from './harness/builtin.ts';
-import { createHarnessCatalog, type HarnessCatalog } from './harness/catalog.ts';
-import { claudeHarness } from './harness/claude.ts';
 import { runFakeAgent } from './harness/fake/fake-agent.ts';
-import { FAKE_AGENT_PROGRAM, fakeHarness } from './harness/fake/fake-harness.ts';
+import { FAKE_AGENT_PROGRAM } from './harness/fake/fake-harness.ts';
 import { type App, createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { startHttpServer } from './http/server.ts';
@@ -364,40 +359,4 @@ function openStore(config: Config, log: Logger, nodeId: string): Promise<Store> 
   if (config.store === 'postgres' && url !== undefined) return openPostgresStore({ url, poolSize, clock: systemClock, log, nodeId });
   const file = config.store === 'memory' ? ':memory:' : path.join(config.dataDir, 'cloister.db');
   return openSqliteStore({ file, clock: systemClock });
-}
-
-interface AgentChoices {
-  readonly catalog: HarnessCatalog;
-  readonly limits: AgentLimits;
-  readonly model: string;
-  readonly isDemo: boolean;
-}
-
-/** Default models, by the provider that has a key; the first that has one wins. */
-const DEFAULT_MODELS: readonly (readonly [Provider, string])[] = [
-  ['anthropic', 'claude-sonnet-4-5'],
-  ['openai', 'gpt-5'],
-  ['google', 'gemini-2.5-pro'],
-  ['deepseek', 'deepseek-chat'],
-  ['xai', 'grok-4'],
-];
-
-function chooseAgents(config: Config, driver: RuntimeDriver): AgentChoices {
-  const harnesses = driver.capabilities.isIsolated ? [builtinHarness, claudeHarness] : [fakeHarness];
-  const catalog = createHarnessCatalog(harnesses, driver.capabilities.isIsolated ? config.defaultHarness : undefined);
-  const providers: ReadonlySet<Provider> = new Set<Provider>([...config.providers.keys(), 'demo']);
-  const known = DEFAULT_MODELS.find(([provider]) => providers.has(provider))?.[1];
-  if (config.defaultModel === undefined && known === undefined && providers.has('openai-compatible')) {
-    throw new PlatformError('config_invalid', {
-      detail: 'CLOISTER_MODEL: name the model that the server at OPENAI_BASE_URL is to be asked for.',
-    });
-  }
-  const model = config.defaultModel ?? known ?? 'demo';
-  const limits: AgentLimits = {
-    harnesses: catalog.ids(),
-    defaultHarness: catalog.defaultId,
-    requiredProvider: (id) => catalog.find(id)?.requiredProvider,
-    providers,
-  };
-  return { catalog, limits, model, isDemo: model === 'demo' };
 }

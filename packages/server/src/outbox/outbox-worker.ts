@@ -63,7 +63,7 @@ export class OutboxWorker implements Service {
   async start(): Promise<void> {
     if (this.state !== 'new') return;
     this.state = 'running';
-    const { store, clock, nodeId, isSoleNode } = this.deps;
+    const { store, nodeId, isSoleNode } = this.deps;
     if (isSoleNode) await store.outbox.takeOver({ nodeId });
     this.undo = [store.outbox.onAdded(() => this.wake())];
     this.wake();

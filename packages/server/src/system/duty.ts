@@ -49,15 +49,7 @@ export function createDuty(deps: DutyDeps): Service {
       if (!signal.aborted) log.error({ err: error, duty: name }, 'a duty failed; it is begun again');
     }
     // While it is aborted the lease is another's, or `stop` gives it up.
-    if (!signal.aborted) await giveUp();
-  }
-
-  async function giveUp(): Promise<void> {
-    try {
-      await duties.release(key);
-    } catch (error) {
-      log.warn({ err: error, duty: name }, 'a duty could not be given up; its lease runs out');
-    }
+    if (!signal.aborted) await giveUp(deps);
   }
 
   function lose(why: string): void {
@@ -103,7 +95,15 @@ export function createDuty(deps: DutyDeps): Service {
       await asking;
       await current?.done;
       cancelAlarm();
-      await giveUp();
+      await giveUp(deps);
     },
   };
+}
+
+async function giveUp({ duties, name, nodeId, log }: DutyDeps): Promise<void> {
+  try {
+    await duties.release({ name, nodeId });
+  } catch (error) {
+    log.warn({ err: error, duty: name }, 'a duty could not be given up; its lease runs out');
+  }
 }

@@ -1,5 +1,5 @@
 import type { ContentBlock } from '@agentclientprotocol/sdk';
-import { type Clock, delay } from '../base/clock.ts';
+import { delay } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
 import { isPlatformError, PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';

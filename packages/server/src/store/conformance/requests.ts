@@ -6,8 +6,6 @@ import { createSession, type Laws, law, message, refuses, T0, TENANT } from './k
 type BeginInput = Parameters<Store['requests']['begin']>[0];
 
 const HOUR_MS = 3_600_000;
-/** Also by the store's own time, which is not that of the laws. */
-const FAR_FUTURE = 4_000_000_000_000;
 const key = { tenantId: TENANT, key: 'once' } as const;
 const answer = { status: 200, body: '{"id":"made"}' } as const;
 

@@ -117,7 +117,8 @@ export const retentionLaws: Laws = {
     for (let index = 0; index < 50; index++) await accept(store, session.id, [message('x'.repeat(20_000))]);
     await store.turns.counts();
     await store.sessions.remove({
-      ...{ tenantId: TENANT, id: session.id },
+      tenantId: TENANT,
+      id: session.id,
       event: { id: 'evt_x', type: 'session.deleted', payload: {}, processedAt: T0 },
       now: T0,
     });
