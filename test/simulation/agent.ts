@@ -125,7 +125,7 @@ function tasksOf(text: string, tools: number): Task[] {
   return [{ message: text, commands: Array.from({ length: tools }, (_, index) => `${text}/${index}`) }];
 }
 
-export function commandOf(input: unknown): string {
+function commandOf(input: unknown): string {
   return typeof input === 'object' && input !== null && 'command' in input && typeof input.command === 'string' ? input.command : '';
 }
 
@@ -152,7 +152,7 @@ async function useTool(world: World, life: Life, body: Body, handlers: PromptHan
   handlers.onUpdate({ sessionUpdate: 'tool_call_update', toolCallId: call.toolCallId, status: 'completed', rawOutput: 'done' });
 }
 
-export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(isPlatformError(signal.reason) ? signal.reason : new Error('aborted', { cause: signal.reason }));
     if (signal.aborted) return onAbort();

@@ -40,7 +40,7 @@ async function checkSession(world: World, session: SimulatedSession, accepted: r
     const ends = log.filter(({ type, payload }) => type === 'turn.ended' && payload.turn_id === turnId);
     if (!isTerminal(state) || ends.length !== 1) history.violate('one outcome', `${turnId} is ${state} and has ended ${ends.length} times`);
     else if (ends[0]?.payload.outcome !== state)
-      history.violate('outcomes stay', `${turnId} is ${state}, and was ${String(ends[0]?.payload.outcome)}`);
+      history.violate('outcomes stay', `${turnId} is ${state}, and was ${JSON.stringify(ends[0]?.payload.outcome)}`);
     if (!messages.some((event) => event.id === eventId)) history.violate('nothing out of thin air', `${turnId} has no message`);
   }
   if (rows.length !== messages.length) history.violate('one outcome', `${id}: ${messages.length} messages and ${rows.length} turns`);

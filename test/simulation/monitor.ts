@@ -83,8 +83,12 @@ export function createMonitor(history: History, options: SimulationOptions, now:
   }
 
   function ended({ payload }: StoredEvent): void {
-    const turn = turns.get(String(payload.turn_id));
-    if (turn === undefined) return void history.violate('nothing out of thin air', `turn.ended of ${String(payload.turn_id)}`);
+    const turnId = typeof payload.turn_id === 'string' ? payload.turn_id : 'no turn';
+    const turn = turns.get(turnId);
+    if (turn === undefined) {
+      history.violate('nothing out of thin air', `turn.ended of ${turnId}`);
+      return;
+    }
     if (turn.state === 'ended') history.violate('one outcome', `${turn.id} ended twice`);
     turn.state = 'ended';
   }
@@ -118,7 +122,10 @@ export function createMonitor(history: History, options: SimulationOptions, now:
 
   function leased({ turn: row }: LeasedTurn, { nodeId, leaseMs }: LeaseInput): void {
     const turn = turns.get(row.id);
-    if (turn === undefined) return void history.violate('nothing out of thin air', `the turn ${row.id} was leased`);
+    if (turn === undefined) {
+      history.violate('nothing out of thin air', `the turn ${row.id} was leased`);
+      return;
+    }
     history.note(`  leased ${row.id.slice(-4)}/${row.attempt} of ${row.sessionId.slice(-4)}`);
     const others = [...turns.values()].filter((other) => other.sessionId === turn.sessionId && other !== turn && other.state !== 'ended');
     const busy = others.find(({ state }) => state !== 'queued');

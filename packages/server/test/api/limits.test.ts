@@ -51,7 +51,10 @@ describe('limits', { timeout: 120_000 }, () => {
         statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
       }
     }
-    assert.deepEqual([...statuses.keys()].sort((a, b) => a - b), [401, 429]);
+    assert.deepEqual(
+      [...statuses.keys()].sort((a, b) => a - b),
+      [401, 429],
+    );
     assert.ok((statuses.get(429) ?? 0) >= 9900, JSON.stringify([...statuses]));
     assert.equal((await server.json('GET', '/v1/environments')).status, 200, 'a key that was right lately is not locked out');
     const refused = await server.json('GET', '/v1/environments', { key: 'clst_once_more' });
