@@ -32,10 +32,13 @@ export const memorySlopeBench: Bench = {
         await sleep(SAMPLE_MS);
       }
     })();
-    // A slow machine has fewer turns to do, and never a queue that grows.
-    await closedLoop(sessions, durationMs, (session) => Promise.all([wholeTurn(platform, session), sleep(PERIOD_MS)]));
-    over.abort();
-    await sampling;
+    try {
+      // A slow machine has fewer turns to do, and never a queue that grows.
+      await closedLoop(sessions, durationMs, (session) => Promise.all([wholeTurn(platform, session), sleep(PERIOD_MS)]));
+    } finally {
+      over.abort();
+      await sampling;
+    }
     return [slopeRow(samples, { minutes }), await proveNothingLost('memory', [platform])];
   },
 };
