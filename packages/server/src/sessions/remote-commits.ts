@@ -8,13 +8,16 @@ const WAKING: ReadonlySet<string> = new Set(['user.tool_confirmation', 'user.int
  * Tells whoever runs turns here of what other servers have accepted, as that server tells its own. What gets
  * lost on the way is found by the dispatcher's sweep and by the heartbeats of the runs.
  */
-export function relayRemoteCommits(store: Store, signal: Pick<Dispatcher, 'wake' | 'messaged' | 'interrupted' | 'confirmed'>): () => void {
+export function relayRemoteCommits(
+  store: Store,
+  signal: Pick<Dispatcher, 'wake' | 'messagedElsewhere' | 'interrupted' | 'confirmed'>,
+): () => void {
   return store.events.onCommit((notices) => {
     for (const { isRemote, sessionId, types } of notices) {
       if (!isRemote) continue;
       if (types.includes('user.interrupt')) signal.interrupted(sessionId);
       if (types.includes('user.tool_confirmation')) signal.confirmed(sessionId);
-      if (types.includes('user.message')) signal.messaged(sessionId);
+      if (types.includes('user.message')) signal.messagedElsewhere(sessionId);
       if (types.some((type) => WAKING.has(type))) signal.wake();
     }
   });

@@ -31,6 +31,8 @@ export class Dispatcher implements Service {
   private state: 'new' | 'running' | 'draining' | 'stopped' = 'new';
   private leasing: Promise<void> | undefined;
   private isWoken = false;
+  /** Something is ready for all we know, so that it is worth more than a look. */
+  private isSure = false;
   private cancelSweep: () => void = () => undefined;
   private stopping: Promise<void> | undefined;
 
@@ -80,6 +82,13 @@ export class Dispatcher implements Service {
   /** A `user.message` of the session was committed. */
   messaged(sessionId: string): void {
     this.runs.get(sessionId)?.followUp();
+    this.isSure = true;
+    this.wake();
+  }
+
+  /** Another server has committed a `user.message` of the session, and may lease its turn itself. */
+  messagedElsewhere(sessionId: string): void {
+    this.runs.get(sessionId)?.followUp();
     this.wake();
   }
 
@@ -103,10 +112,14 @@ export class Dispatcher implements Service {
 
   private async leaseAll(): Promise<void> {
     const { clock, store, nodeId, volumeId, leaseMs, caps } = this.deps;
+    const place = { nodeId, volumeId, caps };
     while (this.state === 'running' && this.hasRoom()) {
       this.isWoken = false;
+      const { isSure } = this;
+      this.isSure = false;
+      if (!isSure && !(await store.turns.hasReady(place))) return;
       const now = clock.now();
-      const leased = await store.turns.lease({ nodeId, volumeId, leaseMs, caps, running: statusRunning(now), now });
+      const leased = await store.turns.lease({ ...place, leaseMs, running: statusRunning(now), now });
       if (leased === undefined) return;
       crashPoint('lease.after_commit');
       const run = new TurnRun(this.deps, leased);

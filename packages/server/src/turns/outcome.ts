@@ -27,6 +27,7 @@ interface OutcomeContext extends Patience {
 
 export async function finishTurn(context: OutcomeContext, end: FinishedEnd): Promise<void> {
   const { turn } = context.leased;
+  const rest = (await context.recorder?.takeRest()) ?? [];
   const usage = context.recorder?.takeUsage();
   const sharedUntil = await lastSharedSeq(context, end);
   crashPoint('run.before_finish');
@@ -38,7 +39,7 @@ export async function finishTurn(context: OutcomeContext, end: FinishedEnd): Pro
       stopReason: end.stopReason,
       error: end.problem === null ? null : toJson(end.problem),
       usage,
-      events: [...(end.problem === null ? [] : [sessionError(end.problem, now)]), endedEvent(turn, end, now)],
+      events: [...rest, ...(end.problem === null ? [] : [sessionError(end.problem, now)]), endedEvent(turn, end, now)],
       idle: statusIdle(idleReason(end), now),
       endedSteered: (steered, seq) => (seq > sharedUntil ? undefined : [endedEvent(steered, end, now)]),
       now,

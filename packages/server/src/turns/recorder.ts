@@ -40,6 +40,7 @@ export class Recorder {
   private writes: Promise<void> = Promise.resolve();
   private isScheduled = false;
   private hasWritten = false;
+  private isEnding = false;
   private message: { readonly id: string; readonly sourceId: string | null; text: string } | undefined;
   private thinkingId: string | undefined;
   private modelFailure: ModelFailure | undefined;
@@ -105,6 +106,19 @@ export class Recorder {
     await this.write({});
   }
 
+  /** Closes the open message and returns what is not written yet, for the commit that writes the end of the turn. */
+  async takeRest(): Promise<readonly NewEvent[]> {
+    this.isEnding = true;
+    this.closeThinking();
+    this.closeMessage();
+    for (let last: Promise<void> | undefined; last !== this.writes; ) {
+      last = this.writes;
+      await last;
+    }
+    if (this.refusal !== undefined) throw this.refusal.error;
+    return this.pending.splice(0);
+  }
+
   private write(extra: Extra): Promise<void> {
     const result = this.writes.then(async () => {
       if (this.refusal !== undefined) throw this.refusal.error;
@@ -124,7 +138,7 @@ export class Recorder {
 
   /** Writes soon, together with what comes in the same moment. A refused write shows at the next awaited one. */
   private schedule(): void {
-    if (this.isScheduled) return;
+    if (this.isScheduled || this.isEnding) return;
     this.isScheduled = true;
     queueMicrotask(() => {
       this.isScheduled = false;

@@ -228,7 +228,9 @@ export class TurnRun {
     const { recorder, stop } = this;
     const content = await promptContent(this.deps, { ...this.leased, approvals }, sandbox);
     this.isPrompted = true;
-    await recorder.append([], { isPrompted: true, harnessSessionId: sandbox.harnessSessionId });
+    const { harnessSessionId } = sandbox;
+    const isNew = harnessSessionId !== this.leased.session.harnessSessionId;
+    await recorder.append([], { isPrompted: true, ...(isNew && { harnessSessionId }) });
     stop.signal.throwIfAborted();
     const prompt = sandbox.agent.prompt({
       sessionId: sandbox.harnessSessionId,
@@ -248,7 +250,6 @@ export class TurnRun {
       const { stopReason } = await prompt;
       this.prompted = undefined;
       await this.steering;
-      await recorder.flush();
       if (this.cause !== undefined) return { type: 'stopped' };
       return { type: 'finished', outcome: stopReason === 'cancelled' ? 'cancelled' : 'completed', stopReason, problem: null };
     } finally {
@@ -332,7 +333,6 @@ export class TurnRun {
     }
     if (final.type !== 'finished') return;
     await this.steering;
-    await this.recorder.flush();
     await finishTurn(context, final);
     live.release(this.sessionId);
   }

@@ -1,7 +1,23 @@
 import assert from 'node:assert/strict';
 import { newId } from '../../base/ids.ts';
 import type { LeasedTurn, Store, TurnPriority } from '../store.ts';
-import { accept, createSession, finish, getTurn, type Laws, law, lease, message, newEvent, queue, readTypes, T0, tryLease } from './kit.ts';
+import {
+  accept,
+  createSession,
+  finish,
+  getTurn,
+  type Laws,
+  law,
+  lease,
+  message,
+  NODE,
+  newEvent,
+  queue,
+  readTypes,
+  T0,
+  tryLease,
+  VOLUME,
+} from './kit.ts';
 
 interface Asking {
   readonly tenantId?: string;
@@ -58,6 +74,19 @@ export const queueLaws: Laws = {
     const caps = { perAgent: 1 };
     for (let one = await tryLease(store, { caps }); one !== undefined; one = await tryLease(store, { caps })) agents.push(one.turn.agentId);
     assert.deepEqual(agents.sort(), ['agt_a', 'agt_b', 'agt_own', 'agt_own']);
+  }),
+
+  'a look says whether a lease would find something': law(async (store) => {
+    const look = (caps = {}) => store.turns.hasReady({ nodeId: NODE, volumeId: VOLUME, caps });
+    assert.equal(await look(), false);
+    await waiting(store);
+    assert.equal(await look(), true);
+    const leased = await lease(store);
+    assert.equal(await look(), false);
+    await waiting(store);
+    assert.deepEqual([await look({ perTenant: 1 }), await look()], [false, true]);
+    await finish(store, leased);
+    assert.equal(await look({ perTenant: 1 }), true);
   }),
 
   'a scheduled turn goes before the backlog': law(async (store) => {

@@ -188,6 +188,13 @@ export interface LeaseInput {
   readonly now: number;
 }
 
+/** Who leases, and what may be leased there. */
+export interface LeasePlace {
+  readonly nodeId: string;
+  readonly volumeId: string;
+  readonly caps?: ConcurrencyCaps | undefined;
+}
+
 export interface TurnStore {
   /**
    * Takes messages in: event rows, turn rows and idempotency key in one commit. Throws
@@ -202,7 +209,9 @@ export interface TurnStore {
    * not running. Undefined when nothing is ready. A turn may come with `cancelRequested`: the stop came just before it was handed
    * back or parked, and its new run is to end it.
    */
-  lease(input: LeaseInput & { volumeId: string; running: NewEvent; caps?: ConcurrencyCaps | undefined }): Promise<LeasedTurn | undefined>;
+  lease(input: LeaseInput & LeasePlace & { running: NewEvent }): Promise<LeasedTurn | undefined>;
+  /** True when `lease` would find a turn now, as far as a look that holds nothing can tell. */
+  hasReady(input: LeasePlace): Promise<boolean>;
   /** Extends the lease; throws `lease_lost` when the token no longer holds. */
   heartbeat(input: RunToken & { leaseMs: number }): Promise<{ cancelRequested: boolean }>;
   /** Appends to the log under the token, in one commit. A token that no longer holds changes nothing and throws `lease_lost`. */

@@ -2,7 +2,7 @@ import { invariant } from '../../base/errors.ts';
 import type { NewEvent, StoredEvent } from '../store.ts';
 import { tellOfEvents } from './deliveries.ts';
 import type { Transaction } from './engine.ts';
-import { get, type Query, run } from './query.ts';
+import { get, type Params, type Query, run, type Value } from './query.ts';
 import { integer } from './rows.ts';
 
 export interface SessionKey {
@@ -12,8 +12,16 @@ export interface SessionKey {
 
 const TAKE_SEQS = `UPDATE sessions SET last_seq = last_seq + :count, updated_at = :now
   WHERE tenant_id = :tenantId AND id = :sessionId RETURNING last_seq`;
-const INSERT_EVENT = `INSERT INTO events (tenant_id, session_id, seq, id, turn_id, type, payload, created_at, processed_at)
-  VALUES (:tenantId, :sessionId, :seq, :id, :turnId, :type, :payload, :createdAt, :processedAt)`;
+/** Rows that go into one statement; far below the number of parameters that a database takes. */
+const MAX_ROWS = 50;
+const INSERTS = Array.from({ length: MAX_ROWS }, (_, index) => insertRows(index + 1));
+
+function insertRows(count: number): string {
+  const row = (at: number) =>
+    `(:tenantId, :sessionId, :seq${at}, :id${at}, :turnId, :type${at}, :payload${at}, :createdAt, :processedAt${at})`;
+  return `INSERT INTO events (tenant_id, session_id, seq, id, turn_id, type, payload, created_at, processed_at)
+    VALUES ${Array.from({ length: count }, (_, index) => row(index)).join(', ')}`;
+}
 
 /**
  * Puts events at the end of a session's log, and the deliveries that tell of them in the outbox. The numbers
@@ -38,10 +46,26 @@ export function* appendEvents(
   const stored = input.events.map((event, index) =>
     toStored(event, { tenantId, sessionId, seq: first + index, turnId: input.turnId, createdAt: input.now }),
   );
-  for (const { payload, ...columns } of stored) yield* run(INSERT_EVENT, { ...columns, payload: JSON.stringify(payload) });
+  for (let at = 0; at < stored.length; at += MAX_ROWS)
+    yield* insert(stored.slice(at, at + MAX_ROWS), { tenantId, sessionId, turnId: input.turnId, createdAt: input.now });
   yield* tellOfEvents(tx, stored, { ...session, isExcepted: input.isExcepted });
   tx.publish(stored);
   return stored;
+}
+
+function* insert(events: readonly StoredEvent[], common: Params): Query<void> {
+  const params: Record<string, Value> = { ...common };
+  for (const [at, { seq, id, type, payload, processedAt }] of events.entries())
+    Object.assign(params, {
+      [`seq${at}`]: seq,
+      [`id${at}`]: id,
+      [`type${at}`]: type,
+      [`payload${at}`]: JSON.stringify(payload),
+      [`processedAt${at}`]: processedAt,
+    });
+  const sql = INSERTS[events.length - 1];
+  invariant(sql !== undefined, 'some events, and no more than go into one statement');
+  yield* run(sql, params);
 }
 
 type Place = Pick<StoredEvent, 'tenantId' | 'sessionId' | 'seq' | 'turnId' | 'createdAt'>;

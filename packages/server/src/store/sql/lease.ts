@@ -1,8 +1,8 @@
 import { invariant } from '../../base/errors.ts';
-import type { LeasedTurn, TurnRow, TurnStore } from '../store.ts';
+import type { LeasedTurn, LeasePlace, SessionRow, TurnRow, TurnStore } from '../store.ts';
 import type { Transaction } from './engine.ts';
 import { appendEvents } from './event-log.ts';
-import { get, getAs, type Query, run, type Sql } from './query.ts';
+import { type Dialect, get, getAs, type Query, run, type Sql } from './query.ts';
 import { parseEvent, parseTurn } from './rows.ts';
 import { requireSession } from './sessions.ts';
 import { addActiveTime, approvalsOfTurn, setSessionState } from './turn-queue.ts';
@@ -11,7 +11,7 @@ import { addActiveTime, approvalsOfTurn, setSessionState } from './turn-queue.ts
  * The session's row is what is locked, as everywhere; a session that another node is busy with is passed by. The
  * full tenants and agents are found once per look, from the few turns that run.
  */
-const FIND_NEXT: Sql = ({ now, forUpdateSkipLocked }) => `SELECT t.* FROM turns t
+const READY = ({ now }: Dialect): string => `FROM turns t
   JOIN sessions s ON s.tenant_id = t.tenant_id AND s.id = t.session_id
   WHERE t.is_ready = 1 AND (t.retry_at IS NULL OR t.retry_at <= ${now})
     AND (s.volume_id IS NULL OR s.volume_id = :volumeId)
@@ -19,7 +19,9 @@ const FIND_NEXT: Sql = ({ now, forUpdateSkipLocked }) => `SELECT t.* FROM turns 
     AND t.tenant_id NOT IN (SELECT tenant_id FROM turns WHERE state = 'running' GROUP BY tenant_id HAVING count(*) >= :perTenant)
     AND t.agent_id NOT IN (SELECT agent_id FROM turns WHERE state = 'running'
       GROUP BY agent_id HAVING count(*) >= min(coalesce(agent_cap, :perAgent)))
-  ORDER BY t.rank, t.position LIMIT 1 ${forUpdateSkipLocked('s')}`;
+  ORDER BY t.rank, t.position LIMIT 1`;
+const FIND_NEXT: Sql = (dialect) => `SELECT t.* ${READY(dialect)} ${dialect.forUpdateSkipLocked('s')}`;
+const HAS_READY: Sql = (dialect) => `SELECT t.id ${READY(dialect)}`;
 const LEASE: Sql = ({ now }) => `UPDATE turns SET state = 'running', is_ready = 0, attempt = attempt + 1, lease_owner = :nodeId,
     lease_until = ${now} + :leaseMs, retry_at = NULL, prompted_at = NULL, started_at = :now
   WHERE id = :id AND is_ready = 1 RETURNING *`;
@@ -42,6 +44,11 @@ const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 /** How often another node may be quicker before this look gives up; the next wake looks again. */
 const MAX_LOOKS = 10;
 
+export function* hasReady({ nodeId, volumeId, caps = {} }: LeasePlace): Query<boolean> {
+  const { perTenant = NO_LIMIT, perAgent = NO_LIMIT } = caps;
+  return (yield* get(HAS_READY, { nodeId, volumeId, perTenant, perAgent })) !== undefined;
+}
+
 export function* lease(tx: Transaction, input: Parameters<TurnStore['lease']>[0]): Query<LeasedTurn | undefined> {
   const { nodeId, volumeId, leaseMs, caps = {}, now } = input;
   const { perTenant = NO_LIMIT, perAgent = NO_LIMIT } = caps;
@@ -58,12 +65,12 @@ export function* lease(tx: Transaction, input: Parameters<TurnStore['lease']>[0]
 function* begin(tx: Transaction, turn: TurnRow, { nodeId, volumeId, running, now }: Parameters<TurnStore['lease']>[0]): Query<LeasedTurn> {
   const { tenantId, sessionId } = turn;
   const isHere = (yield* run(SET_NODE, { tenantId, sessionId, nodeId, volumeId })) === 0;
-  const { state } = yield* requireSession(tenantId, sessionId);
-  if (state !== 'running') {
-    yield* appendEvents(tx, turn, { events: [running], turnId: turn.id, now });
-    yield* setSessionState(turn, 'running', now);
-  }
-  return yield* toLeased(turn, isHere);
+  const session = yield* requireSession(tenantId, sessionId);
+  if (session.state === 'running') return yield* toLeased(turn, session, isHere);
+  const [told] = yield* appendEvents(tx, turn, { events: [running], turnId: turn.id, now });
+  invariant(told !== undefined, 'one event in, one event out');
+  yield* setSessionState(turn, 'running', now);
+  return yield* toLeased(turn, { ...session, state: 'running', lastSeq: told.seq, updatedAt: now }, isHere);
 }
 
 export function* takeOver(input: Parameters<TurnStore['takeOver']>[0]): Query<LeasedTurn | undefined> {
@@ -77,17 +84,17 @@ export function* takeOver(input: Parameters<TurnStore['takeOver']>[0]): Query<Le
   yield* run(FORGET_NODE, { tenantId, sessionId });
   // How long the dead run worked is not known; after its lease it did not.
   yield* addActiveTime(dead, dead.startedAt, Math.min(now, dead.leaseUntil ?? now));
-  return yield* toLeased(turn, false);
+  return yield* toLeased(turn, yield* requireSession(tenantId, sessionId), false);
 }
 
-function* toLeased(turn: TurnRow, isHere: boolean): Query<LeasedTurn> {
+function* toLeased(turn: TurnRow, session: SessionRow, isHere: boolean): Query<LeasedTurn> {
   const { tenantId, sessionId, eventId } = turn;
   const message = yield* get(FIND_MESSAGE, { tenantId, sessionId, eventId });
   invariant(message !== undefined, 'a turn has the message that asked for it');
   return {
     turn,
     isHere,
-    session: yield* requireSession(tenantId, sessionId),
+    session,
     message: parseEvent(message),
     approvals: yield* approvalsOfTurn(turn.id),
   };

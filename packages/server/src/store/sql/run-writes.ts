@@ -7,7 +7,7 @@ import { fenced, HOLDS } from './fencing.ts';
 import { lockSessionOfTurn } from './locks.ts';
 import { type Query, run, type Sql } from './query.ts';
 import { integer, parseTurn } from './rows.ts';
-import { endSteered, releaseSteered } from './steering.ts';
+import { endThese, findSteered, releaseSteered, type SteeredTurn } from './steering.ts';
 import { addActiveTime, addUsage, findOldestQueued, setSessionState, settleTurn, unparkTurn } from './turn-queue.ts';
 
 const HEARTBEAT: Sql = ({ now }) => `UPDATE turns SET lease_until = ${now} + :leaseMs WHERE ${HOLDS} RETURNING cancel_requested`;
@@ -71,16 +71,31 @@ export function* finish(tx: Transaction, input: FinishInput): Query<readonly Sto
   yield* settleTurn(turn, turn.id, now);
   yield* addActiveTime(turn, turn.startedAt, now);
   if (input.usage !== undefined) yield* addUsage(turn, input.usage);
-  const stored = yield* appendEvents(tx, turn, { events: input.events, turnId: turn.id, now });
-  if (input.endedSteered === undefined) yield* releaseSteered(turn, turn.id);
-  else yield* endSteered(tx, turn, { outcome, stopReason, error: input.error, ended: input.endedSteered, now });
-  const next = yield* findOldestQueued(turn);
-  if (next !== undefined) {
+  const steered = yield* findSteered(turn);
+  if (steered.length > 0) return yield* finishWithSteered(tx, turn, steered, input);
+  const isLast = (yield* findOldestQueued(turn)) === undefined;
+  const events = isLast ? [...input.events, input.idle] : input.events;
+  const stored = yield* appendEvents(tx, turn, { events, turnId: turn.id, now });
+  if (isLast) yield* setSessionState(turn, 'idle', now);
+  else yield* continueSession(tx, turn, now);
+  return stored;
+}
+
+/** The ends of the steered turns come between the turn's own and what the session says last. */
+function* finishWithSteered(
+  tx: Transaction,
+  turn: TurnRow,
+  steered: readonly SteeredTurn[],
+  { outcome, stopReason, error, events, idle, endedSteered: ended = () => undefined, now }: FinishInput,
+): Query<readonly StoredEvent[]> {
+  const stored = yield* appendEvents(tx, turn, { events, turnId: turn.id, now });
+  yield* endThese(tx, turn, steered, { outcome, stopReason, error, ended, now });
+  if ((yield* findOldestQueued(turn)) !== undefined) {
     yield* continueSession(tx, turn, now);
     return stored;
   }
   yield* setSessionState(turn, 'idle', now);
-  return [...stored, ...(yield* appendEvents(tx, turn, { events: [input.idle], turnId: turn.id, now }))];
+  return [...stored, ...(yield* appendEvents(tx, turn, { events: [idle], turnId: turn.id, now }))];
 }
 
 /** The session stays as it is for its next turn; only, nobody waits for an answer to this one any more. */

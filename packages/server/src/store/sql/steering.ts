@@ -3,7 +3,7 @@ import type { Transaction } from './engine.ts';
 import { appendEvents, type SessionKey } from './event-log.ts';
 import { fenced, HOLDS } from './fencing.ts';
 import { lockSessionOfTurn } from './locks.ts';
-import { all, getAs, type Query, run } from './query.ts';
+import { allAs, getAs, type Query, run } from './query.ts';
 import { integer, parseEvent, parseTurn } from './rows.ts';
 import { settleTurn } from './turn-queue.ts';
 
@@ -53,12 +53,25 @@ interface SharedEnd {
 
 /** The turns whose messages `host` was given as well end as it does, but for those that have no last events. */
 export function* endSteered(tx: Transaction, host: TurnRow, end: SharedEnd): Query<void> {
-  const { tenantId, sessionId } = host;
+  yield* endThese(tx, host, yield* findSteered(host), end);
+}
+
+export interface SteeredTurn {
+  readonly turn: TurnRow;
+  /** Of its message. */
+  readonly seq: number;
+}
+
+export function* findSteered({ tenantId, sessionId, id: turnId }: TurnRow): Query<readonly SteeredTurn[]> {
+  return yield* allAs((row) => ({ turn: parseTurn(row), seq: integer(row, 'seq') }), FIND, { tenantId, sessionId, turnId });
+}
+
+export function* endThese(tx: Transaction, host: TurnRow, steered: readonly SteeredTurn[], end: SharedEnd): Query<void> {
+  if (steered.length === 0) return;
   const { outcome, stopReason, now } = end;
   const error = end.error === null ? null : JSON.stringify(end.error);
-  for (const row of yield* all(FIND, { tenantId, sessionId, turnId: host.id })) {
-    const turn = parseTurn(row);
-    const events = end.ended(turn, integer(row, 'seq'));
+  for (const { turn, seq } of steered) {
+    const events = end.ended(turn, seq);
     if (events === undefined) continue;
     yield* run(END, { turnId: turn.id, outcome, stopReason, error, now });
     yield* settleTurn(host, turn.id, now);

@@ -2,7 +2,7 @@ import type { Page, TurnRow, TurnStore } from '../store.ts';
 import { accept } from './accept.ts';
 
 import type { Engine } from './engine.ts';
-import { lease, takeOver } from './lease.ts';
+import { hasReady, lease, takeOver } from './lease.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { all, allAs, type Dialect, get, getAs, type Query } from './query.ts';
 import { integer, parseApproval, parseTurn, text } from './rows.ts';
@@ -20,6 +20,7 @@ const QUEUED = `SELECT tenant_id, count(*) AS number FROM turns WHERE state = 'q
 export function createTurnStore(engine: Engine): TurnStore {
   return {
     accept: (input) => engine.write((tx) => accept(tx, input)),
+    hasReady: (input) => engine.read(() => hasReady(input)),
     lease: (input) => engine.write((tx) => lease(tx, input)),
     heartbeat: (input) => engine.write(() => heartbeat(input)),
     append: (input) => engine.write((tx) => append(tx, input)),

@@ -23,6 +23,7 @@ DROP INDEX turns_ready;
 CREATE INDEX turns_ready ON turns (rank, position) WHERE is_ready = 1;
 CREATE INDEX turns_ready_by_tenant ON turns (tenant_id, priority, rank) WHERE is_ready = 1;
 CREATE INDEX turns_running ON turns (tenant_id, agent_id) WHERE state = 'running';
+CREATE INDEX turns_steered ON turns (tenant_id, session_id, steered_into) WHERE steered_into IS NOT NULL;
 CREATE INDEX turns_by_creation ON turns (tenant_id, created_at, id, state);
 
 ALTER TABLE sessions ADD COLUMN node_id TEXT COLLATE "C";
