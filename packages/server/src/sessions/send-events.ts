@@ -1,11 +1,19 @@
 import { createHash } from 'node:crypto';
-import { type AgentDefinition, agentDefinitionSchema, type EventSendResponse, type SessionEvent } from '@cloister/api';
+import { agentDefinitionSchema, type EventSendResponse, type SessionEvent } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { toJsonObject } from '../base/json.ts';
-import { type AcceptedEventInput, isTerminal, type JsonObject, type Store, type StoredEvent, type TurnRow } from '../store/store.ts';
+import {
+  type AcceptedEventInput,
+  isTerminal,
+  type JsonObject,
+  type MessagePolicy,
+  type Store,
+  type StoredEvent,
+  type TurnRow,
+} from '../store/store.ts';
 import { statusIdle, turnEnded } from '../turns/events.ts';
 import type { EventBus } from './event-bus.ts';
 import type { SupportedEvent } from './supported-events.ts';
@@ -60,16 +68,15 @@ export function createSendEvents(deps: SendEventsDeps): SendEvents {
     const { tenantId, sessionId } = input;
     const now = clock.now();
     deps.admit?.(tenantId, input.events.filter(({ type }) => type === 'user.message').length);
-    const policy = input.events.some((event) => event.type === 'user.message') ? await policyOf(store, input) : undefined;
     const accepted = await store.turns.accept({
       tenantId,
       sessionId,
-      events: input.events.map((event) => toAccepted(event, { ...input, now, policy })),
+      events: input.events.map((event) => toAccepted(event, { ...input, now })),
       ...(input.idempotencyKey === undefined
         ? {}
         : { idempotency: { key: input.idempotencyKey, requestHash: hash(input), keepMs: IDEMPOTENCY_MS } }),
       maxQueuedPerSession: deps.maxQueuedPerSession,
-      isRefusedWhileBusy: policy?.follow_up === 'refuse',
+      policyOf,
       now,
     });
     crashPoint('accept.after_commit');
@@ -107,20 +114,18 @@ function announce(signal: TurnSignal, events: readonly StoredEvent[]): void {
 }
 
 const policySchema = agentDefinitionSchema.pick({ follow_up: true, max_concurrent_turns: true });
-type Policy = Pick<AgentDefinition, 'follow_up' | 'max_concurrent_turns'>;
 
-/** What the session's agent says of messages that come while it works; a session that is not there is told of later. */
-async function policyOf(store: Store, { tenantId, sessionId }: SendEventsInput): Promise<Policy | undefined> {
-  const session = await store.sessions.find({ tenantId, id: sessionId });
-  return session && policySchema.parse(session.agent);
+/** What an agent says of messages that come while it works. */
+function policyOf(agent: JsonObject): MessagePolicy {
+  const { follow_up: followUp, max_concurrent_turns: maxConcurrent } = policySchema.parse(agent);
+  return { isRefusedWhileBusy: followUp === 'refuse', maxConcurrent };
 }
 
 interface Acceptance extends SendEventsInput {
   readonly now: number;
-  readonly policy: Policy | undefined;
 }
 
-function toAccepted(event: SupportedEvent, { now, policy, retryOf, interruptedTurn }: Acceptance): AcceptedEventInput {
+function toAccepted(event: SupportedEvent, { now, retryOf, interruptedTurn }: Acceptance): AcceptedEventInput {
   const id = newId('event');
   switch (event.type) {
     case 'user.message':
@@ -129,7 +134,7 @@ function toAccepted(event: SupportedEvent, { now, policy, retryOf, interruptedTu
         type: event.type,
         payload: toJsonObject({ content: event.content, ...(retryOf === undefined ? {} : { retry_of: retryOf }) }),
         processedAt: null,
-        effect: { kind: 'message', turnId: newId('turn'), maxConcurrentForAgent: policy?.max_concurrent_turns ?? null },
+        effect: { kind: 'message', turnId: newId('turn') },
       };
     case 'user.interrupt':
       return {

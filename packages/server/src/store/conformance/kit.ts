@@ -65,7 +65,7 @@ export async function createSession(
 
 type Message = AcceptedEventInput & { readonly effect: { readonly kind: 'message'; readonly turnId: string } };
 
-export function message(text = 'hello', effect: { priority?: TurnPriority; maxConcurrentForAgent?: number } = {}): Message {
+export function message(text = 'hello', effect: { priority?: TurnPriority } = {}): Message {
   const event = { id: newId('event'), type: 'user.message', payload: { text }, processedAt: null };
   return { ...event, effect: { kind: 'message', turnId: newId('turn'), ...effect } };
 }

@@ -33,8 +33,10 @@ async function waiting(
 ): Promise<string> {
   const { id: sessionId } = await createSession(store, { tenantId, agentId });
   const turnId = newId('turn');
-  const effect = { kind: 'message', turnId, priority, ...(cap === undefined ? {} : { maxConcurrentForAgent: cap }) } as const;
-  await store.turns.accept({ tenantId, sessionId, events: [{ ...newEvent('user.message'), effect }], maxQueuedPerSession: 9, now: T0 });
+  const effect = { kind: 'message', turnId, priority } as const;
+  const events = [{ ...newEvent('user.message'), effect }];
+  const policyOf = () => ({ isRefusedWhileBusy: false, maxConcurrent: cap ?? null });
+  await store.turns.accept({ tenantId, sessionId, events, policyOf, maxQueuedPerSession: 9, now: T0 });
   return turnId;
 }
 

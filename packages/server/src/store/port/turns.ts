@@ -71,6 +71,13 @@ export interface IdempotencyInput {
   readonly keepMs: number;
 }
 
+export interface MessagePolicy {
+  /** Refuse messages with `session_busy` while another turn of the session has not ended. */
+  readonly isRefusedWhileBusy: boolean;
+  /** How many turns of the agent may run at once; null for the installation's own limit. */
+  readonly maxConcurrent: number | null;
+}
+
 export interface AcceptInput {
   readonly tenantId: string;
   readonly sessionId: string;
@@ -78,8 +85,8 @@ export interface AcceptInput {
   readonly idempotency?: IdempotencyInput | undefined;
   /** Refuse with `capacity_exhausted` when this many turns of the session are queued already. */
   readonly maxQueuedPerSession: number;
-  /** Refuse messages with `session_busy` while another turn of the session has not ended. */
-  readonly isRefusedWhileBusy?: boolean | undefined;
+  /** What the session's agent says of messages, from its definition; asked within the commit. */
+  readonly policyOf?: ((agent: JsonObject) => MessagePolicy) | undefined;
   readonly now: number;
 }
 
@@ -90,8 +97,6 @@ export type AcceptedEventInput = NewEvent & {
         readonly kind: 'message';
         readonly turnId: string;
         readonly priority?: TurnPriority | undefined;
-        /** How many turns of the agent may run at once; null for the installation's own limit. */
-        readonly maxConcurrentForAgent?: number | null | undefined;
       }
     /**
      * Asks the running or waiting turn to stop. One that is parked, or else the oldest queued one, is cancelled

@@ -5,14 +5,15 @@ import type { Transaction } from './engine.ts';
 import { appendEvents, type SessionKey } from './event-log.ts';
 import { promoteNext } from './fair-order.ts';
 import { findReplay, rememberKey } from './idempotency.ts';
-import { get, getAs, type Query, run, type Sql } from './query.ts';
-import { integer, optionalInteger, parseTurn, text } from './rows.ts';
+import { get, getAs, type Query, type Row, run, type Sql } from './query.ts';
+import { integer, json, optionalInteger, parseTurn, text } from './rows.ts';
 import { endSteered } from './steering.ts';
 import { findOldestQueued, findUnderWay, setSessionState, settleTurn, unparkTurn } from './turn-queue.ts';
 
 /** Holds the session from here on, as `lockSession` does. */
-const FIND_SESSION: Sql = ({ forUpdate }) =>
-  `SELECT agent_id, archived_at FROM sessions WHERE tenant_id = :tenantId AND id = :sessionId ${forUpdate()}`;
+const FIND_SESSION: Sql = ({ forUpdate }) => `SELECT s.agent_id, s.archived_at, d.agent
+  FROM sessions s JOIN session_definitions d ON d.tenant_id = s.tenant_id AND d.session_id = s.id
+  WHERE s.tenant_id = :tenantId AND s.id = :sessionId ${forUpdate('s')}`;
 const COUNT_QUEUED = `SELECT count(*) AS queued FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued'`;
 const INSERT_TURN = `INSERT INTO turns (tenant_id, session_id, id, event_id, agent_id, agent_cap, priority, state, created_at)
   VALUES (:tenantId, :sessionId, :turnId, :eventId, :agentId, :agentCap, :priority, 'queued', :now)`;
@@ -40,11 +41,9 @@ export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult
   const replay = yield* findReplay(input);
   if (replay !== undefined) return replay;
   if (optionalInteger(session, 'archived_at') !== null) throw new PlatformError('session_archived');
-  const agentId = text(session, 'agent_id');
-  if (input.isRefusedWhileBusy === true && input.events.some(isMessage) && (yield* get(HAS_OPEN, { tenantId, sessionId })) !== undefined)
-    throw new PlatformError('session_busy', { detail: 'The agent takes no message while it works on another.' });
+  const target = { agentId: text(session, 'agent_id'), agentCap: yield* requireTaken(input, session) };
   const events: StoredEvent[] = [];
-  for (const event of input.events) events.push(yield* acceptOne(tx, { ...input, agentId }, event));
+  for (const event of input.events) events.push(yield* acceptOne(tx, { ...input, ...target }, event));
   const turnIds = input.events.flatMap(({ effect }) => (effect.kind === 'message' ? [effect.turnId] : []));
   if (turnIds.length > 0) yield* promoteNext(tx, { tenantId, sessionId });
   if (input.idempotency !== undefined) {
@@ -54,7 +53,16 @@ export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult
   return { events, turnIds, isReplay: false };
 }
 
-type SessionInput = AcceptInput & { readonly agentId: string };
+type SessionInput = AcceptInput & { readonly agentId: string; readonly agentCap: number | null };
+
+/** Asks the agent's policy whether it takes messages now; answers its cap. */
+function* requireTaken({ tenantId, sessionId, events, policyOf }: AcceptInput, session: Row): Query<number | null> {
+  if (policyOf === undefined || !events.some(isMessage)) return null;
+  const { isRefusedWhileBusy, maxConcurrent } = policyOf(json(session, 'agent'));
+  if (isRefusedWhileBusy && (yield* get(HAS_OPEN, { tenantId, sessionId })) !== undefined)
+    throw new PlatformError('session_busy', { detail: 'The agent takes no message while it works on another.' });
+  return maxConcurrent;
+}
 
 function isMessage({ effect }: AcceptedEventInput): boolean {
   return effect.kind === 'message';
@@ -81,8 +89,8 @@ function* acceptOne(tx: Transaction, input: SessionInput, { effect, ...event }: 
 }
 
 function* queueTurn(input: SessionInput, effect: EffectOf<'message'>, append: Append): Query<StoredEvent> {
-  const { tenantId, sessionId, agentId, maxQueuedPerSession, now } = input;
-  const { turnId, priority = 'message', maxConcurrentForAgent: agentCap = null } = effect;
+  const { tenantId, sessionId, agentId, agentCap, maxQueuedPerSession, now } = input;
+  const { turnId, priority = 'message' } = effect;
   const row = yield* get(COUNT_QUEUED, { tenantId, sessionId });
   if (row !== undefined && integer(row, 'queued') >= maxQueuedPerSession) {
     throw new PlatformError('capacity_exhausted', {
