@@ -7,7 +7,7 @@ export interface Checkpointer {
 }
 
 /** Often enough that little is left to fold when a burst ends. */
-const INTERVAL_MS = 1000;
+const INTERVAL_MS = 250;
 
 /**
  * Runs in a thread of its own and as text, since the server is one file. A passive checkpoint waits for nobody
