@@ -12,7 +12,7 @@ const CONCURRENCY = 32;
 const WARM_UP_MS = 1500;
 const DURATION_MS = 6000;
 const DISK_MS = 3000;
-const FIXED_RATE = 300;
+/** The rates that the numbers speak of, and how long the slowest of a hundred may take at them. */
 const MUST = { perSecond: 300, p99Ms: 50 };
 const GOAL = { perSecond: 1000, p99Ms: 30 };
 const TEXT = 'a message of a usual length, as a person writes it';
@@ -34,34 +34,47 @@ async function measure(store: BenchStore): Promise<readonly Row[]> {
   const sessions = await Promise.all(Array.from({ length: CONCURRENCY }, () => platform.newSession()));
   const post = (session: string) => platform.post(session, TEXT);
   await closedLoop(sessions, WARM_UP_MS, post);
-  const full = await closedLoop(sessions, DURATION_MS, post);
-  const fixed = await fixedRate({ perSecond: FIXED_RATE, durationMs: DURATION_MS }, (n) => post(sessions[n % sessions.length] ?? ''));
-  return [fullRow(store, full), fixedRow(store, fixed), await proveNothingLost(`durable accept, ${store.name}`, [platform])];
+  const at = (perSecond: number) => fixedRate({ perSecond, durationMs: DURATION_MS }, (n) => post(sessions[n % sessions.length] ?? ''));
+  const must = mustRow(store, await at(MUST.perSecond));
+  const goal = goalRow(store, await at(GOAL.perSecond));
+  const full = fullRow(store, await closedLoop(sessions, DURATION_MS, post));
+  return [must, goal, full, await proveNothingLost(`durable accept, ${store.name}`, [platform])];
+}
+
+function mustRow({ name }: BenchStore, times: readonly number[]): Row {
+  const { p50, p99 } = summary(times);
+  return {
+    measure: `durable accept, ${name}, at ${MUST.perSecond}/s`,
+    result: `p50 ${ms(p50)}, p99 ${ms(p99)}`,
+    must: 'p99 ≤ 50 ms',
+    goal: '',
+    verdict: p99 <= MUST.p99Ms ? 'ok' : 'MISSED',
+    values: { p50, p99 },
+  };
+}
+
+function goalRow({ name }: BenchStore, times: readonly number[]): Row {
+  const { p50, p99 } = summary(times);
+  return {
+    measure: `durable accept, ${name}, at ${GOAL.perSecond}/s`,
+    result: `p50 ${ms(p50)}, p99 ${ms(p99)}`,
+    must: '',
+    goal: 'p99 ≤ 30 ms',
+    verdict: p99 <= GOAL.p99Ms ? 'goal' : 'info',
+    values: { p50, p99 },
+  };
 }
 
 function fullRow({ name }: BenchStore, times: readonly number[]): Row {
   const { p50, p99 } = summary(times);
   const perSecond = times.length / (DURATION_MS / 1000);
-  const meets = (limit: typeof MUST): boolean => perSecond >= limit.perSecond && p99 <= limit.p99Ms;
   return {
-    measure: `durable accept, ${name}, ${CONCURRENCY} at once`,
+    measure: `durable accept, ${name}, ${CONCURRENCY} at once, as fast as they can`,
     result: `${perSecond.toFixed(0)}/s, p50 ${ms(p50)}, p99 ${ms(p99)}`,
-    must: '300/s, p99 ≤ 50 ms',
-    goal: '1,000/s, p99 ≤ 30 ms',
-    verdict: verdict(meets(MUST), meets(GOAL)),
+    must: '300/s',
+    goal: '1,000/s',
+    verdict: verdict(perSecond >= MUST.perSecond, perSecond >= GOAL.perSecond),
     values: { perSecond, p50, p99 },
-  };
-}
-
-function fixedRow({ name }: BenchStore, times: readonly number[]): Row {
-  const { p50, p99 } = summary(times);
-  return {
-    measure: `durable accept, ${name}, at ${FIXED_RATE}/s`,
-    result: `p50 ${ms(p50)}, p99 ${ms(p99)}`,
-    must: 'p99 ≤ 50 ms',
-    goal: 'p99 ≤ 30 ms',
-    verdict: verdict(p99 <= MUST.p99Ms, p99 <= GOAL.p99Ms),
-    values: { p50, p99 },
   };
 }
 

@@ -7,7 +7,7 @@ export interface ChunkWatch extends AsyncDisposable {
   next(): Promise<TurnTimes>;
 }
 
-export interface TurnTimes {
+interface TurnTimes {
   readonly claimedAt: number;
   readonly firstAt: number;
   readonly endedAt: number;

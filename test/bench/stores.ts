@@ -1,8 +1,8 @@
 import { type Postgres, skipWithoutPostgres, startPostgres } from '../support/postgres.ts';
 import { failed, type Row, skipped } from './row.ts';
 
-export const STORES = ['SQLite', 'PostgreSQL'] as const;
-export type StoreName = (typeof STORES)[number];
+const STORES = ['SQLite', 'PostgreSQL'] as const;
+type StoreName = (typeof STORES)[number];
 
 /** A store to measure on: SQLite with synchronous=FULL, or a PostgreSQL that syncs its log too. */
 export interface BenchStore {
