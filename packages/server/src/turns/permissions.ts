@@ -25,6 +25,8 @@ export interface Permissions {
   isWaiting(): boolean;
   /** Answers all that wait with `cancelled`. */
   cancel(): void;
+  /** Nothing is passed on any more: the run is over, though a question is not. */
+  abandon(): void;
 }
 
 export function createPermissions(deps: PermissionsDeps): Permissions {
@@ -79,6 +81,7 @@ export function createPermissions(deps: PermissionsDeps): Permissions {
       for (const { approval, resolve } of resolvers) resolve?.(toAnswer(approval));
     },
     isWaiting: () => waiting.size > 0,
+    abandon: () => waiting.clear(),
     cancel() {
       isCancelled = true;
       for (const resolve of waiting.values()) resolve({ type: 'cancelled' });

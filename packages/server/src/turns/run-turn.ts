@@ -139,6 +139,8 @@ export class TurnRun {
   private halt(cause: StopCause): void {
     if (this.cause !== undefined) return;
     this.cause = cause;
+    // Whoever runs the turn next passes the answers on; here they come too late, and the sandbox goes.
+    if (cause === 'park' || cause === 'lease_lost') this.permissions?.abandon();
     this.stop.abort(new PlatformError('bug', { detail: `The run was stopped: ${cause}.` }));
   }
 

@@ -143,7 +143,7 @@ export class ReferenceModel {
   }
 
   requeue({ turn }: ModelToken, isDelayed: boolean): void {
-    for (const each of this.steered(turn)) each.steeredInto = null;
+    if (!turn.isContinuation) for (const each of this.steered(turn)) each.steeredInto = null;
     Object.assign(turn, { state: 'queued', owner: null, isDelayed, retries: turn.retries + (isDelayed ? 1 : 0) });
     this.at(turn.session).state = 'rescheduling';
     this.at(turn.session).log.push('session.status_rescheduled');

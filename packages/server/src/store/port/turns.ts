@@ -230,7 +230,7 @@ export interface TurnStore {
   requeue(input: RunToken & { events: readonly NewEvent[]; retryInMs?: number | undefined; now: number }): Promise<void>;
   /**
    * Takes the oldest queued message of the session into the running turn: it waits no longer for a turn of its own,
-   * unless this one is requeued or ends without it. Returns its event; undefined when there is none to take.
+   * unless this one is begun anew or ends without it. Returns its event; undefined when there is none to take.
    */
   steer(input: RunToken): Promise<StoredEvent | undefined>;
   /** Gives the message of that event a turn of its own again: the agent did not take it. */

@@ -109,7 +109,8 @@ export function* requeue(tx: Transaction, input: Parameters<TurnStore['requeue']
   const isRetry = retryInMs === undefined ? 0 : 1;
   yield* lockSessionOfTurn(turnId);
   const turn = parseTurn(yield* fenced(REQUEUE, { turnId, attempt, isRetry, retryInMs: retryInMs ?? 0 }));
-  yield* releaseSteered(turn, turn.id);
+  // An agent that goes on has them in its memory, and works on them there.
+  if (!turn.isContinuation) yield* releaseSteered(turn, turn.id);
   yield* appendEvents(tx, turn, { events: input.events, turnId: turn.id, now });
   yield* setSessionState(turn, 'rescheduling', now);
 }
