@@ -25,6 +25,8 @@ const PINNED = {
   'a tenant with a backlog in one session was served again and again before those who waited': [96],
   'a turn that went on was told to make calls again that had run': [1, 9],
   'a message was handed to an agent that does not ask, and its tools ran again in a turn of its own': [68],
+  'an answer came while a parked turn could not be written yet, and its tool ran twice': [19],
+  'a message was handed to an agent that went on after a crash, and was worked on twice': [6],
 } satisfies Record<string, readonly number[]>;
 
 describe('simulated clusters', () => {

@@ -17,7 +17,7 @@ const TWO_ON_POSTGRES = { store: 'postgres', servers: 2 } as const;
 export const CONTROLS: readonly Control[] = [
   { defect: 'ack_before_commit', rule: 'one key, one event', options: { kills: 5, faults: ['kill'] } },
   { defect: 'drop_on_shutdown', rule: 'one key, one event', options: { kills: 3, faults: ['term'] } },
-  { defect: 'tool_log_ignored', rule: 'no tool runs twice', options: { kills: 5, faults: ['crash:run.before_finish'], slowness: 3 } },
+  { defect: 'tool_log_ignored', rule: 'no tool runs twice', options: { kills: 5, faults: ['crash:run.before_finish'], maxPassage: 30 } },
   { defect: 'idempotency_forgotten', rule: 'one key, one event', options: calm(2000) },
   { defect: 'queue_unbounded', rule: 'queues are bounded', options: calm(2500, 6) },
   { defect: 'outcome_twice', rule: 'one outcome at most', options: calm(1000) },

@@ -19,6 +19,8 @@ export interface FaultContext {
   readonly disk: SmallDisk | undefined;
   readonly random: Random;
   readonly leaseMs: number;
+  /** A server dies at one of its first so many passages of a named point. */
+  readonly maxPassage?: number | undefined;
   /** Resolves when the server at the URL has answered a write. */
   readonly untilWrites: (url: string) => Promise<void>;
 }
@@ -149,11 +151,15 @@ async function outage(fault: FaultName, context: FaultContext, log: FaultLog, st
 }
 
 /** Gives one server a life that ends at the named point. */
-async function crashAt(name: Exclude<FaultName, PlainFault>, { servers, random }: FaultContext, log: FaultLog): Promise<void> {
+async function crashAt(
+  name: Exclude<FaultName, PlainFault>,
+  { servers, random, maxPassage = MAX_PASSAGE }: FaultContext,
+  log: FaultLog,
+): Promise<void> {
   const server = pick(servers, random);
   log.readyMs.push((await server.starting) ?? Infinity);
   await server.control.kill('SIGKILL');
-  const starting = server.control.start({ CLOISTER_TEST_CRASH_AT: `${name.slice('crash:'.length)}:${1 + random.whole(MAX_PASSAGE)}` });
+  const starting = server.control.start({ CLOISTER_TEST_CRASH_AT: `${name.slice('crash:'.length)}:${1 + random.whole(maxPassage)}` });
   if (!(await server.control.ended(PASSAGE_LIMIT_MS))) throw new Error(`the server did not come to ${name}`);
   await starting;
   restart(server);

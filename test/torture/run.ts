@@ -28,6 +28,7 @@ export interface TortureOptions {
   readonly livenessMs?: number;
   /** How many times longer slow answers take. */
   readonly slowness?: number;
+  readonly maxPassage?: number;
   /** Leaves data and logs for a look when something is wrong, which is so unless told otherwise. */
   readonly keep?: boolean;
   readonly onFault?: (count: number) => void;
@@ -107,7 +108,7 @@ export async function runTorture(options: TortureOptions): Promise<TortureResult
     loads = await startLoads(setting, client, random, { signal: over.signal, slowness: options.slowness ?? 1 });
     if (options.calmMs !== undefined) await sleep(options.calmMs);
     const faults = await breakThings(
-      { ...setting, random: random.fork(), leaseMs: leaseSeconds * 1000, untilWrites: sinks.untilWrites },
+      { ...setting, random: random.fork(), leaseMs: leaseSeconds * 1000, maxPassage: options.maxPassage, untilWrites: sinks.untilWrites },
       options,
     );
     const livenessMs = options.livenessMs ?? LIVENESS_MS;
