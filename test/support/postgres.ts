@@ -169,6 +169,8 @@ function createCluster(input: {
       if (child?.pid === undefined || hasEnded()) return;
       const ended = once(child, 'exit');
       child.ref();
+      // It goes on taking connections while its children are listed, unless it stands still.
+      child.kill('SIGSTOP');
       const children = await childrenOf(child.pid);
       child.kill('SIGKILL');
       for (const pid of children) killIfThere(pid);
