@@ -97,7 +97,7 @@ export function createVirtualNode(world: World, name: string, wallOffset: number
     isSoleNode,
     leaseMs: SETTINGS.leaseMs,
     heartbeatMs: SETTINGS.heartbeatMs,
-    onLapse: () => live.discardIdle(),
+    live,
   });
   const webhook = createWebhookDelivery({ store, clock, send: simulatedSend(world, life), installation: 'ins_simulated' });
   const outbox = new OutboxWorker({ store, clock, log, nodeId, isSoleNode, deliver: { webhook } });

@@ -50,6 +50,7 @@ export function startSessionLoad(input: SessionLoadInput): SessionLoad {
   const background = new Set<Promise<unknown>>();
   const ownChance = random.fork();
   let isFinishing = false;
+  let isDone = false;
   let number = 0;
 
   const inBackground = (type: Sent['type'], delayMs: number, event: EventParam): void => {
@@ -83,18 +84,23 @@ export function startSessionLoad(input: SessionLoadInput): SessionLoad {
         inBackground('user.interrupt', random.upTo(200), { type: 'user.interrupt' });
       await sleep(random.upTo(PAUSE_MS * 2));
     }
-    await untilEnded();
+    while (open() > 0 && !input.signal.aborted) await sleep(PAUSE_MS);
     await Promise.all(background);
   }
 
-  /** What hangs is interrupted, until nothing is open. */
-  async function untilEnded(): Promise<void> {
-    while (open() > 0 && !input.signal.aborted) {
-      await sleep(200);
-      if (input.temper === 'interrupting' && open() > 0) inBackground('user.interrupt', 0, { type: 'user.interrupt' });
+  /** What hangs is interrupted, also while a message waits for room behind it. */
+  async function interruptAgainAndAgain(): Promise<void> {
+    while (!isDone && !input.signal.aborted) {
+      await sleep(isFinishing ? 200 : 2000);
+      if (open() > 0) inBackground('user.interrupt', 0, { type: 'user.interrupt' });
       await Promise.all(background);
     }
   }
+
+  const done = run().finally(() => {
+    isDone = true;
+  });
+  if (input.temper === 'interrupting') void interruptAgainAndAgain();
 
   return {
     sessionId,
@@ -103,7 +109,7 @@ export function startSessionLoad(input: SessionLoadInput): SessionLoad {
     finish: () => {
       isFinishing = true;
     },
-    done: run(),
+    done,
     open,
   };
 }

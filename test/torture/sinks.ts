@@ -11,7 +11,7 @@ export interface Sinks {
   readonly untilWrites: (url: string) => Promise<void>;
   /** Waits until every delivery has arrived or failed, as long as that may take. */
   settle(limitMs: number): Promise<WebhookHistory>;
-  /** Of each sandbox of any server, its session. */
+  /** Of each sandbox of any server, its session; one too many has a moment to go. */
   sandboxes(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
@@ -20,6 +20,8 @@ const PROBE_MS = 1000;
 const PROBE_PAUSE_MS = 50;
 /** Longer than any fault may be felt; the checker judges how long it was. */
 const PROBE_LIMIT_MS = 60_000;
+/** By when a server must have noticed that a session of its own went on elsewhere. */
+const ORPHAN_LIMIT_MS = 10_000;
 
 export async function openSinks(setting: Setting, client: Client, random: Random): Promise<Sinks> {
   const receiver = await startWebhookReceiver(random);
@@ -71,10 +73,15 @@ export async function openSinks(setting: Setting, client: Client, random: Random
       }
     },
     async sandboxes() {
-      const lists = await Promise.all(
-        setting.servers.map(({ control }) => ask<{ data: { session_id: string }[] }>(control.url, 'GET', '/v1/sandboxes')),
-      );
-      return lists.flatMap(({ data }) => data.map((sandbox) => sandbox.session_id));
+      const deadline = performance.now() + ORPHAN_LIMIT_MS;
+      for (;;) {
+        const lists = await Promise.all(
+          setting.servers.map(({ control }) => ask<{ data: { session_id: string }[] }>(control.url, 'GET', '/v1/sandboxes')),
+        );
+        const sessions = lists.flatMap(({ data }) => data.map((sandbox) => sandbox.session_id));
+        if (new Set(sessions).size === sessions.length || performance.now() > deadline) return sessions;
+        await sleep(PROBE_PAUSE_MS);
+      }
     },
     close: () => receiver.close(),
   };

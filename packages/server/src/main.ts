@@ -99,7 +99,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     leaseMs: config.leaseMs,
     heartbeatMs: config.heartbeatMs,
     isSoleNode: engine.isSoleNode,
-    onLapse: () => live.discardIdle(),
+    live,
   });
   const isOwned = ({ ref, labels }: SandboxObservation) => live.isOwned(ref) || presence.isAliveElsewhere(labels.node);
   const reconciler = createReconciler({ driver, installation: engine.installation, clock, log, isOwned });

@@ -4,7 +4,7 @@ import { newId } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
 import type { AgentOptions, Harness } from '../harness/harness.ts';
 import type { SandboxRef } from '../runtime/driver.ts';
-import type { SessionRow } from '../store/store.ts';
+import type { SessionKey, SessionRow } from '../store/store.ts';
 import type { OpenSandbox, OpenSandboxInput } from './open-sandbox.ts';
 
 export interface LiveSandboxesDeps {
@@ -16,7 +16,7 @@ export interface LiveSandboxesDeps {
   /** Asked for room when every sandbox is in use: makes one waiting turn give its sandbox up. False when none can. */
   readonly makeRoom: () => Promise<boolean>;
   /** The session has no sandbox here any more. */
-  readonly onClosed?: ((session: { readonly tenantId: string; readonly id: string }) => void) | undefined;
+  readonly onClosed?: ((session: SessionKey) => void) | undefined;
 }
 
 export interface LiveSandboxInfo {
@@ -52,8 +52,13 @@ export interface LiveSandboxes {
   /** True for a sandbox this process made or is making: the reconciler leaves it alone. */
   isOwned(ref: Pick<SandboxRef, 'sandbox'>): boolean;
   list(): readonly LiveSandboxInfo[];
-  /** Stops those that no turn has; with `andLater` also each that a turn gives back from now on. */
-  discardIdle(input?: { readonly andLater?: boolean }): Promise<void>;
+  /** The sessions whose sandbox no turn has. */
+  idle(): readonly SessionKey[];
+  /**
+   * Stops those that no turn has: of all sessions or of some `only`. With `andLater` also each that a turn gives back
+   * from now on.
+   */
+  discardIdle(input?: { readonly only?: readonly SessionKey[]; readonly andLater?: boolean }): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -101,6 +106,8 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     }
   }
 
+  const idle = (): Entry[] => [...entries.values()].filter((entry) => entry.state === 'idle');
+
   return {
     async acquire(input) {
       const definition = JSON.stringify([input.session.agent, input.session.environment]);
@@ -124,9 +131,12 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     },
     isOwned: (ref) => [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),
     list: () => [...entries.values()].map(toInfo),
-    async discardIdle({ andLater = false } = {}) {
+    idle: () => idle().map(({ tenantId, sessionId }) => ({ tenantId, id: sessionId })),
+    async discardIdle({ only, andLater = false } = {}) {
       isDraining ||= andLater;
-      await Promise.all([...entries.values()].filter((entry) => entry.state === 'idle').map(discardEntry));
+      const ids = only && new Set(only.map(({ id }) => id));
+      const chosen = idle().filter(({ sessionId }) => ids?.has(sessionId) ?? true);
+      await Promise.all(chosen.map(discardEntry));
     },
     async close() {
       await Promise.all([...entries.values()].map(discardEntry));

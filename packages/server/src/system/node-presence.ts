@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
+import type { LiveSandboxes } from '../sandboxes/live-sandboxes.ts';
 import type { NodeStore } from '../store/store.ts';
 
 export interface NodePresenceDeps {
@@ -12,8 +13,7 @@ export interface NodePresenceDeps {
   readonly leaseMs: number;
   readonly heartbeatMs: number;
   readonly isSoleNode: boolean;
-  /** This node was thought dead for a while: what it kept for later may have gone on elsewhere. */
-  readonly onLapse: () => Promise<void>;
+  readonly live: Pick<LiveSandboxes, 'idle' | 'discardIdle'>;
 }
 
 /** Keeps this node's row alive, by which the others know that its sandboxes are in good hands. */
@@ -23,17 +23,21 @@ export interface NodePresence extends Service {
 }
 
 export function createNodePresence(deps: NodePresenceDeps): NodePresence {
-  const { nodes, clock, log, nodeId, leaseMs } = deps;
-  let aliveUntil = Number.POSITIVE_INFINITY;
+  const { nodes, clock, log, nodeId, leaseMs, live } = deps;
   let others: ReadonlySet<string> = new Set();
   let cancel: (() => void) | undefined;
 
   async function beat(): Promise<void> {
-    const began = clock.monotonic();
     await nodes.beat({ id: nodeId, host: hostname(), leaseMs, isSoleNode: deps.isSoleNode });
-    if (began >= aliveUntil && !deps.isSoleNode) await deps.onLapse();
-    aliveUntil = began + leaseMs;
+    if (deps.isSoleNode) return;
+    await discardStrayed();
     others = new Set((await nodes.list()).map(({ id }) => id).filter((id) => id !== nodeId));
+  }
+
+  /** A session goes on elsewhere when this node was thought dead for a while, and its sandbox here is then one too many. */
+  async function discardStrayed(): Promise<void> {
+    const sessions = live.idle();
+    if (sessions.length > 0) await live.discardIdle({ only: await nodes.strayed({ id: nodeId, sessions }) });
   }
 
   return {

@@ -73,6 +73,19 @@ export const dutyAndNodeLaws: Laws = {
     assert.equal((await lease(store, { nodeId: OTHER })).isHere, false);
   }),
 
+  'a node learns which of its sessions have gone on elsewhere': law(async (store) => {
+    const id = await sessionOnFirstNode(store);
+    const own = { tenantId: TENANT, id };
+    const gone = { tenantId: TENANT, id: 'ses_removed' };
+    const strayed = (nodeId: string) => store.nodes.strayed({ id: nodeId, sessions: [own, gone] });
+    assert.deepEqual(await strayed(NODE), [gone], 'one that is removed is nowhere');
+    await beat(store, NODE, 0);
+    await lease(store, { nodeId: OTHER });
+    assert.deepEqual([await strayed(NODE), await strayed(OTHER)], [[own, gone], [gone]]);
+    await store.nodes.release({ id: OTHER, tenantId: TENANT, sessionId: id });
+    assert.deepEqual(await strayed(NODE), [gone], 'one without a sandbox is on no other node');
+  }),
+
   'a duty is held by one, extended by it, and taken by another when it ends': law(async (store) => {
     const hold = (nodeId: string, leaseMs = LEASE_MS, name = 'sweep') => store.duties.hold({ name, nodeId, leaseMs });
     assert.deepEqual([await hold(NODE), await hold(OTHER), await hold(NODE)], [true, false, true]);

@@ -18,6 +18,13 @@ export interface NodeStore {
   list(): Promise<readonly NodeRow[]>;
   /** The session's sandbox on this node is gone: any node may run its next turn. */
   release(input: { id: string; tenantId: string; sessionId: string }): Promise<void>;
+  /** Of sessions that have had a sandbox on this node, those that are on another by now, or removed. */
+  strayed(input: { id: string; sessions: readonly SessionKey[] }): Promise<readonly SessionKey[]>;
+}
+
+export interface SessionKey {
+  readonly tenantId: string;
+  readonly id: string;
 }
 
 export interface DutyStore {

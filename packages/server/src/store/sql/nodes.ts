@@ -1,4 +1,4 @@
-import type { DutyStore, NodeRow, NodeStore } from '../store.ts';
+import type { DutyStore, NodeRow, NodeStore, SessionKey } from '../store.ts';
 import type { Engine } from './engine.ts';
 import { allAs, get, type Query, type Row, run, type Sql } from './query.ts';
 import { integer, text } from './rows.ts';
@@ -12,6 +12,7 @@ const RETRY_NOW = 'UPDATE turns SET retry_at = NULL WHERE retry_at IS NOT NULL';
 const LEAVE = 'DELETE FROM nodes WHERE id = :id';
 const LIST: Sql = ({ now }) => `SELECT * FROM nodes WHERE alive_until > ${now} ORDER BY joined_at, id`;
 const RELEASE = 'UPDATE sessions SET node_id = NULL WHERE tenant_id = :tenantId AND id = :sessionId AND node_id = :id';
+const IS_HERE = 'SELECT 1 AS here FROM sessions WHERE tenant_id = :tenantId AND id = :sessionId AND (node_id IS NULL OR node_id = :id)';
 
 /** Rows of the dead are kept for a look at what was. */
 const KEEP_MS = 24 * 3600 * 1000;
@@ -23,6 +24,7 @@ export function createNodeStore(engine: Engine): NodeStore {
       await engine.write(() => run(LEAVE, { id }));
     },
     list: () => engine.read(() => allAs(parseNode, LIST)),
+    strayed: (input) => engine.read(() => strayed(input)),
     async release({ id, tenantId, sessionId }) {
       await engine.write(() => run(RELEASE, { id, tenantId, sessionId }));
     },
@@ -36,6 +38,15 @@ function* beat({ id, host, leaseMs, isSoleNode }: Parameters<NodeStore['beat']>[
   }
   yield* run(BEAT, { id, host, leaseMs });
   yield* run(FORGET_DEAD, { keepMs: KEEP_MS });
+}
+
+function* strayed({ id, sessions }: Parameters<NodeStore['strayed']>[0]): Query<readonly SessionKey[]> {
+  const found: SessionKey[] = [];
+  for (const session of sessions) {
+    const here = yield* get(IS_HERE, { id, tenantId: session.tenantId, sessionId: session.id });
+    if (here === undefined) found.push(session);
+  }
+  return found;
 }
 
 function parseNode(row: Row): NodeRow {
