@@ -66,10 +66,7 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
   const entries = new Map<string, Entry>();
   let isDraining = false;
 
-  function discardEntry(entry: Entry): Promise<void> {
-    entry.closing ??= closeEntry(entry);
-    return entry.closing;
-  }
+  const discardEntry = (entry: Entry): Promise<void> => (entry.closing ??= closeEntry(entry));
 
   function tellGone({ tenantId, sessionId }: Entry): void {
     if (!entries.has(sessionId)) deps.onClosed?.({ tenantId, id: sessionId });
@@ -106,8 +103,6 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     }
   }
 
-  const idle = (): Entry[] => [...entries.values()].filter((entry) => entry.state === 'idle');
-
   return {
     async acquire(input) {
       const definition = JSON.stringify([input.session.agent, input.session.environment]);
@@ -131,12 +126,10 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     },
     isOwned: (ref) => [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),
     list: () => [...entries.values()].map(toInfo),
-    idle: () => idle().map(({ tenantId, sessionId }) => ({ tenantId, id: sessionId })),
+    idle: () => idleOf(entries).map(({ tenantId, sessionId }) => ({ tenantId, id: sessionId })),
     async discardIdle({ only, andLater = false } = {}) {
       isDraining ||= andLater;
-      const ids = only && new Set(only.map(({ id }) => id));
-      const chosen = idle().filter(({ sessionId }) => ids?.has(sessionId) ?? true);
-      await Promise.all(chosen.map(discardEntry));
+      await Promise.all(idleOf(entries, only).map(discardEntry));
     },
     async close() {
       await Promise.all([...entries.values()].map(discardEntry));
@@ -151,7 +144,7 @@ async function ensureRoom(
 ): Promise<void> {
   while (entries.size >= deps.maxSandboxes) {
     const stopping = [...entries.values()].find((entry) => entry.closing !== undefined);
-    const idle = longestIdle([...entries.values()]);
+    const [idle] = idleOf(entries).sort((a, b) => a.idleSince - b.idleSince);
     if (stopping !== undefined) await stopping.closing;
     else if (idle !== undefined) await discard(idle);
     else if (!(await deps.makeRoom()))
@@ -167,8 +160,9 @@ function takeBack(entry: Entry, definition: string): OpenSandbox | undefined {
   return entry.sandbox;
 }
 
-function longestIdle(entries: readonly Entry[]): Entry | undefined {
-  return entries.filter((entry) => entry.state === 'idle').sort((a, b) => a.idleSince - b.idleSince)[0];
+function idleOf(entries: ReadonlyMap<string, Entry>, only?: readonly SessionKey[]): Entry[] {
+  const chosen = only === undefined ? [...entries.values()] : only.flatMap(({ id }) => entries.get(id) ?? []);
+  return chosen.filter((entry) => entry.state === 'idle');
 }
 
 function newEntry(session: SessionRow, definition: string): Entry {
