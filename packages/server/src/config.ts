@@ -141,8 +141,8 @@ export function loadDatabaseConfig(env: Environment = process.env): Pick<Config,
 
 function httpLimits(env: Environment): HttpLimits {
   return {
-    requestsPerKey: limit(env, 'RATE_LIMIT_PER_KEY', { max: 1_000_000, fallback: 500 }),
-    requestsPerTenant: limit(env, 'RATE_LIMIT_PER_TENANT', { max: 1_000_000, fallback: 1000 }),
+    requestsPerKey: limit(env, 'RATE_LIMIT_PER_KEY', { max: 1_000_000, fallback: 100 }),
+    requestsPerTenant: limit(env, 'RATE_LIMIT_PER_TENANT', { max: 1_000_000, fallback: 200 }),
     maxStreams: integer(env, 'MAX_STREAMS', 5000, { min: 1, max: 1_000_000 }),
     maxStreamsPerTenant: integer(env, 'MAX_STREAMS_PER_TENANT', 2500, { min: 1, max: 1_000_000 }),
     maxRequests: integer(env, 'MAX_REQUESTS_AT_ONCE', 2000, { min: 1, max: 1_000_000 }),

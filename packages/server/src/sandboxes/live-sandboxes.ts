@@ -6,6 +6,7 @@ import type { AgentOptions, Harness } from '../harness/harness.ts';
 import type { SandboxRef } from '../runtime/driver.ts';
 import type { SessionKey, SessionRow } from '../store/store.ts';
 import type { OpenSandbox, OpenSandboxInput } from './open-sandbox.ts';
+import { createRoom } from './room.ts';
 
 export interface LiveSandboxesDeps {
   readonly open: (input: OpenSandboxInput) => Promise<OpenSandbox>;
@@ -32,6 +33,7 @@ interface Entry {
   readonly tenantId: string;
   readonly definition: string;
   state: LiveSandboxInfo['state'];
+  opening: Promise<OpenSandbox> | undefined;
   sandbox: OpenSandbox | undefined;
   idleSince: number;
   cancelIdle: () => void;
@@ -64,11 +66,15 @@ export interface LiveSandboxes {
 
 export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
   const entries = new Map<string, Entry>();
+  const room = createRoom({ max: deps.maxSandboxes, free: () => freeOne(entries, discardEntry, deps.makeRoom) });
   let isDraining = false;
 
   const discardEntry = (entry: Entry): Promise<void> => (entry.closing ??= closeEntry(entry));
 
-  function tellGone({ tenantId, sessionId }: Entry): void {
+  function forget(entry: Entry): void {
+    const { tenantId, sessionId } = entry;
+    if (entries.get(sessionId) === entry) entries.delete(sessionId);
+    room.give();
     if (!entries.has(sessionId)) deps.onClosed?.({ tenantId, id: sessionId });
   }
 
@@ -76,29 +82,27 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     entry.state = 'stopping';
     entry.cancelIdle();
     try {
-      await entry.sandbox?.close();
+      const sandbox = await entry.opening?.catch(() => undefined);
+      await sandbox?.close();
     } catch (error) {
       // The reconciler removes what could not be removed here.
       deps.log.warn({ err: error, sandbox: entry.sandboxId }, 'stopping a sandbox failed');
     } finally {
-      if (entries.get(entry.sessionId) === entry) entries.delete(entry.sessionId);
-      tellGone(entry);
+      forget(entry);
     }
   }
 
   async function open(input: Parameters<LiveSandboxes['acquire']>[0], definition: string): Promise<OpenSandbox> {
-    await ensureRoom(deps, entries, discardEntry);
+    await room.take(input.signal);
     const entry = newEntry(input.session, definition);
     entries.set(entry.sessionId, entry);
+    entry.opening = deps.open({ ...input, sandboxId: entry.sandboxId });
     try {
-      const sandbox = await deps.open({ ...input, sandboxId: entry.sandboxId });
-      entry.sandbox = sandbox;
-      entry.state = 'busy';
+      const sandbox = await settleIn(entry, entry.opening);
       void sandbox.exited.then(() => discardEntry(entry));
       return sandbox;
     } catch (error) {
-      entries.delete(entry.sessionId);
-      tellGone(entry);
+      await discardEntry(entry);
       throw error;
     }
   }
@@ -137,19 +141,25 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
   };
 }
 
-async function ensureRoom(
-  deps: LiveSandboxesDeps,
+async function settleIn(entry: Entry, opening: Promise<OpenSandbox>): Promise<OpenSandbox> {
+  const sandbox = await opening;
+  if (entry.closing !== undefined) throw new PlatformError('sandbox_exited', { detail: 'It was given up while it started.' });
+  entry.sandbox = sandbox;
+  entry.state = 'busy';
+  return sandbox;
+}
+
+/** Stops a sandbox that no turn has, or waits for one that is being stopped, or for a turn that can wait without. */
+async function freeOne(
   entries: ReadonlyMap<string, Entry>,
   discard: (entry: Entry) => Promise<void>,
-): Promise<void> {
-  while (entries.size >= deps.maxSandboxes) {
-    const stopping = [...entries.values()].find((entry) => entry.closing !== undefined);
-    const [idle] = idleOf(entries).sort((a, b) => a.idleSince - b.idleSince);
-    if (stopping !== undefined) await stopping.closing;
-    else if (idle !== undefined) await discard(idle);
-    else if (!(await deps.makeRoom()))
-      throw new PlatformError('capacity_exhausted', { detail: `All ${deps.maxSandboxes} sandboxes are in use.` });
-  }
+  makeRoom: () => Promise<boolean>,
+): Promise<boolean> {
+  const [idle] = idleOf(entries).sort((a, b) => a.idleSince - b.idleSince);
+  const chosen = idle ?? [...entries.values()].find((entry) => entry.closing !== undefined);
+  if (chosen === undefined) return makeRoom();
+  await discard(chosen);
+  return true;
 }
 
 /** The entry's sandbox, when it still is what the session asks for. */
@@ -172,6 +182,7 @@ function newEntry(session: SessionRow, definition: string): Entry {
     tenantId: session.tenantId,
     definition,
     state: 'starting',
+    opening: undefined,
     sandbox: undefined,
     idleSince: 0,
     cancelIdle: () => undefined,
