@@ -1,10 +1,11 @@
 // `npm test`: everything that can be verified on this machine, in a fresh clone too, and at the end a list
-// of what could not run here. In CI (CI=true) that list has to be empty.
+// of what could not run here. In CI (CI=true) nothing may be on it but what a runtime is known not to do.
 //   npm test -- --only <text>   only the test files whose path contains the text, and no static checks
 import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { isKnownSkip } from '../packages/server/src/runtime/conformance/known-skips.ts';
 import { root, run, runScript, SetupError } from './setup.mjs';
 import type { TestRecord } from './skips-reporter.ts';
 
@@ -26,7 +27,8 @@ await runScript('npm test', async () => {
   const { failed, ran, skips } = await runTests(files);
   if (failed) failures.push('tests');
   if (ran === 0) failures.push('no test ran');
-  if (process.env.CI === 'true' && skips.length > 0) failures.push(`${skips.length} tests were skipped, and CI runs all of them`);
+  const unlisted = skips.filter((skip) => !isKnownSkip(skip)).length;
+  if (process.env.CI === 'true' && unlisted > 0) failures.push(`${unlisted} tests were skipped, and CI runs all of them`);
   printSkips(skips);
   console.log(failures.length === 0 ? '\nEverything that ran is green.' : `\nFAILED: ${failures.join(', ')}`);
   return failures.length === 0 ? 0 : 1;

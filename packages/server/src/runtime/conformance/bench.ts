@@ -6,10 +6,13 @@ import type { Readable } from 'node:stream';
 import { delay, systemClock } from '../../base/clock.ts';
 import { newId } from '../../base/ids.ts';
 import type { ExitReport, RuntimeDriver, SandboxIo, SandboxObservation, SandboxRef, SandboxSpec } from '../driver.ts';
+import type { SkipList } from './known-skips.ts';
 import type { Scenario } from './scenarios.ts';
 
 export interface ConformanceOptions {
   readonly name: string;
+  /** The laws that the driver is known not to keep; those listed under its name when left out. */
+  readonly skips?: SkipList;
   /** Each call makes another driver on the same engine, as another process would. */
   readonly createDriver: () => RuntimeDriver;
   readonly command: (scenario: Scenario) => readonly string[];
@@ -17,7 +20,6 @@ export interface ConformanceOptions {
   readonly image?: string;
   /** Limit for each law; a minute when left out. */
   readonly lawTimeoutMs?: number;
-  readonly skip?: readonly { readonly reason: string; readonly tests: readonly string[] }[];
 }
 
 export interface Finished {

@@ -4,6 +4,7 @@
  */
 import { Readable } from 'node:stream';
 import { systemClock } from '../../base/clock.ts';
+import { KNOWN_SKIPS, type SkipList } from '../conformance/known-skips.ts';
 import { runtimeConformance } from '../conformance.ts';
 import type { RuntimeDriver, SandboxIo } from '../driver.ts';
 import { conformancePrograms, fakeCommand } from './conformance-programs.ts';
@@ -23,6 +24,8 @@ export const DEFECTS: Readonly<Record<string, Defect>> = {
     list: (_owner, call) => driver.list({ installation: 'everybody' }, call),
   }),
   'ignores aborts': (driver) => ({ create: (spec) => driver.create(spec), start: (ref) => driver.start(ref) }),
+  'has an excuse it needs not': () => ({}),
+  'has not listed what it leaves out': () => ({}),
   'starts twice': (driver) => {
     const seen = new Map<string, SandboxIo>();
     return {
@@ -33,6 +36,12 @@ export const DEFECTS: Readonly<Record<string, Defect>> = {
       },
     };
   },
+};
+
+/** Defects of the list of skips, for a driver that is sound. */
+const SKIPS: Readonly<Record<string, SkipList>> = {
+  'has an excuse it needs not': { ...KNOWN_SKIPS.fake, 'root is refused': { reason: 'said to be broken' } },
+  'has not listed what it leaves out': {},
 };
 
 function withIo(driver: RuntimeDriver, change: (io: SandboxIo) => SandboxIo): Partial<RuntimeDriver> {
@@ -58,6 +67,7 @@ if (defect !== undefined) {
   const engine = createFakeEngine(systemClock);
   runtimeConformance({
     name: `fake that ${wanted}`,
+    skips: SKIPS[wanted ?? ''] ?? KNOWN_SKIPS.fake ?? {},
     createDriver: () => {
       const driver = createFakeDriver({ engine, programs: conformancePrograms });
       return { ...driver, ...defect(driver) };

@@ -12,6 +12,8 @@ const BROKEN_LAWS: Readonly<Record<string, string>> = {
   'loses the last bytes': '10 MB of stdout arrive whole',
   'ignores the labels': 'two installations on one engine do not touch each other',
   'ignores aborts': 'a call with an aborted signal rejects with its reason and does nothing',
+  'has an excuse it needs not': 'root is refused',
+  'has not listed what it leaves out': 'there is no network but the own loopback',
   'starts twice': 'a second start is a conflict and leaves the first alone',
 };
 

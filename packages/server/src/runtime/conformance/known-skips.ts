@@ -1,0 +1,43 @@
+import type { RuntimeCapabilities } from '../driver.ts';
+
+export interface KnownSkip {
+  /** Why the driver cannot keep the law; shown wherever the law is left out. */
+  readonly reason: string;
+  /** The law is only left out where the driver says that it has not got this. */
+  readonly unless?: keyof RuntimeCapabilities;
+}
+
+/** Law → why it is not kept. */
+export type SkipList = Readonly<Record<string, KnownSkip>>;
+
+const NO_WALLS = { reason: 'the fake runs inside the server and separates nothing' };
+const NO_LIMITS = { reason: 'the fake runs inside the server and limits nothing' };
+
+/**
+ * Every law that a driver does not keep: driver → law → reason. The suite tries a listed law all the same: it has
+ * to fail, or the entry has to go. A law that fails and is not listed fails the suite, and a skip that is not
+ * listed fails `npm test` in CI.
+ */
+export const KNOWN_SKIPS: Readonly<Record<string, SkipList>> = {
+  fake: {
+    'there is no network but the own loopback': NO_WALLS,
+    'the user is the wanted one, without any capability or a way to gain one': NO_WALLS,
+    'the root is read-only and /tmp is writable up to its size': NO_WALLS,
+    'mounts lead to the host, and the read-only ones one way only': NO_WALLS,
+    'the memory limit bites, also on a child alone, and counts /tmp': NO_LIMITS,
+    'the limit on processes bites': NO_LIMITS,
+    'the CPU limit bites': NO_LIMITS,
+    'the program is not process 1, and orphans are reaped': NO_LIMITS,
+  },
+};
+
+/** What of a driver's list counts where it has these capabilities: law → reason. */
+export function countingSkips(skips: SkipList, capabilities: RuntimeCapabilities): ReadonlyMap<string, string> {
+  const counting = Object.entries(skips).filter(([, { unless }]) => unless === undefined || !capabilities[unless]);
+  return new Map(counting.map(([law, { reason }]) => [law, reason]));
+}
+
+/** Whether a skip that a test run reports is one of the list. */
+export function isKnownSkip(skip: { readonly name: string; readonly reason: string }): boolean {
+  return Object.values(KNOWN_SKIPS).some((laws) => laws[skip.name]?.reason === skip.reason);
+}
