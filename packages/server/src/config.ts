@@ -15,6 +15,24 @@ export interface ProviderConfig {
 export const RUNTIME_CHOICES = ['auto', 'docker', 'fake'] as const;
 export const STORE_CHOICES = ['sqlite', 'postgres', 'memory'] as const;
 
+/** What sandboxes may have of the network; undefined stands for no limit. */
+export interface EgressSettings {
+  /** Networks that are private and may be reached all the same, where a policy names the host. */
+  readonly allowPrivate: readonly string[];
+  /** Name servers; empty takes those of this machine. */
+  readonly nameServers: readonly string[];
+  readonly maxConnections: number;
+  readonly requestsPerSecond: number | undefined;
+  readonly turn: { readonly requests: number | undefined; readonly bytes: number | undefined };
+  readonly session: { readonly requests: number | undefined; readonly bytes: number | undefined };
+  readonly idleMs: number;
+  readonly totalMs: number;
+  readonly pollMs: number;
+  readonly auditMs: number;
+  readonly auditRowsPerSession: number;
+  readonly credentialsFile: string | undefined;
+}
+
 /** What one server takes at once; undefined stands for no limit. */
 interface HttpLimits {
   readonly requestsPerKey: number | undefined;
@@ -68,6 +86,7 @@ export interface Config {
   readonly sessionTtlMs: number | undefined;
   readonly eventRetentionMs: number | undefined;
   readonly deliveryRetentionMs: number;
+  readonly egress: EgressSettings;
   readonly drainMs: number;
   readonly allowPrivateWebhooks: boolean;
   readonly log: { readonly level: string; readonly format: 'human' | 'json'; readonly file: string | undefined };
@@ -112,6 +131,7 @@ export function loadConfig(env: Environment = process.env): Config {
     sessionTtlMs: times(limit(env, 'SESSION_TTL_HOURS', { max: 876_000 }), HOUR_MS),
     eventRetentionMs: times(limit(env, 'EVENT_RETENTION_DAYS', { max: 36_500 }), DAY_MS),
     deliveryRetentionMs: integer(env, 'DELIVERY_RETENTION_DAYS', 30, { min: 1, max: 36_500 }) * DAY_MS,
+    egress: egressSettings(env),
     drainMs: integer(env, 'DRAIN_SECONDS', 25, { min: 0, max: 3600 }) * 1000,
     allowPrivateWebhooks: flag(env, 'WEBHOOK_ALLOW_PRIVATE_NETWORK'),
     log: {
@@ -148,6 +168,31 @@ function httpLimits(env: Environment): HttpLimits {
     maxRequests: integer(env, 'MAX_REQUESTS_AT_ONCE', 2000, { min: 1, max: 1_000_000 }),
     maxBodyBytes: integer(env, 'MAX_BODY_BYTES_AT_ONCE', 268_435_456, { min: 1024, max: 68_719_476_736 }),
     trustedProxies: networks(env, 'TRUSTED_PROXIES'),
+  };
+}
+
+const MAX_BYTES = 1024 ** 5;
+
+function egressSettings(env: Environment): EgressSettings {
+  return {
+    allowPrivate: networks(env, 'EGRESS_ALLOW_PRIVATE'),
+    nameServers: networks(env, 'EGRESS_NAME_SERVERS'),
+    maxConnections: integer(env, 'EGRESS_MAX_CONNECTIONS', 64, { min: 1, max: 10_000 }),
+    requestsPerSecond: limit(env, 'EGRESS_REQUESTS_PER_SECOND', { max: 100_000, fallback: 50 }),
+    turn: {
+      requests: limit(env, 'EGRESS_REQUESTS_PER_TURN', { max: 1_000_000_000, fallback: 20_000 }),
+      bytes: limit(env, 'EGRESS_BYTES_PER_TURN', { max: MAX_BYTES, fallback: 5 * 1024 ** 3 }),
+    },
+    session: {
+      requests: limit(env, 'EGRESS_REQUESTS_PER_SESSION', { max: 1_000_000_000, fallback: 200_000 }),
+      bytes: limit(env, 'EGRESS_BYTES_PER_SESSION', { max: MAX_BYTES, fallback: 50 * 1024 ** 3 }),
+    },
+    idleMs: integer(env, 'EGRESS_IDLE_SECONDS', 300, { min: 1, max: 86_400 }) * 1000,
+    totalMs: integer(env, 'EGRESS_CONNECTION_SECONDS', 3600, { min: 1, max: 604_800 }) * 1000,
+    pollMs: seconds(env, 'EGRESS_POLICY_POLL_SECONDS', 2) * 1000,
+    auditMs: integer(env, 'EGRESS_AUDIT_DAYS', 30, { min: 1, max: 36_500 }) * DAY_MS,
+    auditRowsPerSession: integer(env, 'EGRESS_AUDIT_ROWS_PER_SESSION', 10_000, { min: 100, max: 10_000_000 }),
+    credentialsFile: text(env, 'EGRESS_CREDENTIALS_FILE'),
   };
 }
 

@@ -286,7 +286,7 @@ function createRelease(config: Config, live: LiveSandboxes): SessionsDeps['relea
 
 function createRetentionOf(config: Config, { store, log }: Engine, release: SessionsDeps['release']): Retention {
   const { sessionTtlMs, eventRetentionMs: eventMs, deliveryRetentionMs: deliveryMs } = config;
-  const settings = { sessionTtlMs, eventMs, deliveryMs };
+  const settings = { sessionTtlMs, eventMs, deliveryMs, egressMs: config.egress.auditMs };
   return createRetention({ store, clock: systemClock, log, settings, release: (id) => release(id, { isRemoved: true }) });
 }
 

@@ -17,6 +17,7 @@ export const ID_PREFIXES = {
   installation: 'ins',
   webhook: 'whk',
   delivery: 'dlv',
+  egress: 'egr',
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;

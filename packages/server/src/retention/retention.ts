@@ -10,6 +10,8 @@ export interface RetentionSettings {
   readonly eventMs: number | undefined;
   /** How long ended deliveries can be looked at. */
   readonly deliveryMs: number;
+  /** How long the decisions of the gateway can be looked at. */
+  readonly egressMs: number;
 }
 
 export interface RetentionDeps {
@@ -22,7 +24,7 @@ export interface RetentionDeps {
 }
 
 /** What is removed, as metrics and log name it; `pages` are those of the database's file. */
-export const PURGE_KINDS = ['sessions', 'session_rows', 'events', 'keys', 'deliveries', 'pages'] as const;
+export const PURGE_KINDS = ['sessions', 'session_rows', 'events', 'keys', 'deliveries', 'egress', 'pages'] as const;
 export type PurgeKind = (typeof PURGE_KINDS)[number];
 
 interface Purged {
@@ -34,7 +36,7 @@ interface Purged {
 type Step = (deps: RetentionDeps) => AsyncGenerator<Purged, void>;
 
 /** In this order; one that fails does not keep the others from being made. */
-const STEPS: Readonly<Record<string, Step>> = { sessions, keys, deliveries, pages };
+const STEPS: Readonly<Record<string, Step>> = { sessions, keys, deliveries, egress, pages };
 
 /** Rows in one commit, and the pause behind it in which everybody else has the database. */
 const BATCH = 200;
@@ -146,6 +148,13 @@ async function* deliveries({ store, clock, settings }: RetentionDeps): AsyncGene
   for (let rows = BATCH; rows === BATCH; ) {
     rows = await store.outbox.purge({ endedBefore: clock.now() - settings.deliveryMs, limit: BATCH });
     yield { kind: 'deliveries', rows };
+  }
+}
+
+async function* egress({ store, clock, settings }: RetentionDeps): AsyncGenerator<Purged, void> {
+  for (let rows = BATCH; rows === BATCH; ) {
+    rows = await store.egress.purge({ before: clock.now() - settings.egressMs, limit: BATCH });
+    yield { kind: 'egress', rows };
   }
 }
 

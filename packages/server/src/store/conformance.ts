@@ -3,6 +3,7 @@ import { acceptLaws } from './conformance/accept.ts';
 import { agentLaws } from './conformance/agents.ts';
 import { confirmationLaws } from './conformance/confirmations.ts';
 import { dutyAndNodeLaws } from './conformance/duties-nodes.ts';
+import { egressLaws } from './conformance/egress.ts';
 import { environmentLaws } from './conformance/environments.ts';
 import { eventLaws } from './conformance/events.ts';
 import { interruptLaws } from './conformance/interrupts.ts';
@@ -47,6 +48,7 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   webhooks: webhookLaws,
   requests: requestLaws,
   retention: retentionLaws,
+  egress: egressLaws,
   'duties and nodes': dutyAndNodeLaws,
   model: modelLaws,
 };

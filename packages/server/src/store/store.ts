@@ -1,5 +1,6 @@
 import type { AgentStore } from './port/agents.ts';
 import type { ApiKeyStore } from './port/api-keys.ts';
+import type { EgressStore } from './port/egress.ts';
 import type { EnvironmentStore } from './port/environments.ts';
 import type { EventStore } from './port/events.ts';
 import type { DutyStore, NodeStore } from './port/nodes.ts';
@@ -14,6 +15,7 @@ export type { JsonObject, JsonValue } from '../base/json.ts';
 export * from './port/agents.ts';
 export * from './port/api-keys.ts';
 export * from './port/common.ts';
+export * from './port/egress.ts';
 export * from './port/environments.ts';
 export * from './port/events.ts';
 export * from './port/nodes.ts';
@@ -44,6 +46,7 @@ export interface Store {
   readonly outbox: OutboxStore;
   readonly requests: RequestStore;
   readonly retention: RetentionStore;
+  readonly egress: EgressStore;
   readonly nodes: NodeStore;
   readonly duties: DutyStore;
   /** Stable id of this installation, made on the first open. It is on every label we write. */

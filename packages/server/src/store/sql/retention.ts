@@ -21,6 +21,7 @@ const STRIP = [
   ['approvals', 'id'],
   ['turns', 'id'],
   ['events', 'seq'],
+  ['egress_audit', 'id'],
 ].map(
   ([table, column]) => `DELETE FROM ${table} WHERE ${OF_SESSION}
     AND ${column} IN (SELECT ${column} FROM ${table} WHERE ${OF_SESSION} ORDER BY ${column} LIMIT :limit)`,

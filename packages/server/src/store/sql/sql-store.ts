@@ -2,6 +2,7 @@ import { invariant } from '../../base/errors.ts';
 import type { Store } from '../store.ts';
 import { createAgentStore } from './agents.ts';
 import { createApiKeyStore } from './api-keys.ts';
+import { createEgressStore } from './egress.ts';
 import type { Engine } from './engine.ts';
 import { createEnvironmentStore } from './environments.ts';
 import { createEventStore } from './events.ts';
@@ -35,6 +36,7 @@ export function createSqlStore(database: Engine, onClosed: () => void): Store {
     outbox: createOutboxStore(engine, onAdded),
     requests: createRequestStore(engine),
     retention: createRetentionStore(engine),
+    egress: createEgressStore(engine),
     nodes: createNodeStore(engine),
     duties: createDutyStore(engine),
     installationId: () => engine.read(findInstallation),
