@@ -6,6 +6,7 @@ import { execLaws, exitLaws, streamLaws } from './conformance/io.ts';
 import { limitLaws, wallLaws } from './conformance/isolation.ts';
 import { countingSkips, KNOWN_SKIPS } from './conformance/known-skips.ts';
 import { abortLaws, creationLaws, endingLaws, ownershipLaws } from './conformance/lifecycle.ts';
+import { sleepLaws } from './conformance/sleep.ts';
 
 export type { ConformanceOptions } from './conformance/bench.ts';
 export { posixCommand, type Scenario } from './conformance/scenarios.ts';
@@ -44,6 +45,7 @@ export function runtimeConformance(options: ConformanceOptions): void {
     execLaws(law);
     wallLaws(law);
     limitLaws(law);
+    if (bench.driver.sleep !== undefined) sleepLaws(law, bench.driver.sleep);
     test('every law on the list of known skips exists', () => {
       for (const title of Object.keys(listed)) assert.ok(titles.has(title), title);
     });

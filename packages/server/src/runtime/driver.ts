@@ -11,6 +11,8 @@ import type { Readable, Writable } from 'node:stream';
 export interface RuntimeDriver {
   readonly name: string;
   readonly capabilities: RuntimeCapabilities;
+  /** Undefined where sandboxes cannot be put to sleep: they are then kept awake until they are stopped. */
+  readonly sleep?: SleepPower | undefined;
   /** Asks the engine whether it can be used. Never throws. */
   probe(options?: CallOptions): Promise<RuntimeProbe>;
   /** True when the image can be started without fetching anything. */
@@ -27,7 +29,7 @@ export interface RuntimeDriver {
    * and changes nothing. Ending `stdin` is the sandboxed program's sign to leave. Both outputs must be read:
    * an unread one holds up the other.
    */
-  start(ref: SandboxRef, options?: CallOptions): Promise<SandboxIo>;
+  start(ref: SandboxRef, options?: StartOptions): Promise<SandboxIo>;
   /** Asks it to end, kills it after `graceMs`. Stopping the stopped or the missing succeeds. */
   stop(ref: SandboxRef, options: { readonly graceMs: number } & CallOptions): Promise<void>;
   /** Kills and removes. Removing the missing succeeds. */
@@ -52,6 +54,30 @@ export interface RuntimeDriver {
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface StartOptions extends CallOptions {
+  /** Told once the streams are attached, before the program runs: for measuring. */
+  readonly onAttached?: (() => void) | undefined;
+}
+
+/**
+ * An optional power: sandboxes that hold still. A paused one does nothing and loses nothing: what is written to it
+ * waits. `stop` and `remove` work on it as on a running one; `exec` is refused with `sandbox_exited`, since a command
+ * in a frozen sandbox would hang.
+ */
+export interface SleepPower {
+  /** Pausing the paused succeeds. Throws `sandbox_exited` for one that does not run, or is not there. */
+  pause(ref: SandboxRef, options?: CallOptions): Promise<void>;
+  /** It goes on as if nothing had been. Resuming the running succeeds. Throws `sandbox_exited` as `pause` does. */
+  resume(ref: SandboxRef, options?: CallOptions): Promise<void>;
+  /**
+   * Gives memory of a paused sandbox back to the host: file pages, and the rest to swap where the host has some. It
+   * may take seconds. Answers how many bytes; undefined where the host does not let this server do so.
+   */
+  reclaim(ref: SandboxRef, options?: CallOptions): Promise<number | undefined>;
+  /** Bytes of memory in use; undefined when that cannot be known here. */
+  memory(ref: SandboxRef, options?: CallOptions): Promise<number | undefined>;
 }
 
 /** What an engine can do beyond the required; the caller asks these, never the driver's name. */

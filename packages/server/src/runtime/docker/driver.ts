@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import type { CallOptions, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../driver.ts';
+import type { CallOptions, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec, StartOptions } from '../driver.ts';
 import type { DockerContext } from './context.ts';
 import { untilAborted } from './deadline.ts';
 import type { EndpointOptions } from './endpoint.ts';
@@ -13,6 +13,7 @@ import { createContainer, removeContainer, stopContainer } from './lifecycle.ts'
 import { readLogs } from './logs.ts';
 import { probeEngine } from './probe.ts';
 import { containerName } from './profile.ts';
+import { sleepPower } from './sleep.ts';
 import { isSecondStart, startContainer } from './start.ts';
 import { watchContainers } from './watch.ts';
 
@@ -37,6 +38,7 @@ export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver 
   return {
     name: 'docker',
     capabilities: { isIsolated: true, supportsLimits: true, usesImages: true },
+    sleep: sleepPower(docker),
     probe: (call) => probeEngine(docker, call?.signal),
     hasImage: async (image, call) => (await imageDetails(engine, image, call?.signal)) !== undefined,
     create: (spec, call) => create(docker, cleanUps, { spec, ...call }),
@@ -100,11 +102,11 @@ async function create(docker: DockerContext, cleanUps: CleanUps, call: { readonl
   }
 }
 
-async function start(docker: DockerContext, cleanUps: CleanUps, call: { readonly ref: SandboxRef } & CallOptions): Promise<SandboxIo> {
+async function start(docker: DockerContext, cleanUps: CleanUps, call: { readonly ref: SandboxRef } & StartOptions): Promise<SandboxIo> {
   const { ref, signal } = call;
   signal?.throwIfAborted();
   try {
-    return await startContainer(docker, ref, signal);
+    return await startContainer(docker, ref, call);
   } catch (error) {
     if (isSecondStart(error)) throw error;
     const removing = removeContainer(docker, ref.handle);

@@ -1,5 +1,5 @@
 import { PlatformError } from '../../base/errors.ts';
-import type { SandboxIo, SandboxRef } from '../driver.ts';
+import type { SandboxIo, SandboxRef, StartOptions } from '../driver.ts';
 import type { DockerContext } from './context.ts';
 import type { Hijacked } from './engine.ts';
 import { type ExitWatch, watchExit } from './exit.ts';
@@ -11,7 +11,7 @@ import { splitHijacked } from './streams.ts';
  * Attaches and begins to wait for the end, both before the start: so neither the first byte nor a very
  * short life is missed. On any failure the connections are let go; removing the container is the caller's.
  */
-export async function startContainer(docker: DockerContext, ref: SandboxRef, signal: AbortSignal | undefined): Promise<SandboxIo> {
+export async function startContainer(docker: DockerContext, ref: SandboxRef, { signal, onAttached }: StartOptions): Promise<SandboxIo> {
   await requireFresh(docker, ref, signal);
   const giveUp = new AbortController();
   const exit = watchExit(docker, ref.handle, AbortSignal.any([giveUp.signal, docker.closing]));
@@ -20,6 +20,7 @@ export async function startContainer(docker: DockerContext, ref: SandboxRef, sig
     attached = await attach(docker, ref, signal);
     if (attached.type === 'refused') throw startFailure(attached);
     await exit.registered;
+    onAttached?.();
     const answer = await docker.engine.call({ method: 'POST', path: `/containers/${ref.handle}/start`, signal });
     if (answer.status !== 204) throw startFailure(answer);
     return sandboxIo(docker, attached, exit);

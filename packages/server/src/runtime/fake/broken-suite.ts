@@ -26,6 +26,7 @@ export const DEFECTS: Readonly<Record<string, Defect>> = {
   'ignores aborts': (driver) => ({ create: (spec) => driver.create(spec), start: (ref) => driver.start(ref) }),
   'has an excuse it needs not': () => ({}),
   'has not listed what it leaves out': () => ({}),
+  'pauses nothing': ({ sleep }) => ({ sleep: sleep && { ...sleep, pause: async () => undefined } }),
   'starts twice': (driver) => {
     const seen = new Map<string, SandboxIo>();
     return {

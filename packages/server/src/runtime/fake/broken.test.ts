@@ -14,6 +14,7 @@ const BROKEN_LAWS: Readonly<Record<string, string>> = {
   'ignores aborts': 'a call with an aborted signal rejects with its reason and does nothing',
   'has an excuse it needs not': 'root is refused',
   'has not listed what it leaves out': 'there is no network but the own loopback',
+  'pauses nothing': 'a paused sandbox does nothing, and goes on without a byte lost',
   'starts twice': 'a second start is a conflict and leaves the first alone',
 };
 

@@ -5,6 +5,7 @@ import { invariant, PlatformError } from '../../base/errors.ts';
 import type { ExecCommand, RuntimeDriver, SandboxIo, SandboxObservation, SandboxProcess, SandboxRef, SandboxSpec } from '../driver.ts';
 import { createFakeEngine, type FakeEngine, type FakeSandbox } from './engine.ts';
 import { type FakeProcess, type FakeProgram, startFakeProcess } from './process.ts';
+import { goOn, sleepPower } from './sleep.ts';
 
 export interface FakeDriverOptions {
   /** What can run: the first word of a command names one. */
@@ -23,10 +24,15 @@ export function createFakeDriver(options: FakeDriverOptions): RuntimeDriver {
   return {
     name: 'fake',
     capabilities: { isIsolated: false, supportsLimits: false, usesImages: false },
+    sleep: sleepPower(engine),
     probe: async () => ({ ok: true, version: 'fake', detail: 'Functions in the server process, without isolation.' }),
     hasImage: async () => true,
     create: async (spec, call) => create(engine, spec, call?.signal),
-    start: async (ref, call) => start(engine, ref, { programs, signal: call?.signal }),
+    start: async (ref, call) => {
+      const io = start(engine, ref, { programs, signal: call?.signal });
+      call?.onAttached?.();
+      return io;
+    },
     stop: async (ref, { graceMs, signal }) => {
       signal?.throwIfAborted();
       await stop(engine, ref, graceMs);
@@ -147,8 +153,10 @@ function requireMounts(spec: SandboxSpec): void {
 }
 
 async function stop(engine: FakeEngine, ref: SandboxRef, graceMs: number): Promise<void> {
-  const main = engine.find(ref.handle)?.main;
-  if (main === undefined) return;
+  const sandbox = engine.find(ref.handle);
+  const main = sandbox?.main;
+  if (sandbox === undefined || main === undefined) return;
+  goOn(sandbox);
   main.terminate();
   const cancel = engine.clock.after(graceMs, () => main.kill());
   await main.exited;

@@ -33,6 +33,8 @@ export interface FakeProcess {
   terminate(): void;
   /** SIGKILL: the process is over now, whatever its function still does. */
   kill(): void;
+  /** While it is held, nothing gets in or out, and it does not end by itself. */
+  hold(isHeld: boolean): void;
 }
 
 export interface FakeProcessOptions {
@@ -64,6 +66,8 @@ export function startFakeProcess(options: FakeProcessOptions): FakeProcess {
   const stdout = createPipe(options.onOutput);
   const stderr = createPipe(options.onOutput);
   let isOver = false;
+  let awake = Promise.withResolvers<void>();
+  awake.resolve();
   function end(report: ExitReport): void {
     if (isOver) return;
     isOver = true;
@@ -74,6 +78,7 @@ export function startFakeProcess(options: FakeProcessOptions): FakeProcess {
   }
   const run = async () => {
     const report = await runProgram(options, { stdin: stdin.source, stdout: stdout.sink, stderr: stderr.sink, signal: terminated.signal });
+    await awake.promise;
     // A program that ended by itself has written all it wrote; one that was killed has not.
     if (report.signal === null) await Promise.all([flush(stdout.sink), flush(stderr.sink)]);
     end(report);
@@ -86,6 +91,11 @@ export function startFakeProcess(options: FakeProcessOptions): FakeProcess {
     exited,
     terminate: () => terminated.abort(new Death(TERMINATED)),
     kill: () => end(KILLED),
+    hold(isHeld) {
+      if (isHeld) awake = Promise.withResolvers<void>();
+      else awake.resolve();
+      for (const pipe of [stdin, stdout, stderr]) pipe.hold(isHeld);
+    },
   };
 }
 
@@ -134,12 +144,20 @@ interface Pipe {
   readonly source: Readable;
   /** The reader gets what was written until now and then the end; what is written later is dropped, as for a dead process. */
   close(): void;
+  /** While it is held, what is written waits. */
+  hold(isHeld: boolean): void;
 }
 
 /** A pipe whose two ends live and die apart, as those of a process do. */
 function createPipe(onChunk: (chunk: Buffer) => void): Pipe {
   let isClosed = false;
   let waiting: (() => void) | undefined;
+  let isHeld = false;
+  let held: (() => void) | undefined;
+  const whenAwake = (run: () => void): void => {
+    if (isHeld && !isClosed) held = run;
+    else run();
+  };
   const goOn = () => {
     const resume = waiting;
     waiting = undefined;
@@ -148,14 +166,18 @@ function createPipe(onChunk: (chunk: Buffer) => void): Pipe {
   const source = new Readable({ read: goOn, destroy: closeAnd });
   const sink = new Writable({
     write(chunk: Buffer, _encoding, done) {
-      if (isClosed) return done();
-      onChunk(chunk);
-      if (source.push(chunk)) done();
-      else waiting = done;
+      whenAwake(() => {
+        if (isClosed) return done();
+        onChunk(chunk);
+        if (source.push(chunk)) done();
+        else waiting = done;
+      });
     },
     final(done) {
-      close();
-      done();
+      whenAwake(() => {
+        close();
+        done();
+      });
     },
     // Destroying the writing end is how a peer goes away: the reader sees the end.
     destroy: closeAnd,
@@ -170,8 +192,22 @@ function createPipe(onChunk: (chunk: Buffer) => void): Pipe {
     isClosed = true;
     if (!source.destroyed) source.push(null);
     goOn();
+    letGo();
   }
-  return { sink, source, close };
+  function letGo(): void {
+    const run = held;
+    held = undefined;
+    run?.();
+  }
+  return {
+    sink,
+    source,
+    close,
+    hold(wanted) {
+      isHeld = wanted;
+      if (!wanted) letGo();
+    },
+  };
 }
 
 function dropLateWrite(): void {
