@@ -6,7 +6,9 @@ import { report } from './report.ts';
 import { runTorture } from './run.ts';
 
 const LIMIT_MS = 120_000;
-const SEED = 7;
+/** What a defect does depends on what is under way when something breaks: one of these shows it. */
+const SEEDS = [7, 8, 9, 10];
+const [SEED = 0] = SEEDS;
 /** Some defects leave turns that never end: they are seen by then, and nobody waits for more. */
 const LIVENESS_MS = 3000;
 
@@ -15,10 +17,15 @@ describe('the checker finds', () => {
     const skip = options.store === 'postgres' ? skipWithoutOwnPostgres : false;
     it(`${defect}, by "${rule}"`, { skip, timeout: LIMIT_MS }, async (t) => {
       const env = { ...options.env, CLOISTER_TEST_DEFECT: defect };
-      const result = await runTorture({ seed: SEED, livenessMs: LIVENESS_MS, keep: false, ...options, env });
-      const found = result.violations.filter((violation) => violation.rule === rule);
-      t.diagnostic(`${found.length} times, in ${Math.round(result.tookMs)} ms`);
-      assert.ok(found.length > 0, report(result, { seed: SEED, kills: options.kills }));
+      let last = '';
+      for (const seed of SEEDS) {
+        const result = await runTorture({ seed, livenessMs: LIVENESS_MS, keep: false, ...options, env });
+        const found = result.violations.filter((violation) => violation.rule === rule);
+        t.diagnostic(`seed ${seed}: ${found.length} times, in ${Math.round(result.tookMs)} ms`);
+        if (found.length > 0) return;
+        last = report(result, { seed, kills: options.kills });
+      }
+      assert.fail(last);
     });
   }
 });

@@ -1,5 +1,5 @@
 // `supervisor.mjs -- command …`: runs an agent program that is not Node beside the forwarder, and ends as it ends.
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { claimForwarder, readEnvironment } from '../environment.ts';
 import { startForwarder } from '../forwarder/forwarder.ts';
@@ -21,8 +21,11 @@ if (command === undefined) {
 }
 
 function supervise(program: string, programArgs: readonly string[]): void {
+  const running: { child?: ChildProcess } = {};
+  // Before the program starts, which may be the one to send it. None is handled until this function has ended.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => running.child?.kill(signal));
   const child = spawn(program, programArgs, { stdio: 'inherit' });
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  running.child = child;
   child.on('error', (error: NodeJS.ErrnoException) => {
     // Also raised when a signal could not be passed on; the program then still runs.
     if (child.pid !== undefined) return console.error(`supervisor: ${error.message}`);

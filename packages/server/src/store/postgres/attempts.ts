@@ -65,13 +65,13 @@ export function createAttempts({ pool, clock, log }: AttemptDeps): Attempts {
 
   async function write<T>(operation: (tx: Transaction) => Query<T>): Promise<Written<T>> {
     const events: StoredEvent[] = [];
-    const trace: Trace<T> = { pid: undefined, transactionId: undefined, committing: undefined };
+    const trace: Trace<T> = { pid: undefined, boot: undefined, transactionId: undefined, committing: undefined };
     try {
       const query = operation({ publish: (more) => void events.push(...more) });
       return { value: await withClient((client) => runTransaction(client, statements, query, trace)), events };
     } catch (failure) {
       if (trace.committing === undefined || !isConnectionFailure(failure)) throw failure;
-      const outcome = await findOutcome({ withClient, clock, log }, trace, failure);
+      const outcome = await findOutcome({ withClient, clock, log }, { ...trace, event: events[0] }, failure);
       if (outcome === 'aborted') throw failure;
       return { value: trace.committing.value, events };
     }

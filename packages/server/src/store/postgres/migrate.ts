@@ -4,6 +4,7 @@ import { PlatformError } from '../../base/errors.ts';
 import { newId } from '../../base/ids.ts';
 import { type AppliedMigration, checksumOf, type Migration, parseApplied, pendingMigrations, READ_LEDGER } from '../sql/migrations.ts';
 import { text } from '../sql/rows.ts';
+import { CREATE_BOOTS } from './boots.ts';
 import { toStoreError } from './failures.ts';
 import { clientConfig } from './pool.ts';
 
@@ -43,6 +44,7 @@ export function prepareDatabase(client: Client, migrations: readonly Migration[]
   return withSchemaLock(client, async () => {
     if (await hasTable(client, UNFINISHED_MOVE)) throw new PlatformError('store_move_unfinished');
     await makeSchema(client, migrations, now);
+    await client.query(CREATE_BOOTS);
     return ensureInstallation(client, now);
   });
 }

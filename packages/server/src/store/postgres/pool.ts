@@ -3,6 +3,7 @@ import { type Clock, delay } from '../../base/clock.ts';
 import { invariant, PlatformError } from '../../base/errors.ts';
 import { jittered } from '../../base/jitter.ts';
 import type { Logger } from '../../base/log.ts';
+import { noteBoot } from './boots.ts';
 import { isConnectionFailure, toStoreError } from './failures.ts';
 
 export interface ConnectionOptions {
@@ -73,8 +74,11 @@ export function createPool(options: ConnectionOptions): ConnectionPool {
     // Statements may follow each other without waiting, and a silent connection is cut and not only given up.
     pipeline: true,
   });
-  // Goes ahead of the first statement; a connection on which it fails is broken, and that statement says so.
-  pool.on('connect', (client) => void client.query(PLANS).catch(() => undefined));
+  pool.on('connect', (client) => {
+    // Goes ahead of the first statement; a connection on which it fails is broken, and that statement says so.
+    void client.query(PLANS).catch(() => undefined);
+    noteBoot(client);
+  });
   // Of an idle connection; the pool has dropped it already.
   pool.on('error', (error) => log.debug({ reason: error.message }, 'an idle connection to PostgreSQL was lost'));
   const outage = createOutage(options, () => pool.connect());

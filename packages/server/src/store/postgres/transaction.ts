@@ -1,12 +1,15 @@
 import type { PoolClient } from 'pg';
 import { invariant } from '../../base/errors.ts';
 import type { Answer, Query, Row, Statement } from '../sql/query.ts';
+import { bootOf } from './boots.ts';
 import type { Statements } from './statements.ts';
 
 /** By what it can be found out how a commit ended that nobody answered for. */
 export interface Trace<T> {
   /** The server process that has the connection. */
   pid: number | undefined;
+  /** Of the database, when the connection was made. */
+  boot: Promise<string | undefined> | undefined;
   /** Undefined as long as nothing is written. */
   transactionId: string | undefined;
   /** What the operation came to, as soon as its commit is on its way: from then on only the server knows. */
@@ -27,6 +30,7 @@ export async function runTransaction<T>(client: PoolClient, statements: Statemen
   let step = query.next();
   if (step.done === true) return step.value;
   trace.pid = pidOf(client);
+  trace.boot = bootOf(client);
   // On its way together with the first statement; when it fails, that fails too.
   const begun = settled(client.query('BEGIN'));
   try {

@@ -3,6 +3,7 @@ import { PlatformError } from '../../../base/errors.ts';
 import type { MoveBatch } from '../../sql/move-source.ts';
 import type { Row } from '../../sql/query.ts';
 import { integer, text } from '../../sql/rows.ts';
+import { BOOTS_TABLE } from '../boots.ts';
 import { countRows } from '../maintenance.ts';
 import { UNFINISHED_MOVE } from '../migrate.ts';
 import { type Checksum, createChecksum } from './checksum.ts';
@@ -21,7 +22,7 @@ const PROGRESS = `CREATE TABLE ${UNFINISHED_MOVE} (
   table_name TEXT PRIMARY KEY, last_place BIGINT NOT NULL, installation_id TEXT NOT NULL
 )`;
 /** A server that was never used leaves these behind, and they mean nothing. */
-const WITHOUT_MEANING: ReadonlySet<string> = new Set(['schema_migrations', 'installation', 'health', 'nodes', 'duties']);
+const WITHOUT_MEANING: ReadonlySet<string> = new Set(['schema_migrations', 'installation', 'health', 'nodes', 'duties', BOOTS_TABLE]);
 const COLUMNS = `SELECT column_name AS name, data_type AS type FROM information_schema.columns
   WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position`;
 const IDENTITIES = `SELECT table_name, column_name FROM information_schema.columns
