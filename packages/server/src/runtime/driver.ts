@@ -30,6 +30,8 @@ export interface RuntimeDriver {
    * an unread one holds up the other.
    */
   start(ref: SandboxRef, options?: StartOptions): Promise<SandboxIo>;
+  /** The OCI runtimes there are to choose from; left out by a driver without a choice. Throws `runtime_unreachable`. */
+  runtimeClasses?(options?: CallOptions): Promise<readonly string[]>;
   /** Asks it to end, kills it after `graceMs`. Stopping the stopped or the missing succeeds. */
   stop(ref: SandboxRef, options: { readonly graceMs: number } & CallOptions): Promise<void>;
   /** Kills and removes. Removing the missing succeeds. */
@@ -121,6 +123,8 @@ export interface SandboxSpec {
   readonly mounts: readonly SandboxMount[];
   /** Size of the writable, in-memory /tmp. Counts as the sandbox's memory. */
   readonly tmpBytes: number;
+  /** The engine's OCI runtime that runs it, such as `runsc`; left out, the engine's default. One of `runtimeClasses`. */
+  readonly runtimeClass?: string;
 }
 
 export interface SandboxMount {

@@ -5,18 +5,13 @@ import { newId } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
 import type { EgressGateway, GatewayConnection, ModelCallObserver } from '../egress/gateway.ts';
 import { type AgentConnection, AgentFailure, connectAgent } from '../harness/acp/connection.ts';
-import {
-  type AgentOptions,
-  type Harness,
-  SANDBOX_GATEWAY_DIRECTORY,
-  SANDBOX_GATEWAY_PORT,
-  SANDBOX_HOME,
-  SANDBOX_WORKSPACE,
-} from '../harness/harness.ts';
+import { type AgentOptions, type Harness, SANDBOX_WORKSPACE } from '../harness/harness.ts';
 import type { ExitReport, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../runtime/driver.ts';
 import type { SessionRow } from '../store/store.ts';
-import { ensureSessionDirectories, ensureSocketDirectory, sandboxUser } from './directories.ts';
+import { ensureSessionDirectories, ensureSocketDirectory } from './directories.ts';
 import { createObserverRelay } from './observer-relay.ts';
+import { buildSpec } from './spec.ts';
+import { createStageTimer, type StageLog, type Stages, type StageTimer } from './stages.ts';
 import { createTail } from './tail.ts';
 import { parseTemplate } from './template.ts';
 
@@ -30,6 +25,7 @@ export interface SandboxDeps {
   readonly dataDir: string;
   readonly startTimeoutMs: number;
   readonly imageFor: (variant: Harness['imageVariant']) => string;
+  readonly stages?: StageLog | undefined;
 }
 
 export interface OpenSandboxInput {
@@ -50,7 +46,7 @@ export interface OpenSandbox {
   readonly isResumed: boolean;
   readonly exited: Promise<ExitReport>;
   /** Milliseconds each stage of the start took. */
-  readonly stages: Readonly<Record<string, number>>;
+  readonly stages: Stages;
   /** Who is told of model calls from now on; undefined tells nobody. */
   observe(observer: ModelCallObserver | undefined): void;
   abortModelCalls(): void;
@@ -65,27 +61,19 @@ export interface OpenSandbox {
  * Throws `sandbox_start_timeout` naming the stage, `image_missing`, `runtime_unreachable`, `sandbox_out_of_memory`, `harness_failed`.
  */
 export async function openSandbox(deps: SandboxDeps, input: OpenSandboxInput): Promise<OpenSandbox> {
-  const stages: Record<string, number> = {};
+  const timer = createStageTimer('prepare', { clock: deps.clock, log: deps.stages });
   const undo: (() => Promise<unknown> | undefined)[] = [];
   const timeout = new AbortController();
-  let stage = 'prepare';
   const cancelTimer = deps.clock.after(deps.startTimeoutMs, () =>
     timeout.abort(
       new PlatformError('sandbox_start_timeout', {
-        detail: `The sandbox was not ready after ${deps.startTimeoutMs / 1000} s; it was in the stage "${stage}".`,
+        detail: `The sandbox was not ready after ${deps.startTimeoutMs / 1000} s; it was in the stage "${timer.current()}".`,
       }),
     ),
   );
   const signal = AbortSignal.any([input.signal, timeout.signal]);
-  const timed = async <T>(name: string, work: Promise<T>): Promise<T> => {
-    stage = name;
-    const began = deps.clock.monotonic();
-    const result = await abortable(work, signal);
-    stages[name] = Math.round(deps.clock.monotonic() - began);
-    return result;
-  };
   try {
-    return await assemble(deps, input, { stages, undo, timed, signal });
+    return await assemble(deps, input, { timer, undo, signal });
   } catch (error) {
     for (const step of undo.reverse())
       await step()?.catch((cause: unknown) => deps.log.warn({ err: cause }, 'cleaning up after a failed start'));
@@ -96,13 +84,12 @@ export async function openSandbox(deps: SandboxDeps, input: OpenSandboxInput): P
 }
 
 interface Assembly {
-  readonly stages: Record<string, number>;
+  readonly timer: StageTimer;
   readonly undo: (() => Promise<unknown> | undefined)[];
-  readonly timed: <T>(name: string, work: Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
 }
 
-async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { stages, undo, timed, signal }: Assembly): Promise<OpenSandbox> {
+async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, undo, signal }: Assembly): Promise<OpenSandbox> {
   const { session, sandboxId } = input;
   const observer = createObserverRelay();
   const socketDirectory = await ensureSocketDirectory(deps.dataDir, sandboxId);
@@ -117,12 +104,18 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { stages, un
   });
   undo.push(() => gateway.close());
   const spec = await sandboxSpec(deps, input, socketDirectory);
-  const ref = await timed('create', deps.driver.create(spec, { signal }));
+  timer.enter('image');
+  await abortable(lookForImage(deps.driver, spec.image), signal);
+  timer.enter('create');
+  const ref = await abortable(deps.driver.create(spec, { signal }), signal);
   undo.push(() => deps.driver.remove(ref));
-  const io = await timed('start', deps.driver.start(ref, { signal }));
+  timer.enter('attach');
+  const io = await abortable(deps.driver.start(ref, { signal, onAttached: () => timer.enter('start') }), signal);
+  timer.enter('ready');
   const diagnostics = createTail(io.stderr);
-  const ready = await timed('agent', untilExit(io, diagnostics.text, openConversation(io, input)));
-  deps.log.debug({ sandbox: sandboxId, session: session.id, stages }, 'sandbox ready');
+  const ready = await abortable(untilExit(io, diagnostics.text, openConversation(io, input)), signal);
+  timer.end();
+  deps.log.debug({ sandbox: sandboxId, session: session.id, stages: timer.stages }, 'sandbox ready');
   return {
     sandboxId,
     ref,
@@ -130,12 +123,21 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { stages, un
     harnessSessionId: ready.sessionId,
     isResumed: ready.isResumed,
     exited: io.exited,
-    stages,
+    stages: timer.stages,
     observe: observer.use,
     abortModelCalls: gateway.abortModelCalls,
     diagnostics: diagnostics.text,
     close: once(() => closeSandbox(deps, { ref, io, agent: ready.agent, gateway, socketDirectory })),
   };
+}
+
+const seenImages = new WeakMap<RuntimeDriver, Set<string>>();
+
+/** Once an image was seen it is not looked for again: whether it still is there, the creation tells. */
+async function lookForImage(driver: RuntimeDriver, image: string): Promise<void> {
+  const seen = seenImages.get(driver) ?? new Set();
+  seenImages.set(driver, seen);
+  if (!seen.has(image) && (await driver.hasImage(image))) seen.add(image);
 }
 
 async function openConversation(
@@ -153,10 +155,7 @@ async function openConversation(
 
 async function sandboxSpec(deps: SandboxDeps, input: OpenSandboxInput, socketDirectory: string): Promise<SandboxSpec> {
   const { session, harness } = input;
-  const template = parseTemplate(session.environment);
-  const directories = await ensureSessionDirectories(deps.dataDir, session.id);
-  const launch = harness.launch(input.options);
-  return {
+  return buildSpec({
     labels: {
       node: deps.nodeId,
       installation: deps.installation,
@@ -166,45 +165,12 @@ async function sandboxSpec(deps: SandboxDeps, input: OpenSandboxInput, socketDir
       sandbox: input.sandboxId,
       incarnation: newId('incarnation'),
     },
-    image: template.image ?? deps.imageFor(harness.imageVariant),
-    argv: launch.argv,
-    env: {
-      ...template.env,
-      ...launch.env,
-      HOME: SANDBOX_HOME,
-      CLOISTER_GATEWAY_PORT: String(SANDBOX_GATEWAY_PORT),
-      CLOISTER_GATEWAY_SOCKET: `${SANDBOX_GATEWAY_DIRECTORY}/gateway.sock`,
-      ...(template.network.isUnrestricted || template.network.allowedHosts.length > 0 ? proxyVariables() : {}),
-      // V8 takes its limit from the host's memory and would be killed long before it collects.
-      NODE_OPTIONS: `--max-old-space-size=${Math.floor((template.memoryBytes / 1024 ** 2) * 0.75)}`,
-    },
-    cwd: SANDBOX_WORKSPACE,
-    ...sandboxUser(),
-    memoryBytes: template.memoryBytes,
-    cpus: template.cpus,
-    pids: template.pids,
-    mounts: [
-      { hostPath: directories.workspace, path: SANDBOX_WORKSPACE, isReadOnly: false },
-      { hostPath: directories.home, path: SANDBOX_HOME, isReadOnly: false },
-      { hostPath: socketDirectory, path: SANDBOX_GATEWAY_DIRECTORY, isReadOnly: true },
-    ],
-    tmpBytes: Math.min(256 * 1024 ** 2, Math.floor(template.memoryBytes / 4)),
-  };
-}
-
-/** Tells programs that honour a proxy where the allowed hosts can be reached. */
-function proxyVariables(): Record<string, string> {
-  const proxy = `http://127.0.0.1:${SANDBOX_GATEWAY_PORT}`;
-  const local = '127.0.0.1,localhost';
-  return {
-    HTTP_PROXY: proxy,
-    HTTPS_PROXY: proxy,
-    http_proxy: proxy,
-    https_proxy: proxy,
-    NO_PROXY: local,
-    no_proxy: local,
-    NODE_USE_ENV_PROXY: '1',
-  };
+    environment: session.environment,
+    image: deps.imageFor(harness.imageVariant),
+    launch: harness.launch(input.options),
+    directories: await ensureSessionDirectories(deps.dataDir, session.id),
+    socketDirectory,
+  });
 }
 
 interface Parts {
@@ -260,7 +226,8 @@ export function exitProblem(report: ExitReport, diagnostics: string): PlatformEr
   });
 }
 
-function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+/** Follows the work until the signal is aborted; the work itself goes on. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason);
     if (signal.aborted) onAbort();

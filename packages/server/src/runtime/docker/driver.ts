@@ -11,7 +11,7 @@ import { imageDetails } from './image.ts';
 import { listContainers, observe } from './inspect.ts';
 import { createContainer, removeContainer, stopContainer } from './lifecycle.ts';
 import { readLogs } from './logs.ts';
-import { probeEngine } from './probe.ts';
+import { listRuntimeClasses, probeEngine } from './probe.ts';
 import { containerName } from './profile.ts';
 import { sleepPower } from './sleep.ts';
 import { isSecondStart, startContainer } from './start.ts';
@@ -40,6 +40,7 @@ export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver 
     capabilities: { isIsolated: true, supportsLimits: true, usesImages: true },
     sleep: sleepPower(docker),
     probe: (call) => probeEngine(docker, call?.signal),
+    runtimeClasses: (call) => listRuntimeClasses(docker, call?.signal),
     hasImage: async (image, call) => (await imageDetails(engine, image, call?.signal)) !== undefined,
     create: (spec, call) => create(docker, cleanUps, { spec, ...call }),
     start: (ref, call) => start(docker, cleanUps, { ref, ...call }),

@@ -4,7 +4,7 @@ import type { RuntimeProbe } from '../driver.ts';
 import type { DockerContext } from './context.ts';
 import { describeEndpoint, isRemote } from './endpoint.ts';
 import { unexpectedAnswer } from './failures.ts';
-import { type Body, parseEngine } from './wire.ts';
+import { type Body, parseEngine, parseRuntimeClasses } from './wire.ts';
 
 /** Asks whether the engine can run sandboxes at all, and names what of the profile it cannot enforce. */
 export async function probeEngine(docker: DockerContext, signal: AbortSignal | undefined): Promise<RuntimeProbe> {
@@ -26,6 +26,11 @@ export async function probeEngine(docker: DockerContext, signal: AbortSignal | u
       : new PlatformError('runtime_unreachable', { detail: "The engine's answer was not understood." });
     return { ok: false, detail: known.detail, fix: PROBLEMS[known.code].fix };
   }
+}
+
+/** The OCI runtimes that the engine has been told of, by name. */
+export async function listRuntimeClasses(docker: DockerContext, signal: AbortSignal | undefined): Promise<readonly string[]> {
+  return parseRuntimeClasses(await read(docker, '/info', signal));
 }
 
 async function read(docker: DockerContext, path: string, signal: AbortSignal | undefined): Promise<Body> {

@@ -102,6 +102,10 @@ export function parseEngine(version: Body, info: Body): EngineDetails {
   };
 }
 
+export function parseRuntimeClasses(info: Body): readonly string[] {
+  return Object.keys(asJsonObject(field(info, 'Runtimes'))).sort();
+}
+
 export interface ImageDetails {
   readonly id: string;
   readonly labels: Labels;
