@@ -21,6 +21,7 @@ import {
   type SandboxDeps,
 } from '../../packages/server/src/sandboxes/open-sandbox.ts';
 import type { SessionRow } from '../../packages/server/src/store/store.ts';
+import { openAudit } from '../../packages/server/test/support/egress-bench.ts';
 import { type ChunkWatch, watchChunks } from './first-chunk.ts';
 import { type Platform, startPlatform } from './platform.ts';
 import { proveNothingLost } from './proof.ts';
@@ -146,7 +147,9 @@ interface Direct extends AsyncDisposable {
 async function openDirect(harness: Harness, options: AgentOptions, env: Readonly<Record<string, string>>): Promise<Direct> {
   const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-bench-'));
   const driver = createDockerDriver({ log: silentLogger });
-  const gateway = createEgressGateway({ providers: loadConfig(env).providers, modelIdleMs: 60_000, clock: systemClock, log: silentLogger });
+  const { audit } = await openAudit();
+  const { providers } = loadConfig(env);
+  const gateway = createEgressGateway({ providers, modelIdleMs: 60_000, audit, clock: systemClock, log: silentLogger });
   const deps: SandboxDeps = {
     driver,
     gateway,

@@ -1,5 +1,6 @@
 import { createSseParser, type ServerSentEvent } from './sse.ts';
 import type { Agent, AgentCreate, AgentUpdate } from './wire/agents.ts';
+import type { EgressDecision } from './wire/egress.ts';
 import type { Environment, EnvironmentCreate, EnvironmentUpdate } from './wire/environments.ts';
 import type { ErrorEnvelope } from './wire/errors.ts';
 import type { EventParam, EventSendResponse, Preview, SessionEvent, StreamReset } from './wire/events.ts';
@@ -187,6 +188,8 @@ export function createClient(options: ClientOptions) {
       update: (id: string, body: SessionUpdate) => json<Session>('POST', path('sessions', id), { body }),
       archive: (id: string) => json<Session>('POST', `${path('sessions', id)}/archive`),
       remove: (id: string) => json<{ id: string }>('DELETE', path('sessions', id)),
+      /** What its sandboxes asked for of the network, the newest first. */
+      egress: (id: string, query: Query = {}) => json<PageOf<EgressDecision>>('GET', `${path('sessions', id)}/egress`, { query }),
     },
     events: {
       list: (id: string, query: Query = {}) => json<PageOf<SessionEvent>>('GET', `${path('sessions', id)}/events`, { query }),

@@ -4,6 +4,7 @@ export * from './problems.ts';
 export * from './sse.ts';
 export * from './wire/agents.ts';
 export * from './wire/common.ts';
+export * from './wire/egress.ts';
 export * from './wire/environments.ts';
 export * from './wire/errors.ts';
 export * from './wire/events.ts';

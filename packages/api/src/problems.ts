@@ -296,6 +296,12 @@ export const PROBLEMS = {
   ),
   store_newer: p(
     'unprocessable',
+  egress_budget_exhausted: p(
+    'forbidden',
+    'never',
+    'The session has used all the network it may use.',
+    'Do with what is there; the operator can raise EGRESS_BYTES_PER_TURN and its likes, and a new turn begins anew with its own share.',
+  ),
     'change',
     'The database was written by a newer Cloister.',
     'Start the newer version, or restore a backup made before the upgrade.',

@@ -12,8 +12,7 @@ import type { Service } from './base/service.ts';
 import { VERSION } from './base/version.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createConnector } from './egress/connector.ts';
-import { createEgressGateway } from './egress/egress-gateway.ts';
-import type { EgressGateway } from './egress/gateway.ts';
+import { type Egress, openEgress } from './egress/wiring.ts';
 import { createEnvironments } from './environments/environments.ts';
 import { runFakeAgent } from './harness/fake/fake-agent.ts';
 import { FAKE_AGENT_PROGRAM } from './harness/fake/fake-harness.ts';
@@ -88,7 +87,7 @@ type Undo = (() => Promise<unknown>)[];
 async function assemble(config: Config, overrides: Overrides, log: Logger, undo: Undo): Promise<RunningServer> {
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const engine = await openEngine(config, overrides, log, undo);
-  const { store, driver, gateway, bus, chosen } = engine;
+  const { store, driver, egress, bus, chosen } = engine;
   const { live, dispatcher } = createTurnParts(config, engine);
   const clock = systemClock;
   const presence = createNodePresence({
@@ -146,7 +145,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
         reconciler.stop(),
         http.stop({ graceMs: HTTP_GRACE_MS }),
       ]);
-      await gateway.close();
+      await egress.close();
       await driver.close();
       bus.close();
       await store.close();
@@ -158,7 +157,7 @@ interface Engine {
   readonly log: Logger;
   readonly store: Store;
   readonly driver: RuntimeDriver;
-  readonly gateway: EgressGateway;
+  readonly egress: Egress;
   readonly bus: EventBus;
   readonly installation: string;
   /** This process. */
@@ -176,15 +175,15 @@ async function openEngine(config: Config, { wrapStore }: Overrides, log: Logger,
   const { runtime: choice, dockerHost, runtimeDir } = config;
   const driver = await selectRuntime({ choice, dockerHost, runtimeDir, log, fakePrograms: { [FAKE_AGENT_PROGRAM]: runFakeAgent } });
   undo.push(() => driver.close());
-  const gateway = createEgressGateway({ providers: config.providers, modelIdleMs: config.modelIdleMs, clock: systemClock, log });
-  undo.push(() => gateway.close());
+  const egress = await openEgress(config, { store, clock: systemClock, log });
+  undo.push(() => egress.close());
   const installation = await store.installationId();
   const isSoleNode = !store.events.isShared;
   return {
     log,
     store,
     driver,
-    gateway,
+    egress,
     bus: createEventBus(store, { clock: systemClock, log }),
     installation,
     nodeId,
@@ -209,11 +208,11 @@ interface TurnParts {
 }
 
 function createTurnParts(config: Config, engine: Engine): TurnParts {
-  const { log, store, driver, gateway, bus, installation, nodeId, volumeId, isSoleNode, chosen } = engine;
+  const { log, store, driver, egress, bus, installation, nodeId, volumeId, isSoleNode, chosen } = engine;
   const clock = systemClock;
   const sandboxes: SandboxDeps = {
     driver,
-    gateway,
+    gateway: egress.gateway,
     clock,
     log,
     installation,
@@ -303,8 +302,10 @@ async function createHttp(
   const { log, store, bus, driver, chosen } = engine;
   const { catalog, limits, model, isDemo } = chosen;
   const clock = systemClock;
-  const agents = createAgents({ store, clock, limits });
-  const environments = createEnvironments({ store, clock, limits: { allowUnrestrictedNetwork: config.allowUnrestrictedNetwork } });
+  const onChanged = engine.egress.policies.refresh;
+  const agents = createAgents({ store, clock, limits, onChanged });
+  const { allowUnrestrictedNetwork } = config;
+  const environments = createEnvironments({ store, clock, limits: { allowUnrestrictedNetwork }, onChanged });
   const { maxQueuedPerSession } = config;
   const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession, admit: admission.admit });
   const sessions = createSessions({ store, clock, limits, send: sendEvents, release });
@@ -339,6 +340,7 @@ async function createHttp(
     status,
     sandboxes: live.list,
     deliveryAttempts: () => outbox.attempts(),
+    egress: engine.egress.audit,
     purged: () => retention.purged(),
     version: VERSION,
     maxBodyBytes: config.maxBodyBytes,

@@ -10,6 +10,7 @@ import {
   queryFlagSchema,
   timestampSchema,
 } from './common.ts';
+import { agentNetworkingParamSchema, agentNetworkingSchema } from './networking.ts';
 
 export const TOOL_NAMES = ['bash', 'edit', 'read', 'write', 'glob', 'grep', 'web_fetch', 'web_search'] as const;
 const EFFORTS = ['low', 'medium', 'high', 'xhigh', 'max'] as const;
@@ -73,6 +74,9 @@ const agentFields = {
       'A message that comes while the agent works waits for its turn (`queue`), is handed to it at once where it can take it (`steer`), or is refused with 409 (`refuse`); extension',
     ),
   max_concurrent_turns: z.int().min(1).max(100_000).nullish().describe('How many of its sessions may work at once; extension'),
+  networking: agentNetworkingParamSchema
+    .nullish()
+    .describe('Narrows what the environment lets it reach; the newest version holds for every session of the agent; extension'),
   mcp_servers: emptyListSchema,
   skills: emptyListSchema,
   multiagent: z.unknown().nullish(),
@@ -124,6 +128,7 @@ export const agentDefinitionSchema = z.object({
   // Definitions of before have none.
   follow_up: z.enum(FOLLOW_UPS).default('queue'),
   max_concurrent_turns: z.int().nullable().default(null),
+  networking: agentNetworkingSchema.nullable().default(null),
   metadata: z.record(z.string(), z.string()),
 });
 

@@ -1,24 +1,6 @@
 import { z } from 'zod';
 import { metadataPatchSchema, metadataSchema, nameSchema, pageQuerySchema, queryFlagSchema, timestampSchema } from './common.ts';
-
-const hostSchema = z
-  .string()
-  .max(253)
-  .regex(
-    /^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d{1,5})?$/i,
-    'a host name, `*.example.org` or `host:port`',
-  );
-
-const networkingParamSchema = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('none') }),
-  z.strictObject({
-    type: z.literal('limited'),
-    allowed_hosts: z.array(hostSchema).max(256).nullish(),
-    allow_mcp_servers: z.boolean().nullish(),
-    allow_package_managers: z.boolean().nullish(),
-  }),
-  z.strictObject({ type: z.literal('unrestricted') }),
-]);
+import { networkingParamSchema, networkingSchema } from './networking.ts';
 
 const packagesParamSchema = z.strictObject({
   type: z.literal('packages').optional(),
@@ -35,15 +17,24 @@ const MIN_MEMORY_BYTES = 64 * 1024 ** 2;
 const MAX_MEMORY_BYTES = 1024 ** 4;
 const UNIT_BYTES: Readonly<Record<string, number>> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
 
-function toBytes(memory: string | number): number {
+export function toBytes(memory: string | number): number {
   return typeof memory === 'number'
     ? memory
     : Number.parseFloat(memory) * (UNIT_BYTES[/[kmg]/i.exec(memory)?.[0].toLowerCase() ?? ''] ?? 1);
 }
 
-const memorySchema = z
+export const memorySchema = z
   .union([z.int(), z.string().regex(/^\d+(\.\d+)?\s*[kmg]i?b?$/i, 'such as `512m` or `1g`')])
   .refine((memory) => toBytes(memory) >= MIN_MEMORY_BYTES && toBytes(memory) <= MAX_MEMORY_BYTES, 'from `64m` to `1024g`');
+
+const secondsSchema = z.int().min(0).max(31_536_000).nullish();
+const sleepParamSchema = z
+  .strictObject({
+    pause_after_seconds: secondsSchema.describe('Frozen: it uses no CPU, and keeps its memory'),
+    hibernate_after_seconds: secondsSchema.describe('Frozen, and its memory given back where the host can'),
+    stop_after_seconds: secondsSchema.describe('Removed; the next message makes a new one'),
+  })
+  .describe("How long after its last turn a sandbox sleeps; 0 is never, and what is left out is the server's own setting");
 
 export const environmentConfigParamSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('cloud'), networking: networkingParamSchema.nullish(), packages: packagesParamSchema.nullish() }),
@@ -58,6 +49,7 @@ export const environmentConfigParamSchema = z.discriminatedUnion('type', [
       .nullish()
       .describe('Readable inside the sandbox: never put a secret here'),
     networking: networkingParamSchema.nullish(),
+    sleep: sleepParamSchema.nullish(),
     runtime: z.string().nullish(),
     mounts: z.array(z.unknown()).nullish(),
   }),
@@ -78,17 +70,6 @@ export const environmentUpdateSchema = z.strictObject({
   metadata: metadataPatchSchema.optional(),
 });
 
-const networkingSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('none') }),
-  z.object({
-    type: z.literal('limited'),
-    allowed_hosts: z.array(z.string()),
-    allow_mcp_servers: z.boolean(),
-    allow_package_managers: z.boolean(),
-  }),
-  z.object({ type: z.literal('unrestricted') }),
-]);
-
 const packageListSchema = z.array(z.string());
 const packagesSchema = z.object({
   type: z.literal('packages'),
@@ -98,6 +79,12 @@ const packagesSchema = z.object({
   go: packageListSchema,
   npm: packageListSchema,
   pip: packageListSchema,
+});
+
+const sleepSchema = z.object({
+  pause_after_seconds: z.int().nullable(),
+  hibernate_after_seconds: z.int().nullable(),
+  stop_after_seconds: z.int().nullable(),
 });
 
 export const environmentConfigSchema = z.discriminatedUnion('type', [
@@ -110,6 +97,7 @@ export const environmentConfigSchema = z.discriminatedUnion('type', [
     pids: z.int(),
     env: z.record(z.string(), z.string()),
     networking: networkingSchema,
+    sleep: sleepSchema.nullable().default(null).describe("Null when the server's own settings count"),
   }),
 ]);
 

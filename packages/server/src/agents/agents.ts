@@ -18,7 +18,13 @@ export interface Agents {
   archive(tenantId: string, id: string): Promise<Agent>;
 }
 
-export function createAgents(deps: { readonly store: Store; readonly clock: Clock; readonly limits: AgentLimits }): Agents {
+export function createAgents(deps: {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly limits: AgentLimits;
+  /** Told once a change is in the store. */
+  readonly onChanged?: () => Promise<void>;
+}): Agents {
   const { store, clock, limits } = deps;
   return {
     async create(tenantId, body, id = newId('agent')) {
@@ -45,15 +51,15 @@ export function createAgents(deps: { readonly store: Store; readonly clock: Cloc
       const current = parseDefinition(row);
       const definition = mergeDefinition(current, body, limits);
       if (JSON.stringify(definition) === JSON.stringify(current)) return toAgent(row);
-      return toAgent(
-        await store.agents.addVersion({
-          tenantId,
-          id,
-          definition: toJsonObject(definition),
-          expectedVersion: row.version,
-          now: clock.now(),
-        }),
-      );
+      const updated = await store.agents.addVersion({
+        tenantId,
+        id,
+        definition: toJsonObject(definition),
+        expectedVersion: row.version,
+        now: clock.now(),
+      });
+      await deps.onChanged?.();
+      return toAgent(updated);
     },
     archive: async (tenantId, id) => toAgent(await store.agents.archive({ tenantId, id, now: clock.now() })),
   };

@@ -1,6 +1,7 @@
 import type { AgentCreate, AgentDefinition, AgentUpdate, Toolset } from '@cloister/api';
 import { PlatformError } from '../base/errors.ts';
 import { type Provider, resolveModel } from '../core/model.ts';
+import { resolveLimited } from '../environments/networking.ts';
 
 /** What this installation can run; asked when an agent is made, so that a message never meets a surprise. */
 export interface AgentLimits {
@@ -26,6 +27,7 @@ export function resolveDefinition(body: AgentCreate, limits: AgentLimits): Agent
     harness: body.harness ?? limits.defaultHarness,
     follow_up: body.follow_up ?? 'queue',
     max_concurrent_turns: body.max_concurrent_turns ?? null,
+    networking: resolveAgentNetworking(body.networking),
     metadata: body.metadata ?? {},
   };
   requireRunnable(definition, limits);
@@ -44,6 +46,7 @@ export function mergeDefinition(current: AgentDefinition, body: AgentUpdate, lim
     harness: body.harness ?? current.harness,
     follow_up: body.follow_up ?? current.follow_up,
     max_concurrent_turns: body.max_concurrent_turns === undefined ? current.max_concurrent_turns : body.max_concurrent_turns,
+    networking: body.networking === undefined ? current.networking : resolveAgentNetworking(body.networking),
     metadata: patchMetadata(current.metadata, body.metadata),
   };
   requireRunnable(definition, limits);
@@ -62,6 +65,11 @@ export function patchMetadata(
       fields: [{ pointer: '/metadata', message: 'at most 16 pairs' }],
     });
   return Object.fromEntries(kept);
+}
+
+function resolveAgentNetworking(param: AgentCreate['networking']): AgentDefinition['networking'] {
+  if (param === undefined || param === null) return null;
+  return param.type === 'none' ? { type: 'none' } : { type: 'limited', ...resolveLimited(param) };
 }
 
 function resolveModelParam(model: AgentCreate['model']): AgentDefinition['model'] {

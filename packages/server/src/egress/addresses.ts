@@ -80,6 +80,25 @@ export function isMetadataAddress(address: string): boolean {
   return version === 0 || address.includes('%') || METADATA.check(address, version === 4 ? 'ipv4' : 'ipv6');
 }
 
+/**
+ * What sandboxes may not reach when the operator has opened some private networks, such as `10.1.2.0/24`. The
+ * metadata services stay closed, and so does every form of an address but its own.
+ */
+export function deniedBut(networks: readonly string[]): (address: string) => boolean {
+  if (networks.length === 0) return isNotPublic;
+  const opened = { 4: new BlockList(), 6: new BlockList() };
+  for (const network of networks) {
+    const [address = '', prefix] = network.split('/');
+    const family = isIP(address) === 6 ? 6 : 4;
+    opened[family].addSubnet(address, prefix === undefined ? (family === 6 ? 128 : 32) : Number(prefix), `ipv${family}`);
+  }
+  return (address) => {
+    const family = isIP(address);
+    if ((family !== 4 && family !== 6) || isMetadataAddress(address)) return true;
+    return !opened[family].check(address, `ipv${family}`) && isNotPublic(address);
+  };
+}
+
 /** All addresses of a name, by the host's own resolver. */
 export async function resolveByHost(host: string): Promise<readonly string[]> {
   const found = await lookup(host, { all: true, verbatim: true });

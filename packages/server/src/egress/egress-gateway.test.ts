@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { ask, KEY, openBench, providersAt, rawConnection, WIRE_REQUESTS, waitFor } from '../../test/support/egress-bench.ts';
+import { ask, KEY, openAudit, openBench, providersAt, rawConnection, WIRE_REQUESTS, waitFor } from '../../test/support/egress-bench.ts';
 import { systemClock } from '../base/clock.ts';
 import { isPlatformError } from '../base/errors.ts';
 import { createLogger, silentLogger } from '../base/log.ts';
@@ -21,7 +21,8 @@ const bindingAt = (directory: string): GatewayBinding => ({
   network: { allowedHosts: [] },
   observer,
 });
-const bare = () => createEgressGateway({ providers: new Map(), modelIdleMs: 1_000, clock: systemClock, log: silentLogger });
+const { audit } = await openAudit();
+const bare = () => createEgressGateway({ providers: new Map(), modelIdleMs: 1_000, audit, clock: systemClock, log: silentLogger });
 
 test('the socket is open to every user, and gone with its connection', async () => {
   await using bench = await openBench();
@@ -128,7 +129,7 @@ test('a subscription token goes with the beta name it needs', async () => {
   const value = 'Bearer sk-ant-oat01-x';
   providers.set('anthropic', { baseUrl: bench.model.url, auth: { header: 'authorization', value } });
   const directory = await mkdtemp(path.join(tmpdir(), 'egress-'));
-  const gateway = createEgressGateway({ providers, modelIdleMs: 1_000, clock: systemClock, log: silentLogger });
+  const gateway = createEgressGateway({ providers, modelIdleMs: 1_000, audit, clock: systemClock, log: silentLogger });
   await gateway.open(bindingAt(directory));
   await ask(path.join(directory, 'gateway.sock'), { ...WIRE_REQUESTS.anthropic('hi'), headers: { 'anthropic-beta': 'one' } });
   const headers = bench.model.requests().at(-1)?.headers;

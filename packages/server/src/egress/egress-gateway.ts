@@ -3,12 +3,16 @@ import { Agent as SecureAgent } from 'node:https';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { createTokenBuckets } from '../base/token-buckets.ts';
 import type { ProviderConfig } from '../config.ts';
 import type { Provider } from '../core/model.ts';
-import { isNotPublic, resolveByHost } from './addresses.ts';
+import { deniedBut } from './addresses.ts';
+import type { EgressAudit } from './audit.ts';
 import type { Dialer, Resolve } from './dial.ts';
-import type { EgressGateway } from './gateway.ts';
+import { createDnsResolve } from './dns.ts';
+import type { EgressGateway, GatewayBinding } from './gateway.ts';
 import { DEFAULT_LIMITS, type GatewayLimits } from './limits.ts';
+import type { PolicySource } from './policy-source.ts';
 import { openSocketServer, type SocketServer, socketPathOf } from './socket-server.ts';
 
 export interface EgressGatewayOptions {
@@ -18,7 +22,12 @@ export interface EgressGatewayOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly limits?: Partial<GatewayLimits>;
-  /** Answers all addresses of a name; the host's own resolver by default. */
+  readonly audit: EgressAudit;
+  /** Where policies are followed from while sandboxes live; without it those of their start hold. */
+  readonly policies?: Pick<PolicySource, 'follow'> | undefined;
+  /** Private networks that may be reached where a policy names the host. */
+  readonly allowPrivate?: readonly string[];
+  /** Answers all addresses of a name; the name servers of this machine by default. */
   readonly resolve?: Resolve;
   /** Lets tunnels reach this host and private networks. For tests: no configuration leads here. */
   readonly allowPrivateAddresses?: boolean;
@@ -29,8 +38,10 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
   const { providers, modelIdleMs, clock, log } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const agents = { http: new Agent({ keepAlive: true }), https: new SecureAgent({ keepAlive: true }) };
-  const isDenied = options.allowPrivateAddresses === true ? () => false : isNotPublic;
-  const dialer: Dialer = { resolve: options.resolve ?? resolveByHost, isDenied, clock, timeoutMs: limits.connectTimeoutMs };
+  const isDenied = options.allowPrivateAddresses === true ? () => false : deniedBut(options.allowPrivate ?? []);
+  const dialer: Dialer = { resolve: options.resolve ?? createDnsResolve(), isDenied, clock, timeoutMs: limits.connectTimeoutMs };
+  const { requestsPerSecond: perSecond } = limits;
+  const buckets = perSecond === undefined ? undefined : createTokenBuckets({ perSecond, burst: perSecond * 4, maxKeys: 10_000, clock });
   const servers = new Map<string, SocketServer>();
   let isClosed = false;
 
@@ -44,9 +55,21 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
       // A second opener of the same directory replaces the first, whose closing would remove the new file.
       const former = servers.get(socketPathOf(binding));
       if (former !== undefined) await closeServer(former);
-      const server = await openSocketServer({ providers, modelIdleMs, limits, agents, dialer, clock, log }, binding);
+      const { audit } = options;
+      const server = await openSocketServer({ providers, modelIdleMs, limits, agents, dialer, audit, buckets, clock, log }, binding);
       servers.set(server.path, server);
-      return { abortModelCalls: () => server.abortModelCalls(), close: () => closeServer(server) };
+      const unfollow = await follow(options, binding, server).catch(async (error: unknown) => {
+        await closeServer(server);
+        throw error;
+      });
+      return {
+        beginTurn: server.beginTurn,
+        abortModelCalls: server.abortModelCalls,
+        async close() {
+          unfollow();
+          await closeServer(server);
+        },
+      };
     },
     async close() {
       isClosed = true;
@@ -55,4 +78,14 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
       agents.https.destroy();
     },
   };
+}
+
+/** The newest policy holds before the sandbox can ask for anything. */
+async function follow(
+  { policies }: EgressGatewayOptions,
+  { tenantId, subject, network: snapshot }: GatewayBinding,
+  { apply }: SocketServer,
+): Promise<() => void> {
+  if (policies === undefined || subject === undefined) return () => undefined;
+  return policies.follow({ tenantId, subject, snapshot, apply });
 }

@@ -25,6 +25,8 @@ export interface GatewayBinding {
   readonly sessionId: string;
   readonly directory: string;
   readonly network: NetworkPolicy;
+  /** Where the policy is read from while the sandbox lives; without it `network` stays as it is. */
+  readonly subject?: PolicySubject | undefined;
   readonly observer: ModelCallObserver;
 }
 
@@ -36,9 +38,29 @@ export interface NetworkPolicy {
   readonly allowedHosts: readonly string[];
   /** Every host and port of the public internet; the denied addresses stay denied. */
   readonly isUnrestricted?: boolean | undefined;
+  /** Hosts of which only some is allowed. */
+  readonly rules?: readonly NetworkRule[] | undefined;
+}
+
+/** A list left out, or null, limits nothing. */
+export interface NetworkRule {
+  readonly host: string;
+  readonly methods?: readonly string[] | null | undefined;
+  readonly paths?: readonly string[] | null | undefined;
+  /** TLS to the host is looked into, so that methods and paths hold there too. */
+  readonly isInspected?: boolean | undefined;
+  /** Name of the credential that is put into inspected requests. */
+  readonly credential?: string | null | undefined;
+}
+
+export interface PolicySubject {
+  readonly environmentId: string;
+  readonly agentId: string;
 }
 
 export interface GatewayConnection {
+  /** A turn begins: it has its own share of requests and bytes. */
+  beginTurn(): void;
   /** Aborts the model calls under way, for an interrupt: upstream stops at once. */
   abortModelCalls(): void;
   /** Closes the socket, removes its file, aborts what is under way. */

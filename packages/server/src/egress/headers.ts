@@ -1,13 +1,22 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 
 /** RFC 9110 §7.6.1: these speak about one connection only. */
-const HOP_BY_HOP = ['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings', 'proxy-connection'];
+const HOP_BY_HOP = [
+  'connection',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+  'proxy-connection',
+  'expect',
+];
 
 /** What a sandbox may not say to a model provider: who it is, who pays, and where it comes from. */
 const NOT_FORWARDED = new Set([
   ...HOP_BY_HOP,
   'host',
-  'expect',
   // The meter reads the answer, so it must not be compressed.
   'accept-encoding',
   'authorization',

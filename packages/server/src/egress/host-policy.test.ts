@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { NetworkPolicy, NetworkRule } from './gateway.ts';
 import { createHostPolicy, parseHostRule, parseTarget } from './host-policy.ts';
 
 const decide = (allowedHosts: readonly string[], authority: string): boolean => {
   const target = parseTarget(authority);
-  return target !== undefined && createHostPolicy({ allowedHosts })(target);
+  const ask = (policy: NetworkPolicy) => createHostPolicy([policy]);
+  return target !== undefined && ask({ allowedHosts })({ target, method: 'CONNECT', path: undefined }).type === 'allowed';
 };
 
 const CASES: readonly (readonly [readonly string[], string, boolean])[] = [
@@ -74,12 +76,64 @@ test('numbers in odd bases become the address they mean', () => {
 });
 
 test('an unrestricted policy allows every name and port', () => {
-  const policy = createHostPolicy({ allowedHosts: [], isUnrestricted: true });
-  assert.equal(policy({ host: 'anything.example', port: 9_000 }), true);
+  const policy = createHostPolicy([{ allowedHosts: [], isUnrestricted: true }]);
+  const target = { host: 'anything.example', port: 9_000 };
+  assert.deepEqual(policy({ target, method: 'CONNECT', path: undefined }), { type: 'allowed', credential: undefined });
 });
 
 test('an entry says whether it is one', () => {
   for (const entry of ['example.org', '*.example.org', 'example.org:8080', '1.1.1.1'])
     assert.notEqual(parseHostRule(entry), undefined, entry);
   for (const entry of ['', '*', 'a b', 'http://x', 'x/y', 'x@y', '*.']) assert.equal(parseHostRule(entry), undefined, entry);
+});
+
+const HOST = 'api.example';
+
+/** What a policy of these rules says of requests, in short. */
+function judge(rules: readonly Omit<NetworkRule, 'host'>[], method: string, path?: string): string {
+  const policy = createHostPolicy([{ allowedHosts: [], rules: rules.map((rule) => ({ host: HOST, ...rule })) }]);
+  const verdict = policy({ target: { host: HOST, port: 80 }, method, path });
+  return verdict.type === 'denied' ? verdict.reason : verdict.type;
+}
+
+const RULES: readonly (readonly [readonly Omit<NetworkRule, 'host'>[], string, string | undefined, string])[] = [
+  [[{}], 'DELETE', '/x', 'allowed'],
+  [[{}], 'CONNECT', undefined, 'allowed'],
+  [[{ methods: ['GET'] }], 'GET', '/x', 'allowed'],
+  [[{ methods: ['GET'] }], 'HEAD', '/x', 'allowed'],
+  [[{ methods: ['GET'] }], 'POST', '/x', 'method'],
+  [[{ methods: ['GET'] }], 'get', '/x', 'method'],
+  [[{ methods: ['GET'] }], 'CONNECT', undefined, 'method'],
+  [[{ methods: ['GET', 'CONNECT'] }], 'CONNECT', undefined, 'allowed'],
+  [[{ methods: ['GET'] }, { methods: ['POST'], paths: ['/hook'] }], 'POST', '/hook', 'allowed'],
+  [[{ methods: ['GET'] }, { methods: ['POST'], paths: ['/hook'] }], 'POST', '/other', 'path'],
+  [[{ paths: ['/v1'] }], 'GET', '/v1', 'allowed'],
+  [[{ paths: ['/v1'] }], 'GET', '/v1/x', 'allowed'],
+  [[{ paths: ['/v1'] }], 'GET', '/v10', 'path'],
+  [[{ paths: ['/v1/'] }], 'GET', '/v1', 'path'],
+  [[{ paths: ['/v1'] }], 'GET', '/v1/%2e%2e/admin', 'path'],
+  [[{ paths: ['/v1'] }], 'GET', '/v1/..%2fadmin', 'path'],
+  [[{ paths: ['/v1'] }], 'GET', '/v1/%252e%252e/admin', 'path'],
+  [[{ paths: ['/v1'] }], 'GET', '/v1\\..\\admin', 'path'],
+  [[{ paths: ['/v1'] }], 'GET', '/v1/../admin', 'path'],
+  [[{ paths: ['/v1'] }], 'GET', '/v1//admin', 'path'],
+  [[{ paths: ['/v1'] }], 'CONNECT', undefined, 'method'],
+  [[{ isInspected: true, methods: ['GET'] }], 'CONNECT', undefined, 'inspect'],
+  [[{ isInspected: true, methods: ['GET'] }], 'GET', '/', 'allowed'],
+  [[{}, { credential: 'token' }], 'CONNECT', undefined, 'inspect'],
+];
+
+for (const [rules, method, path, expected] of RULES) {
+  test(`${JSON.stringify(rules)} on ${method} ${path ?? ''}: ${expected}`, () => assert.equal(judge(rules, method, path), expected));
+}
+
+test('of several policies each must allow it, and none allows nothing', () => {
+  const target = { host: HOST, port: 443 };
+  const tunnel = { target, method: 'CONNECT', path: undefined };
+  const all = { allowedHosts: [], isUnrestricted: true };
+  const narrow = { allowedHosts: ['other.example'], rules: [{ host: HOST, isInspected: true }] };
+  assert.equal(createHostPolicy([all, { allowedHosts: ['other.example'] }])(tunnel).type, 'denied');
+  assert.equal(createHostPolicy([{ allowedHosts: [] }, all])(tunnel).type, 'denied');
+  assert.equal(createHostPolicy([all, narrow])(tunnel).type, 'inspect');
+  assert.equal(createHostPolicy([])(tunnel).type, 'denied');
 });

@@ -5,18 +5,21 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import type { TokenBuckets } from '../base/token-buckets.ts';
 import type { ProviderConfig } from '../config.ts';
 import type { Provider } from '../core/model.ts';
+import type { EgressAudit } from './audit.ts';
 import { createCallTracker, NO_USAGE, untracked } from './call-tracker.ts';
 import { answerDemo } from './demo-route.ts';
 import type { Dialer } from './dial.ts';
-import { GATEWAY_SOCKET_NAME, type GatewayBinding } from './gateway.ts';
-import { createHostPolicy } from './host-policy.ts';
+import { forwardPlain } from './forward.ts';
+import { GATEWAY_SOCKET_NAME, type GatewayBinding, type NetworkPolicy } from './gateway.ts';
+import { createGuard, type Guard } from './guard.ts';
 import type { GatewayLimits } from './limits.ts';
 import { ModelCall, type UpstreamAgents } from './model-call.ts';
-import { refuseTunnel, sendProblem } from './problem-response.ts';
+import { sendProblem } from './problem-response.ts';
 import { type ModelRoute, matchRoute, SETTING_BY_PROVIDER } from './routes.ts';
-import { forwardPlain, openTunnel, type TunnelOptions } from './tunnel.ts';
+import { openTunnel, type TunnelOptions } from './tunnel.ts';
 import { sendWireError } from './wire-response.ts';
 
 export interface SocketServerDeps {
@@ -25,12 +28,18 @@ export interface SocketServerDeps {
   readonly limits: GatewayLimits;
   readonly agents: UpstreamAgents;
   readonly dialer: Dialer;
+  readonly audit: EgressAudit;
+  /** Of connections to other hosts, by sandbox; undefined for no limit. */
+  readonly buckets: TokenBuckets | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 export interface SocketServer {
   readonly path: string;
+  /** From now on these policies hold, for open connections too. */
+  apply(policies: readonly NetworkPolicy[]): void;
+  beginTurn(): void;
   abortModelCalls(): void;
   close(): Promise<void>;
 }
@@ -40,6 +49,7 @@ interface Sandbox {
   readonly binding: GatewayBinding;
   readonly log: Logger;
   readonly calls: Set<{ abort(): void }>;
+  readonly guard: Guard;
   readonly tunnels: Set<Duplex | ServerResponse>;
   readonly tunnelOptions: TunnelOptions;
 }
@@ -64,10 +74,10 @@ export async function openSocketServer(deps: SocketServerDeps, binding: GatewayB
   const socketPath = socketPathOf(binding);
   const closing = new AbortController();
   const log = deps.log.child({ sandboxId: binding.sandboxId, sessionId: binding.sessionId });
-  const { idleMs } = deps.limits.tunnel;
-  const isAllowed = createHostPolicy(binding.network);
-  const tunnelOptions = { isAllowed, dialer: deps.dialer, log, idleMs, signal: closing.signal };
-  const sandbox: Sandbox = { deps, binding, log, calls: new Set(), tunnels: new Set(), tunnelOptions };
+  const guard = await openGuard(deps, binding, log);
+  const { idleMs, totalMs } = deps.limits.tunnel;
+  const tunnelOptions = { guard, dialer: deps.dialer, log, idleMs, totalMs, signal: closing.signal };
+  const sandbox: Sandbox = { deps, binding, log, calls: new Set(), guard, tunnels: new Set(), tunnelOptions };
   const server = createServer({ ...deps.limits.server, highWaterMark: 64 * 1024 }, (request, response) =>
     onRequest(sandbox, request, response),
   );
@@ -77,6 +87,7 @@ export async function openSocketServer(deps: SocketServerDeps, binding: GatewayB
   await listen(server, socketPath);
   const shut = async () => {
     closing.abort();
+    guard.close();
     abortAll(sandbox);
     for (const tunnel of sandbox.tunnels) tunnel.destroy();
     await new Promise<void>((resolve) => {
@@ -88,6 +99,8 @@ export async function openSocketServer(deps: SocketServerDeps, binding: GatewayB
   let closed: Promise<void> | undefined;
   return {
     path: socketPath,
+    apply: guard.apply,
+    beginTurn: guard.beginTurn,
     abortModelCalls: () => abortAll(sandbox),
     // Once only: by the second time the path may belong to the next connection.
     close() {
@@ -95,6 +108,12 @@ export async function openSocketServer(deps: SocketServerDeps, binding: GatewayB
       return closed;
     },
   };
+}
+
+async function openGuard(deps: SocketServerDeps, { sandboxId, tenantId, sessionId, network }: GatewayBinding, log: Logger): Promise<Guard> {
+  const { limits, buckets, audit, clock } = deps;
+  const used = await audit.usage({ tenantId, sessionId });
+  return createGuard({ sandboxId, tenantId, sessionId, policies: [network], used, limits, buckets, audit, clock, log });
 }
 
 function abortAll(sandbox: Sandbox): void {
@@ -210,10 +229,6 @@ function onDemo(sandbox: Sandbox, { route, request, response, tracker }: DemoReq
 }
 
 function onPlainForward(sandbox: Sandbox, request: IncomingMessage, response: ServerResponse): void {
-  if (sandbox.tunnels.size >= sandbox.deps.limits.tunnel.max) {
-    sendProblem(response, 'capacity_exhausted', TOO_MANY);
-    return;
-  }
   sandbox.tunnels.add(response);
   response.once('close', () => sandbox.tunnels.delete(response));
   forwardPlain(sandbox.tunnelOptions, request, response).catch((error: unknown) => {
@@ -223,10 +238,6 @@ function onPlainForward(sandbox: Sandbox, request: IncomingMessage, response: Se
 }
 
 function onConnect(sandbox: Sandbox, request: IncomingMessage, socket: Duplex, head: Buffer): void {
-  if (sandbox.tunnels.size >= sandbox.deps.limits.tunnel.max) {
-    refuseTunnel(socket, 'capacity_exhausted', TOO_MANY);
-    return;
-  }
   sandbox.tunnels.add(socket);
   socket.once('close', () => sandbox.tunnels.delete(socket));
   openTunnel(sandbox.tunnelOptions, request, socket, head).catch((error: unknown) => {
@@ -234,5 +245,3 @@ function onConnect(sandbox: Sandbox, request: IncomingMessage, socket: Duplex, h
     socket.destroy();
   });
 }
-
-const TOO_MANY = 'This sandbox has too many connections to other hosts open.';

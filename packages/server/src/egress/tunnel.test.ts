@@ -111,7 +111,7 @@ describe('CONNECT', () => {
 
   test('an idle tunnel ends, and no more are open at a time than allowed', async () => {
     const port = portOf(echo);
-    const limits = { ...DEFAULT_LIMITS, tunnel: { max: 1, idleMs: 150 } };
+    const limits = { ...DEFAULT_LIMITS, tunnel: { max: 1, idleMs: 150, totalMs: 60_000 } };
     await using bench = await openBench({ ...toLoopback([`tools.example:${port}`]), limits });
     const request = `CONNECT tools.example:${port} HTTP/1.1\r\nhost: x\r\n\r\n`;
     const first = rawConnection(bench.socketPath);

@@ -1,135 +1,93 @@
-import { type IncomingMessage, request as requestHttp, type ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { ProblemCode } from '@cloister/api';
-import { isPlatformError, toPlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { type Dialer, dial } from './dial.ts';
-import { proxiedHeaders } from './headers.ts';
+import type { Guard, StopReason, Visit } from './guard.ts';
 import { parseTarget, type Target } from './host-policy.ts';
 import { createIdleTimer } from './idle-timer.ts';
-import { refuseTunnel, sendProblem } from './problem-response.ts';
+import { refuseTunnel } from './problem-response.ts';
 
 export interface TunnelOptions {
-  readonly isAllowed: (target: Target) => boolean;
+  readonly guard: Guard;
   readonly dialer: Dialer;
   readonly log: Logger;
   readonly idleMs: number;
+  readonly totalMs: number;
   readonly signal: AbortSignal;
+  /** Takes over a tunnel that is to be looked into; undefined where that cannot be done. */
+  readonly inspect?: ((target: Target, client: Duplex, head: Buffer) => void) | undefined;
 }
-
-type Refusal = { readonly code: ProblemCode; readonly detail: string };
 
 /** Serves `CONNECT host:port`: bytes both ways between the sandbox and a host its policy allows. */
 export async function openTunnel(options: TunnelOptions, request: IncomingMessage, client: Duplex, head: Buffer): Promise<void> {
-  const hangUp = new AbortController();
-  const onClose = () => hangUp.abort();
+  const { guard } = options;
+  const ended = new AbortController();
+  const stop = (reason: StopReason) => ended.abort(reason);
+  const onClose = () => stop('closed');
   client.once('close', onClose);
   // Without a listener a reset by the sandbox would be an uncaught error.
   client.on('error', () => client.destroy());
-  const refuse = (refusal: Refusal) => refuseTunnel(client, refusal.code, refusal.detail);
-  const target = parseTarget(request.url ?? '');
-  const denied = check(options, target, request.url ?? '');
-  if (target === undefined || denied !== undefined) return refuse(denied ?? NOT_A_TARGET);
-  try {
-    const remote = await dial(options.dialer, target, AbortSignal.any([options.signal, hangUp.signal]));
-    client.off('close', onClose);
-    if (client.destroyed) return void remote.destroy();
-    client.write('HTTP/1.1 200 Connection Established\r\n\r\n');
-    if (head.length > 0) remote.write(head);
-    join(options, client, remote);
-  } catch (error) {
-    if (!client.destroyed) refuse(refusalOf(options, target, error));
+  const ask = { way: 'tunnel', method: 'CONNECT', target: parseTarget(request.url ?? '') } as const;
+  const answer = guard.ask(ask, stop);
+  if (answer.type === 'refused') return refuseTunnel(client, answer.refusal.code, answer.refusal.detail);
+  if (answer.type === 'inspect') {
+    if (options.inspect !== undefined) return options.inspect(answer.target, client, head);
+    const detail = `Requests to ${answer.target.host} have to be looked into, and this server cannot.`;
+    const refusal = guard.refuse(ask, 'inspection', { code: 'egress_denied', detail });
+    return refuseTunnel(client, refusal.code, refusal.detail);
   }
+  const { visit } = answer;
+  try {
+    const remote = await dial(options.dialer, visit.target, AbortSignal.any([options.signal, ended.signal]));
+    client.off('close', onClose);
+    visit.connected(remote.remoteAddress ?? '');
+    if (client.destroyed || ended.signal.aborted) {
+      remote.destroy();
+      client.destroy();
+      return visit.end('closed');
+    }
+    client.write('HTTP/1.1 200 Connection Established\r\n\r\n');
+    visit.count('up', head.length);
+    if (head.length > 0) remote.write(head);
+    join(options, { visit, client, remote, ended: ended.signal });
+  } catch (error) {
+    const refusal = visit.failed(error);
+    if (!client.destroyed) refuseTunnel(client, refusal.code, refusal.detail);
+  }
+}
+
+interface Joined {
+  readonly visit: Visit;
+  readonly client: Duplex;
+  readonly remote: Duplex;
+  /** Aborted with the reason when the connection must end. */
+  readonly ended: AbortSignal;
 }
 
 /** Both ends live and die together; each may close its own direction first. */
-function join(options: TunnelOptions, client: Duplex, remote: Duplex): void {
-  const end = () => {
+function join({ dialer: { clock }, idleMs, totalMs }: TunnelOptions, { visit, client, remote, ended }: Joined): void {
+  const end = (ending: string) => {
     idle.stop();
+    cancelTotal();
     client.destroy();
     remote.destroy();
+    visit.end(ending);
   };
-  const idle = createIdleTimer(options.dialer.clock, options.idleMs, end);
-  for (const side of [client, remote]) side.once('close', end).on('data', () => idle.touch());
-  remote.on('error', end);
+  const onEnded = () => end(String(ended.reason));
+  const idle = createIdleTimer(clock, idleMs, () => end('idle'));
+  const cancelTotal = clock.after(totalMs, () => end('total_time'));
+  ended.addEventListener('abort', onEnded, { once: true });
+  for (const [side, direction] of [
+    [client, 'up'],
+    [remote, 'down'],
+  ] as const) {
+    side.once('close', () => end('done'));
+    side.on('data', (chunk: Buffer) => {
+      idle.touch();
+      visit.count(direction, chunk.length);
+    });
+  }
+  remote.on('error', () => end('done'));
   client.pipe(remote);
   remote.pipe(client);
-}
-
-/** Serves `GET http://host/…` and the like: a plain request through the proxy, under the same rules. */
-export async function forwardPlain(options: TunnelOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const url = URL.parse(request.url ?? '');
-  const target =
-    url === null || url.protocol !== 'http:' || url.username !== '' || url.password !== '' ? undefined : parseTarget(url.host, 80);
-  const denied = check(options, target, request.url ?? '');
-  if (url === null || target === undefined || denied !== undefined) {
-    const refusal = denied ?? NOT_A_TARGET;
-    return sendProblem(response, refusal.code, refusal.detail);
-  }
-  const hangUp = new AbortController();
-  response.once('close', () => hangUp.abort());
-  try {
-    const remote = await dial(options.dialer, target, AbortSignal.any([options.signal, hangUp.signal]));
-    await exchange(options, { url, remote, request, response });
-  } catch (error) {
-    const refusal = refusalOf(options, target, error);
-    if (!response.destroyed) sendProblem(response, refusal.code, refusal.detail);
-  }
-}
-
-interface Exchange {
-  readonly url: URL;
-  readonly remote: Awaited<ReturnType<typeof dial>>;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-}
-
-function exchange(options: TunnelOptions, { url, remote, request, response }: Exchange): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const headers = { ...proxiedHeaders(request.headers), host: url.host, connection: 'close' };
-    const path = url.pathname + url.search;
-    // No agent at all, not even `false`: with one, node leaves `createConnection` aside and dials by itself.
-    const outgoing = requestHttp({ createConnection: () => remote, method: request.method ?? 'GET', path, headers });
-    const idle = createIdleTimer(options.dialer.clock, options.idleMs, () => remote.destroy());
-    for (const side of [request, remote]) side.on('data', () => idle.touch());
-    response.once('close', () => {
-      idle.stop();
-      outgoing.destroy();
-      remote.destroy();
-      resolve();
-    });
-    outgoing.on('error', (error) => {
-      remote.destroy();
-      if (response.headersSent) response.destroy();
-      else reject(error);
-    });
-    outgoing.once('response', (answer) => {
-      response.writeHead(answer.statusCode ?? 502, proxiedHeaders(answer.headers));
-      answer.once('error', () => response.destroy());
-      answer.pipe(response);
-    });
-    request.pipe(outgoing);
-  });
-}
-
-const NOT_A_TARGET: Refusal = { code: 'request_invalid', detail: 'The address is not of the form host:port.' };
-
-function check(options: TunnelOptions, target: Target | undefined, asked: string): Refusal | undefined {
-  if (target === undefined) {
-    options.log.info({ asked: asked.slice(0, 200) }, 'egress refused: not an address');
-    return NOT_A_TARGET;
-  }
-  if (options.isAllowed(target)) return undefined;
-  options.log.info({ host: target.host, port: target.port }, 'egress refused by policy');
-  return { code: 'egress_denied', detail: `${target.host}:${target.port} is not in the allowed hosts of this environment.` };
-}
-
-function refusalOf(options: TunnelOptions, target: Target, error: unknown): Refusal {
-  const known = isPlatformError(error) ? error : undefined;
-  const code = known?.code ?? 'egress_unreachable';
-  options.log.info(
-    { host: target.host, port: target.port, code, err: known === undefined ? toPlatformError(error) : undefined },
-    'egress failed',
-  );
-  return { code, detail: known?.detail ?? `${target.host}:${target.port} broke off the connection.` };
 }

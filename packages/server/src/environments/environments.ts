@@ -14,6 +14,7 @@ import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { toJsonObject } from '../base/json.ts';
 import type { EnvironmentRow, Page, PageInput, Store } from '../store/store.ts';
+import { resolveLimited } from './networking.ts';
 
 /** Use cases of environments: the templates that sandboxes are made from. */
 export interface Environments {
@@ -35,6 +36,8 @@ export function createEnvironments(deps: {
   readonly store: Store;
   readonly clock: Clock;
   readonly limits: EnvironmentLimits;
+  /** Told once a change is in the store. */
+  readonly onChanged?: () => Promise<void>;
 }): Environments {
   const { store, clock, limits } = deps;
   return {
@@ -61,7 +64,9 @@ export function createEnvironments(deps: {
         config: body.config === undefined || body.config === null ? current.config : mergeConfig(current.config, body.config, limits),
         metadata: patchMetadata(current.metadata, body.metadata),
       };
-      return toEnvironment(await store.environments.update({ tenantId, id, definition: toJsonObject(definition), now: clock.now() }));
+      const updated = await store.environments.update({ tenantId, id, definition: toJsonObject(definition), now: clock.now() });
+      await deps.onChanged?.();
+      return toEnvironment(updated);
     },
     archive: async (tenantId, id) => toEnvironment(await store.environments.archive({ tenantId, id, now: clock.now() })),
     async remove(tenantId, id) {
@@ -100,7 +105,16 @@ function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits)
     pids: param.pids ?? CONTAINER_DEFAULTS.pids,
     env: param.env ?? {},
     networking,
+    sleep: resolveSleep(param.sleep),
   };
+}
+
+type ContainerParam = Extract<EnvironmentConfigParam, { type: 'container' }>;
+
+function resolveSleep(sleep: ContainerParam['sleep']): Extract<EnvironmentConfig, { type: 'container' }>['sleep'] {
+  if (sleep === undefined || sleep === null) return null;
+  const { pause_after_seconds = null, hibernate_after_seconds = null, stop_after_seconds = null } = sleep;
+  return { pause_after_seconds, hibernate_after_seconds, stop_after_seconds };
 }
 
 /** Fields left out stay as they are; the type cannot change. */
@@ -133,7 +147,7 @@ function resolveNetworking(
       '/config/networking/allow_package_managers',
       'a list of package registries of its own; name the hosts in allowed_hosts',
     );
-  return { type: 'limited', allowed_hosts: param.allowed_hosts ?? [], allow_mcp_servers: false, allow_package_managers: false };
+  return { type: 'limited', ...resolveLimited(param), allow_mcp_servers: false, allow_package_managers: false };
 }
 
 const NO_PACKAGES = { type: 'packages' as const, apt: [], cargo: [], gem: [], go: [], npm: [], pip: [] };

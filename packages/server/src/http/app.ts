@@ -7,6 +7,7 @@ import { createLimits, isAlwaysAnswered } from './limits/limits.ts';
 import { countRequests, createMetrics } from './metrics.ts';
 import { createDocument, type RouteTable } from './openapi.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { egressRoutes } from './routes/egress.ts';
 import { environmentRoutes } from './routes/environments.ts';
 import { eventRoutes } from './routes/events.ts';
 import { pageRoutes } from './routes/pages.ts';
@@ -50,6 +51,7 @@ export function createApp(deps: HttpDeps): App {
   agentRoutes(table);
   environmentRoutes(table);
   sessionRoutes(table);
+  egressRoutes(table);
   eventRoutes(table);
   turnRoutes(table);
   webhookRoutes(table);

@@ -4,6 +4,7 @@ import type { Agents } from '../agents/agents.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Refusals } from '../base/refusals.ts';
+import type { EgressAudit } from '../egress/audit.ts';
 import type { Environments } from '../environments/environments.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
@@ -46,6 +47,7 @@ export interface HttpDeps {
   readonly health: () => Health;
   readonly status: () => Promise<Status>;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
+  readonly egress: Pick<EgressAudit, 'flush' | 'counts' | 'bytes' | 'dropped'>;
   /** What came of this server's attempts at deliveries. */
   readonly deliveryAttempts: () => AttemptCounts;
   /** What retention has removed here, by kind. */

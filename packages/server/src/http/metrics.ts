@@ -2,6 +2,7 @@ import type { MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Refusals } from '../base/refusals.ts';
+import type { EgressAudit } from '../egress/audit.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { Store } from '../store/store.ts';
@@ -9,6 +10,7 @@ import type { AppVariables } from './context.ts';
 
 export interface MetricSources {
   readonly store: Store;
+  readonly egress: Pick<EgressAudit, 'counts' | 'bytes' | 'dropped'>;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
   readonly deliveryAttempts: () => AttemptCounts;
   /** What retention has removed here, by kind. */
@@ -49,10 +51,42 @@ export function createMetrics(sources: MetricSources): Registry {
 }
 
 function loadMetrics(registry: Registry, { refusals, requests, streams, purged }: MetricSources): void {
+  egressMetrics(registry, sources.egress);
   new Counter({
     name: 'cloister_retention_purged_total',
     help: 'Rows that this server has removed since their time was over, by kind; pages are those of the file of SQLite',
     labelNames: ['kind'],
+function egressMetrics(registry: Registry, egress: MetricSources['egress']): void {
+  new Counter({
+    name: 'cloister_egress_decisions_total',
+    help: 'What sandboxes asked for of the network and this server decided, by outcome and reason',
+    labelNames: ['outcome', 'reason'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { outcome, reason, count } of egress.counts()) this.inc({ outcome, reason }, count);
+    },
+  });
+  new Counter({
+    name: 'cloister_egress_bytes_total',
+    help: 'Bytes between sandboxes and allowed hosts, both ways',
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(egress.bytes());
+    },
+  });
+  new Counter({
+    name: 'cloister_egress_audit_dropped_total',
+    help: 'Decisions that are counted but were not kept, since the store did not keep up',
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(egress.dropped());
+    },
+  });
+}
+
     registers: [registry],
     collect() {
       this.reset();

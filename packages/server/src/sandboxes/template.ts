@@ -1,5 +1,6 @@
-import { asJsonObject, type JsonObject, type JsonValue } from '../base/json.ts';
+import { asJsonObject, type JsonObject } from '../base/json.ts';
 import type { NetworkPolicy } from '../egress/gateway.ts';
+import { parseNetworking } from '../environments/networking.ts';
 
 /** What an environment asks of a sandbox, with the defaults filled in. */
 export interface SandboxTemplate {
@@ -23,16 +24,9 @@ export function parseTemplate(environment: JsonObject): SandboxTemplate {
     memoryBytes: parseBytes(config.memory) ?? DEFAULTS.memoryBytes,
     cpus: typeof config.cpus === 'number' ? config.cpus : DEFAULTS.cpus,
     pids: typeof config.pids === 'number' ? config.pids : DEFAULTS.pids,
-    network: parseNetwork(config.networking),
+    network: parseNetworking(config.networking),
     env: Object.fromEntries(env),
   };
-}
-
-function parseNetwork(networking: JsonValue | undefined): NetworkPolicy {
-  const policy = asJsonObject(networking);
-  if (policy.type === 'unrestricted') return { allowedHosts: [], isUnrestricted: true };
-  if (policy.type !== 'limited' || !Array.isArray(policy.allowed_hosts)) return { allowedHosts: [] };
-  return { allowedHosts: policy.allowed_hosts.filter((host): host is string => typeof host === 'string') };
 }
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };

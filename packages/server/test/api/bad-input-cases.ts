@@ -46,6 +46,7 @@ export const UNKNOWN_IDS: readonly Case[] = [
     send: ['POST', '/v1/sessions/ses_0/events', { body: { events: [message('m')] } }],
     code: 'session_not_found',
   },
+  { what: 'session with egress', send: ['GET', '/v1/sessions/ses_0/egress'], code: 'session_not_found' },
   { what: 'session to stream', send: ['GET', '/v1/sessions/ses_0/events/stream'], code: 'session_not_found' },
   { what: 'an id with a NUL', send: ['GET', '/v1/sessions/%00'], code: 'session_not_found' },
   { what: 'an id that is no UTF-8', send: ['GET', '/v1/sessions/%ff%fe'], code: 'session_not_found' },

@@ -9,8 +9,11 @@ import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import type { ProviderConfig } from '../../src/config.ts';
 import type { Provider } from '../../src/core/model.ts';
+import { createEgressAudit, type EgressAudit } from '../../src/egress/audit.ts';
 import { createEgressGateway, type EgressGatewayOptions } from '../../src/egress/egress-gateway.ts';
 import type { EgressGateway, GatewayConnection, ModelCallEnd, ModelCallObserver, NetworkPolicy } from '../../src/egress/gateway.ts';
+import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
+import type { Store } from '../../src/store/store.ts';
 
 export const KEY = 'sk-real-key-0123456789';
 
@@ -18,6 +21,8 @@ export const KEY = 'sk-real-key-0123456789';
 export interface Bench extends AsyncDisposable {
   readonly model: FakeModel;
   readonly gateway: EgressGateway;
+  readonly store: Store;
+  readonly audit: EgressAudit;
   readonly connection: GatewayConnection;
   readonly socketPath: string;
   readonly directory: string;
@@ -27,7 +32,7 @@ export interface Bench extends AsyncDisposable {
   onlyEnd(): ModelCallEnd;
 }
 
-export interface BenchOptions extends Partial<EgressGatewayOptions> {
+export interface BenchOptions extends Partial<Omit<EgressGatewayOptions, 'audit'>> {
   readonly network?: NetworkPolicy;
 }
 
@@ -41,6 +46,14 @@ export function providersAt(url: string): ReadonlyMap<Provider, ProviderConfig> 
   ]);
 }
 
+/** A store with the session of the bench in it, and the audit on it. */
+export async function openAudit(): Promise<{ readonly store: Store; readonly audit: EgressAudit }> {
+  const store = await openSqliteStore({ file: ':memory:', clock: systemClock });
+  const names = { tenantId: 'default', id: 'ses_1', agentId: 'agt_1', environmentId: 'env_1' };
+  await store.sessions.create({ ...names, agentVersion: 1, agent: {}, environment: {}, title: null, metadata: {}, now: Date.now() });
+  return { store, audit: createEgressAudit({ store: store.egress, clock: systemClock, log: silentLogger, rowsPerSession: 1000 }) };
+}
+
 export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const model = await startFakeModel({ requireKey: KEY });
   const directory = await mkdtemp(path.join(tmpdir(), 'egress-'));
@@ -48,7 +61,9 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const ends: ModelCallEnd[] = [];
   const observer: ModelCallObserver = { onStart: (call) => void starts.push(call), onEnd: (call) => void ends.push(call) };
   const { network = { allowedHosts: [] }, ...gatewayOptions } = options;
+  const { store, audit } = await openAudit();
   const gateway = createEgressGateway({
+    audit,
     providers: providersAt(model.url),
     modelIdleMs: 10_000,
     clock: systemClock,
@@ -59,6 +74,8 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   return {
     model,
     gateway,
+    store,
+    audit,
     connection,
     socketPath: path.join(directory, 'gateway.sock'),
     directory,
@@ -74,6 +91,8 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     },
     async [Symbol.asyncDispose]() {
       await gateway.close();
+      await audit.close();
+      await store.close();
       await model.close();
       await rm(directory, { recursive: true, force: true });
     },

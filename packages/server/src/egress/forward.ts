@@ -1,0 +1,146 @@
+import { type IncomingMessage, type OutgoingHttpHeaders, request as requestHttp, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { dial } from './dial.ts';
+import type { Ask, Refusal, StopReason, Visit } from './guard.ts';
+import { proxiedHeaders } from './headers.ts';
+import { parseTarget } from './host-policy.ts';
+import { createIdleTimer } from './idle-timer.ts';
+import { sendProblem } from './problem-response.ts';
+import type { TunnelOptions } from './tunnel.ts';
+
+/** Serves `GET http://host/…` and the like: a plain request through the proxy, under the same rules. */
+export async function forwardPlain(options: TunnelOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const url = URL.parse(request.url ?? '');
+  const isPlain = url !== null && url.protocol === 'http:' && url.username === '' && url.password === '';
+  const target = isPlain ? parseTarget(url.host, 80) : undefined;
+  const ask = { way: 'plain', method: request.method ?? 'GET', target, path: url?.pathname } as const;
+  await forward(options, { ask, host: url?.host ?? '', path: `${url?.pathname}${url?.search}`, request, response });
+}
+
+export interface Forwarded {
+  readonly ask: Ask;
+  /** As the host header says it. */
+  readonly host: string;
+  /** With the query. */
+  readonly path: string;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** What becomes of the connection before a request goes over it. */
+  readonly secure?: (remote: Socket, signal: AbortSignal) => Promise<Socket>;
+  /** Changes what goes out and what comes back. Throws when it cannot. */
+  readonly rewrite?: (visit: Visit) => Rewrite;
+}
+
+export interface Rewrite {
+  request(headers: OutgoingHttpHeaders): OutgoingHttpHeaders;
+  response(headers: OutgoingHttpHeaders): OutgoingHttpHeaders;
+}
+
+export async function forward(options: TunnelOptions, forwarded: Forwarded): Promise<void> {
+  const { ask, request, response } = forwarded;
+  const ended = new AbortController();
+  const stop = (reason: StopReason) => ended.abort(reason);
+  const tell = (refusal: Refusal) => {
+    if (!response.destroyed) sendProblem(response, refusal.code, refusal.detail);
+  };
+  const malformed = malformation(request);
+  if (malformed !== undefined) return tell(options.guard.refuse(ask, 'malformed', { code: 'request_invalid', detail: malformed }));
+  const answer = options.guard.ask(ask, stop);
+  if (answer.type === 'refused') return tell(answer.refusal);
+  // Only tunnels are answered so, and this is none.
+  if (answer.type === 'inspect') return tell({ code: 'bug', detail: 'A request cannot be looked into twice.' });
+  const { visit } = answer;
+  response.once('close', () => stop('closed'));
+  const signal = AbortSignal.any([options.signal, ended.signal]);
+  try {
+    const rewrite = forwarded.rewrite?.(visit);
+    const remote = await dial(options.dialer, visit.target, signal);
+    const address = remote.remoteAddress ?? '';
+    const secured = (await forwarded.secure?.(remote, signal)) ?? remote;
+    visit.connected(address);
+    visit.end(await exchange(options, forwarded, { visit, remote: secured, ended: ended.signal, rewrite }));
+  } catch (error) {
+    tell(visit.failed(error));
+  }
+}
+
+/** What another server could read in a different way than we do goes no further. */
+function malformation({ headers }: IncomingMessage): string | undefined {
+  const encoding = headers['transfer-encoding'];
+  if (encoding !== undefined && encoding.trim().toLowerCase() !== 'chunked')
+    return 'The only transfer encoding that is passed on is `chunked`.';
+  if (encoding !== undefined && headers['content-length'] !== undefined) return 'A request has one length, not two.';
+  if (/websocket/i.test(headers.upgrade ?? '')) return 'WebSockets go through CONNECT only.';
+  return undefined;
+}
+
+/** Says as the first hop did how the body is framed: a body that nothing announces would be read as the next request. */
+function outgoingHeaders(request: IncomingMessage, host: string): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = { ...proxiedHeaders(request.headers), host, connection: 'close' };
+  if (request.headers['transfer-encoding'] !== undefined) headers['transfer-encoding'] = 'chunked';
+  return headers;
+}
+
+interface Exchange {
+  readonly visit: Visit;
+  readonly remote: Socket;
+  readonly ended: AbortSignal;
+  readonly rewrite: Rewrite | undefined;
+}
+
+/** Resolves with how it ended; rejects when the host broke off before it answered. */
+function exchange(options: TunnelOptions, forwarded: Forwarded, { visit, remote, ended, rewrite }: Exchange): Promise<string> {
+  const { request, response, host, path } = forwarded;
+  const { clock } = options.dialer;
+  return new Promise((resolve, reject) => {
+    const plainHeaders = outgoingHeaders(request, host);
+    const headers = rewrite?.request(plainHeaders) ?? plainHeaders;
+    // No agent at all, not even `false`: with one, node leaves `createConnection` aside and dials by itself.
+    const outgoing = requestHttp({ createConnection: () => remote, method: request.method ?? 'GET', path, headers });
+    let ending = 'done';
+    const breakOff = (why: string) => {
+      ending = why;
+      outgoing.destroy();
+      remote.destroy();
+      response.destroy();
+    };
+    const onEnded = () => breakOff(String(ended.reason));
+    const idle = createIdleTimer(clock, options.idleMs, () => breakOff('idle'));
+    const cancelTotal = clock.after(options.totalMs, () => breakOff('total_time'));
+    for (const [side, direction] of [
+      [request, 'up'],
+      [remote, 'down'],
+    ] as const) {
+      side.on('data', (chunk: Buffer) => {
+        idle.touch();
+        visit.count(direction, chunk.length);
+      });
+    }
+    const finish = () => {
+      idle.stop();
+      cancelTotal();
+      ended.removeEventListener('abort', onEnded);
+      outgoing.destroy();
+      remote.destroy();
+      resolve(ending);
+    };
+    outgoing.on('error', (error) => {
+      remote.destroy();
+      if (response.headersSent || response.destroyed) return void response.destroy();
+      idle.stop();
+      cancelTotal();
+      reject(error);
+    });
+    outgoing.once('response', (answer) => {
+      const answered = proxiedHeaders(answer.headers);
+      response.writeHead(answer.statusCode ?? 502, rewrite?.response(answered) ?? answered);
+      answer.once('error', () => response.destroy());
+      answer.pipe(response);
+    });
+    ended.addEventListener('abort', onEnded, { once: true });
+    response.once('close', finish);
+    if (response.destroyed) finish();
+    else if (ended.aborted) onEnded();
+    else request.pipe(outgoing);
+  });
+}

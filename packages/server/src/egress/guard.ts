@@ -1,0 +1,215 @@
+import type { ProblemCode } from '@cloister/api';
+import type { Clock } from '../base/clock.ts';
+import { isPlatformError, toPlatformError } from '../base/errors.ts';
+import { newId } from '../base/ids.ts';
+import type { Logger } from '../base/log.ts';
+import type { TokenBuckets } from '../base/token-buckets.ts';
+import type { EgressOutcome, EgressUsage, EgressWay } from '../store/store.ts';
+import type { EgressAudit } from './audit.ts';
+import type { NetworkPolicy } from './gateway.ts';
+import { createHostPolicy, type Target } from './host-policy.ts';
+import type { GatewayLimits } from './limits.ts';
+
+export interface Ask {
+  readonly way: EgressWay;
+  readonly method: string;
+  /** Undefined when what was asked for is no address. */
+  readonly target: Target | undefined;
+  /** Without the query; undefined for a tunnel. */
+  readonly path?: string | undefined;
+}
+
+export interface Refusal {
+  readonly code: ProblemCode;
+  readonly detail: string;
+}
+
+/** Why an open connection was ended by the gateway. */
+export type StopReason = 'policy' | 'byte_budget' | 'idle' | 'total_time' | 'closed';
+
+/** A connection that was allowed, until it is over. */
+export interface Visit {
+  readonly target: Target;
+  /** Name of the credential that goes into the request. */
+  readonly credential: string | undefined;
+  /** The host was reached, at this address. */
+  connected(address: string): void;
+  /** The host was not reached. Answers what to tell the sandbox. */
+  failed(error: unknown): Refusal;
+  count(direction: 'up' | 'down', bytes: number): void;
+  /** It is over; later calls change nothing. */
+  end(ending: string): void;
+}
+
+export type Answer =
+  | { readonly type: 'refused'; readonly refusal: Refusal }
+  | { readonly type: 'inspect'; readonly target: Target }
+  | { readonly type: 'visit'; readonly visit: Visit };
+
+/** Decides for one sandbox what it may reach, counts what it uses, and has every decision kept. */
+export interface Guard {
+  /** `stop` is called when the connection must end before it does so itself. */
+  ask(ask: Ask, stop: (reason: StopReason) => void): Answer;
+  /** Refuses what never came so far as to be asked about. */
+  refuse(ask: Ask, reason: string, refusal: Refusal): Refusal;
+  /** From now on these policies hold; connections that they do not allow end. */
+  apply(policies: readonly NetworkPolicy[]): void;
+  beginTurn(): void;
+  close(): void;
+}
+
+export interface GuardOptions {
+  readonly sandboxId: string;
+  readonly tenantId: string;
+  readonly sessionId: string;
+  readonly policies: readonly NetworkPolicy[];
+  /** What the session has used before. */
+  readonly used: EgressUsage;
+  readonly limits: GatewayLimits;
+  readonly buckets: TokenBuckets | undefined;
+  readonly audit: EgressAudit;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+interface OpenVisit {
+  readonly ask: Ask & { readonly target: Target };
+  readonly stop: (reason: StopReason) => void;
+}
+
+type Used = { -readonly [K in keyof EgressUsage]: EgressUsage[K] };
+
+export function createGuard(options: GuardOptions): Guard {
+  const { sandboxId, tenantId, sessionId, limits, audit, clock, log } = options;
+  let policy = createHostPolicy(options.policies);
+  const open = new Set<OpenVisit>();
+  const session: Used = { ...options.used };
+  const turn: Used = { requests: 0, bytes: 0 };
+
+  function keep(ask: Ask, outcome: EgressOutcome, reason: string, address: string | null = null): string {
+    const id = newId('egress');
+    const { way, method, target } = ask;
+    const now = clock.now();
+    audit.add({
+      ...{ id, tenantId, sessionId, sandboxId, way, outcome, reason, address },
+      method: method.slice(0, 20),
+      host: target?.host.slice(0, 253) ?? '',
+      port: target?.port ?? 0,
+      ...{ times: 1, bytesUp: 0, bytesDown: 0, ending: null, createdAt: now },
+      endedAt: outcome === 'allowed' ? null : now,
+    });
+    return id;
+  }
+
+  function refuse(ask: Ask, reason: string, refusal: Refusal, outcome: EgressOutcome = 'denied'): Refusal {
+    keep(ask, outcome, reason);
+    log.info({ way: ask.way, host: ask.target?.host, port: ask.target?.port, reason }, 'egress refused');
+    return refusal;
+  }
+
+  /** What stands against it apart from the policy, in the order of its cost to find out. */
+  function hindrance(): { readonly reason: string; readonly refusal: Refusal } | undefined {
+    if (open.size >= limits.tunnel.max) {
+      const detail = `This sandbox has ${open.size} connections to other hosts open, and more are not allowed.`;
+      return { reason: 'connections', refusal: { code: 'capacity_exhausted', detail } };
+    }
+    const exhausted = exhaustedBudget(limits, turn, session);
+    if (exhausted === undefined) return undefined;
+    return { reason: `${exhausted.what}_budget`, refusal: { code: 'egress_budget_exhausted', detail: exhausted.detail } };
+  }
+
+  function visitOf(visit: OpenVisit, credential: string | undefined): Visit {
+    const { ask } = visit;
+    const bytes = { up: 0, down: 0 };
+    let recordId: string | undefined;
+    let isOver = false;
+    open.add(visit);
+    session.requests++;
+    turn.requests++;
+    audit.use({ tenantId, sessionId }, { requests: 1, bytes: 0 });
+    const leave = () => {
+      isOver = true;
+      open.delete(visit);
+    };
+    return {
+      target: ask.target,
+      credential,
+      connected(address) {
+        recordId = keep(ask, 'allowed', 'listed', address);
+      },
+      failed(error) {
+        leave();
+        const known = isPlatformError(error) ? error : toPlatformError(error);
+        if (known.code === 'bug') log.info({ err: error, host: ask.target.host }, 'a connection to a host broke off');
+        const isDenied = known.code === 'egress_denied';
+        const code = known.code === 'bug' ? 'egress_unreachable' : known.code;
+        const detail = known.code === 'bug' ? `${ask.target.host}:${ask.target.port} broke off the connection.` : known.detail;
+        return refuse(ask, isDenied ? 'address' : 'unreachable', { code, detail }, isDenied ? 'denied' : 'failed');
+      },
+      count(direction, count) {
+        bytes[direction] += count;
+        session.bytes += count;
+        turn.bytes += count;
+        audit.use({ tenantId, sessionId }, { requests: 0, bytes: count });
+        if (!isOver && exhaustedBudget(limits, turn, session)?.what === 'byte') visit.stop('byte_budget');
+      },
+      end(ending) {
+        if (isOver) return;
+        leave();
+        if (recordId === undefined) keep(ask, 'failed', ending);
+        else audit.end({ tenantId, sessionId, id: recordId, bytesUp: bytes.up, bytesDown: bytes.down, ending, endedAt: clock.now() });
+      },
+    };
+  }
+
+  return {
+    ask(ask, stop) {
+      const refused = (reason: string, refusal: Refusal): Answer => ({ type: 'refused', refusal: refuse(ask, reason, refusal) });
+      if (options.buckets?.take(sandboxId).isTaken === false) {
+        const detail = `This sandbox asks for more than ${limits.requestsPerSecond} connections a second; wait a little.`;
+        return refused('rate', { code: 'rate_limited', detail });
+      }
+      const { target } = ask;
+      if (target === undefined)
+        return refused('malformed', { code: 'request_invalid', detail: 'The address is not of the form host:port.' });
+      const verdict = policy({ target, method: ask.method, path: ask.path });
+      if (verdict.type === 'denied') return refused(verdict.reason, { code: 'egress_denied', detail: verdict.detail });
+      const hindered = hindrance();
+      if (hindered !== undefined) return refused(hindered.reason, hindered.refusal);
+      if (verdict.type === 'inspect') return { type: 'inspect', target };
+      return { type: 'visit', visit: visitOf({ ask: { ...ask, target }, stop }, verdict.credential) };
+    },
+    refuse,
+    apply(policies) {
+      policy = createHostPolicy(policies);
+      for (const visit of [...open]) {
+        const { target, method, path } = visit.ask;
+        if (policy({ target, method, path }).type !== 'allowed') visit.stop('policy');
+      }
+    },
+    beginTurn() {
+      turn.requests = 0;
+      turn.bytes = 0;
+    },
+    close() {
+      for (const visit of [...open]) visit.stop('closed');
+    },
+  };
+}
+
+function exhaustedBudget(
+  limits: GatewayLimits,
+  turn: EgressUsage,
+  session: EgressUsage,
+): { readonly what: 'byte' | 'request'; readonly detail: string } | undefined {
+  for (const [name, budget, used] of [
+    ['turn', limits.turn, turn],
+    ['session', limits.session, session],
+  ] as const) {
+    if (budget.bytes !== undefined && used.bytes >= budget.bytes)
+      return { what: 'byte', detail: `This ${name} may move ${budget.bytes} bytes over the network, and has.` };
+    if (budget.requests !== undefined && used.requests >= budget.requests)
+      return { what: 'request', detail: `This ${name} may make ${budget.requests} requests over the network, and has.` };
+  }
+  return undefined;
+}

@@ -1,0 +1,53 @@
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import type { Config } from '../config.ts';
+import type { Store } from '../store/store.ts';
+import { createEgressAudit, type EgressAudit } from './audit.ts';
+import { createDnsResolve } from './dns.ts';
+import { createEgressGateway } from './egress-gateway.ts';
+import type { EgressGateway } from './gateway.ts';
+import { DEFAULT_LIMITS } from './limits.ts';
+import { createPolicySource, type PolicySource } from './policy-source.ts';
+
+/** The parts of the way out of the sandboxes, as the settings want them. */
+export interface Egress {
+  readonly gateway: EgressGateway;
+  readonly audit: EgressAudit;
+  readonly policies: PolicySource;
+  /** Closes the gateway, then keeps its last decisions. */
+  close(): Promise<void>;
+}
+
+export interface EgressDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export async function openEgress(config: Config, { store, clock, log }: EgressDeps): Promise<Egress> {
+  const { egress, providers, modelIdleMs } = config;
+  const { maxConnections: max, idleMs, totalMs, requestsPerSecond, turn, session, allowPrivate, nameServers } = egress;
+  const audit = createEgressAudit({ store: store.egress, clock, log, rowsPerSession: egress.auditRowsPerSession });
+  const policies = createPolicySource({ store, clock, log, pollMs: egress.pollMs });
+  const gateway = createEgressGateway({
+    ...{ providers, modelIdleMs, clock, log, audit, policies, allowPrivate },
+    // Beside the tunnels there are the model calls, and connections that are kept open between requests.
+    limits: {
+      maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2),
+      tunnel: { max, idleMs, totalMs },
+      ...{ requestsPerSecond, turn, session },
+    },
+    resolve: createDnsResolve(nameServers.length === 0 ? undefined : nameServers),
+  });
+  await policies.start();
+  return {
+    gateway,
+    audit,
+    policies,
+    async close() {
+      await policies.stop();
+      await gateway.close();
+      await audit.close();
+    },
+  };
+}
