@@ -274,6 +274,12 @@ export const PROBLEMS = {
     'Send the message again later, or raise MODEL_IDLE_SECONDS.',
   ),
   egress_denied: p('forbidden', 'never', 'The sandbox may not reach this address.', "Add the host to the environment's `allowed_hosts`."),
+  egress_budget_exhausted: p(
+    'forbidden',
+    'never',
+    'The session has used all the network it may use.',
+    'Do with what is there; the operator can raise EGRESS_BYTES_PER_TURN and its likes, and a new turn begins anew with its own share.',
+  ),
   egress_unreachable: p(
     'upstream',
     'backoff',
@@ -296,12 +302,6 @@ export const PROBLEMS = {
   ),
   store_newer: p(
     'unprocessable',
-  egress_budget_exhausted: p(
-    'forbidden',
-    'never',
-    'The session has used all the network it may use.',
-    'Do with what is there; the operator can raise EGRESS_BYTES_PER_TURN and its likes, and a new turn begins anew with its own share.',
-  ),
     'change',
     'The database was written by a newer Cloister.',
     'Start the newer version, or restore a backup made before the upgrade.',

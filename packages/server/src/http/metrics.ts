@@ -46,16 +46,11 @@ export function createMetrics(sources: MetricSources): Registry {
     },
   });
   outboxMetrics(registry, store, deliveryAttempts);
+  egressMetrics(registry, sources.egress);
   loadMetrics(registry, sources);
   return registry;
 }
 
-function loadMetrics(registry: Registry, { refusals, requests, streams, purged }: MetricSources): void {
-  egressMetrics(registry, sources.egress);
-  new Counter({
-    name: 'cloister_retention_purged_total',
-    help: 'Rows that this server has removed since their time was over, by kind; pages are those of the file of SQLite',
-    labelNames: ['kind'],
 function egressMetrics(registry: Registry, egress: MetricSources['egress']): void {
   new Counter({
     name: 'cloister_egress_decisions_total',
@@ -87,6 +82,11 @@ function egressMetrics(registry: Registry, egress: MetricSources['egress']): voi
   });
 }
 
+function loadMetrics(registry: Registry, { refusals, requests, streams, purged }: MetricSources): void {
+  new Counter({
+    name: 'cloister_retention_purged_total',
+    help: 'Rows that this server has removed since their time was over, by kind; pages are those of the file of SQLite',
+    labelNames: ['kind'],
     registers: [registry],
     collect() {
       this.reset();
