@@ -9,6 +9,7 @@ export * from './wire/environments.ts';
 export * from './wire/errors.ts';
 export * from './wire/events.ts';
 export * from './wire/health.ts';
+export * from './wire/networking.ts';
 export * from './wire/sessions.ts';
 export * from './wire/turns.ts';
 export * from './wire/webhooks.ts';
