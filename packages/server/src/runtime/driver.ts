@@ -86,6 +86,8 @@ export interface SleepPower {
 export interface RuntimeCapabilities {
   /** Sandboxes are separated by the kernel or better. False only for the fake: agents' commands must not run there. */
   readonly isIsolated: boolean;
+  /** How strong the walls are, for people to see: `weaker` has the kernel's walls without a container engine's. */
+  readonly isolationClass: 'container' | 'weaker' | 'none';
   /** Memory, CPU and process limits bite. When false the status says so. */
   readonly supportsLimits: boolean;
   /** Sandboxes are made from OCI images. When false `hasImage` is always true. */

@@ -37,7 +37,7 @@ export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver 
 
   return {
     name: 'docker',
-    capabilities: { isIsolated: true, supportsLimits: true, usesImages: true },
+    capabilities: { isIsolated: true, isolationClass: 'container', supportsLimits: true, usesImages: true },
     sleep: sleepPower(docker),
     probe: (call) => probeEngine(docker, call?.signal),
     runtimeClasses: (call) => listRuntimeClasses(docker, call?.signal),

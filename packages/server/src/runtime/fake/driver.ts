@@ -23,7 +23,7 @@ export function createFakeDriver(options: FakeDriverOptions): RuntimeDriver {
   const { programs } = options;
   return {
     name: 'fake',
-    capabilities: { isIsolated: false, supportsLimits: false, usesImages: false },
+    capabilities: { isIsolated: false, isolationClass: 'none', supportsLimits: false, usesImages: false },
     sleep: sleepPower(engine),
     probe: async () => ({ ok: true, version: 'fake', detail: 'Functions in the server process, without isolation.' }),
     hasImage: async () => true,
