@@ -63,7 +63,7 @@ export function createVirtualNode(world: World, name: string, wallOffset: number
     clock,
     log,
     maxSandboxes: options.slots,
-    idleMs: SETTINGS.idleMs,
+    policyOf: () => ({ pauseMs: undefined, hibernateMs: undefined, stopMs: SETTINGS.idleMs }),
     makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
     onClosed: isSoleNode
       ? undefined

@@ -73,7 +73,12 @@ export interface Config {
   readonly sweepMs: number;
   readonly retryBaseMs: number;
   readonly maxTurnAttempts: number;
+  /** How long after its last turn a sandbox is paused, and gives its memory back; undefined for never. */
+  readonly sandboxPauseMs: number | undefined;
+  readonly sandboxHibernateMs: number | undefined;
   readonly sandboxIdleMs: number;
+  /** Open a session's sandbox before its first message, while there is room. */
+  readonly prestartSandboxes: boolean;
   readonly sandboxStartTimeoutMs: number;
   readonly turnTimeoutMs: number;
   readonly modelIdleMs: number;
@@ -119,6 +124,9 @@ export function loadConfig(env: Environment = process.env): Config {
     ...leases(env),
     retryBaseMs: integer(env, 'RETRY_BASE_SECONDS', 5, { min: 0, max: 3600 }) * 1000,
     maxTurnAttempts: integer(env, 'MAX_TURN_ATTEMPTS', 5, { min: 1, max: 100 }),
+    sandboxPauseMs: times(limit(env, 'SANDBOX_PAUSE_SECONDS', { max: 31_536_000, fallback: 30 }), 1000),
+    sandboxHibernateMs: times(limit(env, 'SANDBOX_HIBERNATE_SECONDS', { max: 31_536_000, fallback: 300 }), 1000),
+    prestartSandboxes: flag(env, 'PRESTART_SANDBOXES', true),
     sandboxIdleMs: integer(env, 'SANDBOX_IDLE_SECONDS', 1800, { min: 1, max: 31_536_000 }) * 1000,
     sandboxStartTimeoutMs: integer(env, 'SANDBOX_START_TIMEOUT_SECONDS', 60, { min: 1, max: 3600 }) * 1000,
     turnTimeoutMs: integer(env, 'TURN_TIMEOUT_SECONDS', 3600, { min: 1, max: 604_800 }) * 1000,
@@ -312,9 +320,10 @@ function seconds(env: Environment, name: string, fallback: number): number {
   throw invalid(name, `"${value}" is not a number of seconds from 0.1 to 3600`);
 }
 
-function flag(env: Environment, name: string): boolean {
+function flag(env: Environment, name: string, fallback = false): boolean {
   const value = text(env, name)?.toLowerCase();
-  if (value === undefined || value === 'false' || value === '0' || value === 'no') return false;
+  if (value === undefined) return fallback;
+  if (value === 'false' || value === '0' || value === 'no') return false;
   if (value === 'true' || value === '1' || value === 'yes') return true;
   throw invalid(name, `"${value}" is neither true nor false`);
 }

@@ -29,6 +29,7 @@ import { ensureVolume, removeSessionDirectories } from './sandboxes/directories.
 import { createFileSweep } from './sandboxes/file-sweep.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
+import { sleepOf } from './sandboxes/sleep-policy.ts';
 import { createEventBus, type EventBus } from './sessions/event-bus.ts';
 import { createQueueAdmission, type QueueAdmission } from './sessions/queue-admission.ts';
 import { relayRemoteCommits } from './sessions/remote-commits.ts';
@@ -228,7 +229,7 @@ function createTurnParts(config: Config, engine: Engine): TurnParts {
     clock,
     log,
     maxSandboxes: config.maxConcurrentSandboxes,
-    idleMs: config.sandboxIdleMs,
+    ...sleepOf(config, driver),
     makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
     onClosed: isSoleNode ? undefined : releaseSession(engine),
   });

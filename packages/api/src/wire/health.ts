@@ -8,6 +8,9 @@ export const healthSchema = z.object({
   checks: z.record(z.string(), healthCheckSchema),
 });
 
+export const STAGES = ['queue', 'room', 'prepare', 'image', 'create', 'attach', 'start', 'ready', 'wake', 'first_token'] as const;
+export const stagesSchema = z.partialRecord(z.enum(STAGES), z.number());
+
 export const readinessSchema = z.object({ status: z.enum(HEALTH_STATUSES) });
 
 export const statusSchema = z.object({
@@ -29,8 +32,10 @@ export const sandboxSchema = z.object({
   id: z.string(),
   type: z.literal('sandbox'),
   session_id: z.string(),
-  state: z.enum(['starting', 'busy', 'idle', 'stopping']),
-  stages: z.record(z.string(), z.number()).describe('Milliseconds each stage of the start took'),
+  state: z
+    .enum(['starting', 'busy', 'idle', 'paused', 'hibernated', 'stopping'])
+    .describe('Between turns it is idle, then paused, then hibernated: paused, with its memory given back to the host'),
+  stages: stagesSchema.describe('Milliseconds each stage of its start took'),
 });
 
 export type Health = z.infer<typeof healthSchema>;

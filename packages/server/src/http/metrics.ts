@@ -20,6 +20,8 @@ export interface MetricSources {
   readonly streams: () => number;
 }
 
+const SANDBOX_STATES: readonly LiveSandboxInfo['state'][] = ['starting', 'busy', 'idle', 'paused', 'hibernated', 'stopping'];
+
 /** The process's own metrics, and what waits and runs; read when asked for. */
 export function createMetrics(sources: MetricSources): Registry {
   const { store, sandboxes, deliveryAttempts } = sources;
@@ -39,10 +41,13 @@ export function createMetrics(sources: MetricSources): Registry {
   });
   new Gauge({
     name: 'cloister_sandboxes',
-    help: 'Live sandboxes',
+    help: 'Live sandboxes, by state',
+    labelNames: ['state'],
     registers: [registry],
     collect() {
-      this.set(sandboxes().length);
+      this.reset();
+      for (const state of SANDBOX_STATES) this.set({ state }, 0);
+      for (const { state } of sandboxes()) this.inc({ state });
     },
   });
   outboxMetrics(registry, store, deliveryAttempts);

@@ -1,19 +1,26 @@
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
+import type { JsonObject } from '../base/json.ts';
 import type { Logger } from '../base/log.ts';
 import type { AgentOptions, Harness } from '../harness/harness.ts';
-import type { SandboxRef } from '../runtime/driver.ts';
+import type { SandboxRef, SleepPower } from '../runtime/driver.ts';
 import type { SessionKey, SessionRow } from '../store/store.ts';
-import type { OpenSandbox, OpenSandboxInput } from './open-sandbox.ts';
+import { abortable, type OpenSandbox, type OpenSandboxInput } from './open-sandbox.ts';
 import { createRoom } from './room.ts';
+import { beginRest, type ReclaimGate, type Rest, type RestState, type SleepPolicy } from './sleep.ts';
+import type { StageLog, Stages } from './stages.ts';
 
 export interface LiveSandboxesDeps {
   readonly open: (input: OpenSandboxInput) => Promise<OpenSandbox>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly maxSandboxes: number;
-  readonly idleMs: number;
+  /** How deep the sandboxes of an environment sleep, and when. */
+  readonly policyOf: (environment: JsonObject) => SleepPolicy;
+  /** The runtime's power to let them sleep. */
+  readonly power?: SleepPower | undefined;
+  readonly stages?: StageLog | undefined;
   /** Asked for room when every sandbox is in use: makes one waiting turn give its sandbox up. False when none can. */
   readonly makeRoom: () => Promise<boolean>;
   /** The session has no sandbox here any more. */
@@ -23,8 +30,8 @@ export interface LiveSandboxesDeps {
 export interface LiveSandboxInfo {
   readonly sandboxId: string;
   readonly sessionId: string;
-  readonly state: 'starting' | 'busy' | 'idle' | 'stopping';
-  readonly stages: Readonly<Record<string, number>>;
+  readonly state: 'starting' | 'busy' | RestState | 'stopping';
+  readonly stages: Stages;
 }
 
 interface Entry {
@@ -32,21 +39,48 @@ interface Entry {
   readonly sessionId: string;
   readonly tenantId: string;
   readonly definition: string;
-  state: LiveSandboxInfo['state'];
+  readonly policy: SleepPolicy;
+  readonly giveUp: AbortController;
+  state: 'starting' | 'busy' | 'resting' | 'stopping';
+  /** A turn has asked for it, so it does not give way to others. */
+  isWanted: boolean;
   opening: Promise<OpenSandbox> | undefined;
   sandbox: OpenSandbox | undefined;
   idleSince: number;
-  cancelIdle: () => void;
+  rest: Rest | undefined;
   closing: Promise<void> | undefined;
 }
 
+interface SandboxRequest {
+  readonly session: SessionRow;
+  readonly harness: Harness;
+  readonly options: AgentOptions;
+}
+
+export interface AcquireInput extends SandboxRequest {
+  readonly signal: AbortSignal;
+  /** Gets what the stages took that this turn had to wait for. */
+  readonly stages?: Stages | undefined;
+}
+
+export interface PrepareInput extends SandboxRequest {
+  /** Asked once the room is there, before anything is made: false when the session is not ours to prepare. */
+  readonly claim: () => Promise<boolean>;
+}
+
 /**
- * The sandboxes of this process, at most one per session. A sandbox is busy while a turn has it, idle
- * after; the idle are stopped after a while, or at once when another session needs the room.
+ * The sandboxes of this process, at most one per session. A sandbox is busy while a turn has it, and rests
+ * after: it sleeps deeper with time and is stopped at last, or at once when another session needs the room. All that
+ * live count against the room, also those that sleep, since they hold memory; and no session waits for one that rests.
  */
 export interface LiveSandboxes {
-  /** The session's live sandbox, or a new one. The caller has it until `release` or `discard`. */
-  acquire(input: { session: SessionRow; harness: Harness; options: AgentOptions; signal: AbortSignal }): Promise<OpenSandbox>;
+  /** The session's live sandbox, awake, or a new one. The caller has it until `release` or `discard`. */
+  acquire(input: AcquireInput): Promise<OpenSandbox>;
+  /**
+   * Opens the session's sandbox ahead of its first turn, when there is room enough to leave a place free. It gives way
+   * as an idle one does, even while it starts. Resolves when it is there or not to be; never throws.
+   */
+  prepare(input: PrepareInput): Promise<void>;
   /** The turn is over; the sandbox waits for the next one. */
   release(sessionId: string): void;
   /** Stops the session's sandbox now, if there is one. */
@@ -64,9 +98,17 @@ export interface LiveSandboxes {
   close(): Promise<void>;
 }
 
+/** Sandboxes that are opened ahead at the same time. */
+const MAX_PREPARING = 2;
+/** Places that are left for those who wait for nothing yet. */
+const SPARE_PLACES = 1;
+
 export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
   const entries = new Map<string, Entry>();
   const room = createRoom({ max: deps.maxSandboxes, free: () => freeOne(entries, discardEntry, deps.makeRoom) });
+  const reclaiming: ReclaimGate = { isBusy: false };
+  /** Sessions whose turn waits for a place. */
+  const waiting = new Set<string>();
   let isDraining = false;
 
   const discardEntry = (entry: Entry): Promise<void> => (entry.closing ??= closeEntry(entry));
@@ -80,8 +122,12 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
 
   async function closeEntry(entry: Entry): Promise<void> {
     entry.state = 'stopping';
-    entry.cancelIdle();
+    entry.giveUp.abort(new PlatformError('sandbox_exited', { detail: 'It was given up while it started.' }));
     try {
+      // One that sleeps cannot leave by itself. Where it cannot be woken either, it is removed all the same.
+      await entry.rest
+        ?.wake()
+        .catch((error: unknown) => deps.log.debug({ err: error, sandbox: entry.sandboxId }, 'it was not awake at its end'));
       const sandbox = await entry.opening?.catch(() => undefined);
       await sandbox?.close();
     } catch (error) {
@@ -92,11 +138,12 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     }
   }
 
-  async function open(input: Parameters<LiveSandboxes['acquire']>[0], definition: string): Promise<OpenSandbox> {
-    await room.take(input.signal);
-    const entry = newEntry(input.session, definition);
+  /** Makes the entry's sandbox, whose place in the room is taken. */
+  async function start(entry: Entry, input: AcquireInput, first: () => Promise<void> = async () => undefined): Promise<OpenSandbox> {
     entries.set(entry.sessionId, entry);
-    entry.opening = deps.open({ ...input, sandboxId: entry.sandboxId });
+    const signal = AbortSignal.any([input.signal, entry.giveUp.signal]);
+    const { session, harness, options } = input;
+    entry.opening = first().then(() => deps.open({ session, harness, options, sandboxId: entry.sandboxId, signal }));
     try {
       const sandbox = await settleIn(entry, entry.opening);
       void sandbox.exited.then(() => discardEntry(entry));
@@ -107,22 +154,83 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     }
   }
 
+  async function open(input: AcquireInput, definition: string): Promise<OpenSandbox> {
+    const began = deps.clock.monotonic();
+    waiting.add(input.session.id);
+    await room.take(input.signal).finally(() => waiting.delete(input.session.id));
+    noteStage(deps, input, { stage: 'room', began });
+    const entry = newEntry(deps, input.session, definition);
+    entry.isWanted = true;
+    const sandbox = await start(entry, input);
+    if (input.stages !== undefined) Object.assign(input.stages, sandbox.stages);
+    return sandbox;
+  }
+
+  function beginToRest(entry: Entry, { ref }: OpenSandbox): void {
+    const { clock, log, power } = deps;
+    entry.state = 'resting';
+    entry.isWanted = false;
+    entry.idleSince = clock.monotonic();
+    entry.rest = beginRest({ clock, log, power, policy: entry.policy, ref, stop: () => void discardEntry(entry), reclaiming });
+  }
+
+  /** The entry's sandbox, awake, when it still is what the session asks for. */
+  async function takeBack(entry: Entry, input: AcquireInput, definition: string): Promise<OpenSandbox | undefined> {
+    if (entry.closing !== undefined || entry.definition !== definition || entry.opening === undefined) return undefined;
+    const isPreparing = entry.sandbox === undefined;
+    if (isPreparing && entry.isWanted) return undefined;
+    const began = deps.clock.monotonic();
+    entry.isWanted = true;
+    const { rest } = entry;
+    entry.rest = undefined;
+    if (!isPreparing) entry.state = 'busy';
+    try {
+      const sandbox = await abortable(entry.opening, input.signal);
+      if (isPreparing) noteStage(deps, input, { stage: 'ready', began });
+      else if (await rest?.wake()) noteStage(deps, input, { stage: 'wake', began });
+      if (entry.closing === undefined) return sandbox;
+    } catch (error) {
+      if (input.signal.aborted && entry.sandbox === undefined) {
+        // It goes on for the next turn.
+        entry.isWanted = false;
+        throw error;
+      }
+      deps.log.warn({ err: error, sandbox: entry.sandboxId }, 'a sandbox that was there cannot be used; making a new one');
+    }
+    return undefined;
+  }
+
   return {
     async acquire(input) {
-      const definition = JSON.stringify([input.session.agent, input.session.environment]);
+      const definition = definitionOf(input.session);
       const entry = entries.get(input.session.id);
-      const kept = entry === undefined ? undefined : takeBack(entry, definition);
+      const kept = entry === undefined ? undefined : await takeBack(entry, input, definition);
       if (kept !== undefined) return kept;
       if (entry !== undefined) await discardEntry(entry);
       return open(input, definition);
     },
+    async prepare({ claim, ...request }) {
+      const { session } = request;
+      if (isDraining || entries.has(session.id) || waiting.has(session.id)) return;
+      if (preparingOf(entries).length >= MAX_PREPARING || !room.takeFree(SPARE_PLACES)) return;
+      const entry = newEntry(deps, session, definitionOf(session));
+      entry.idleSince = deps.clock.monotonic();
+      const first = async (): Promise<void> => {
+        if (!(await claim())) throw new PlatformError('sandbox_exited', { detail: 'The session is not to be prepared here.' });
+      };
+      try {
+        const sandbox = await start(entry, { ...request, signal: entry.giveUp.signal }, first);
+        if (!entry.isWanted && entry.closing === undefined) beginToRest(entry, sandbox);
+      } catch (error) {
+        // The turn makes its own, and tells what is wrong.
+        deps.log.debug({ err: error, session: session.id }, 'a sandbox was not opened ahead');
+      }
+    },
     release(sessionId) {
       const entry = entries.get(sessionId);
-      if (entry === undefined || entry.closing !== undefined) return;
+      if (entry?.sandbox === undefined || entry.closing !== undefined) return;
       if (isDraining) return void discardEntry(entry);
-      entry.state = 'idle';
-      entry.idleSince = deps.clock.monotonic();
-      entry.cancelIdle = deps.clock.after(deps.idleMs, () => void discardEntry(entry));
+      beginToRest(entry, entry.sandbox);
     },
     discard: async (sessionId) => {
       const entry = entries.get(sessionId);
@@ -136,6 +244,7 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
       await Promise.all(idleOf(entries, only).map(discardEntry));
     },
     async close() {
+      isDraining = true;
       await Promise.all([...entries.values()].map(discardEntry));
     },
   };
@@ -155,41 +264,56 @@ async function freeOne(
   discard: (entry: Entry) => Promise<void>,
   makeRoom: () => Promise<boolean>,
 ): Promise<boolean> {
-  const [idle] = idleOf(entries).sort((a, b) => a.idleSince - b.idleSince);
+  const [idle] = [...idleOf(entries)].sort((a, b) => a.idleSince - b.idleSince);
   const chosen = idle ?? [...entries.values()].find((entry) => entry.closing !== undefined);
   if (chosen === undefined) return makeRoom();
   await discard(chosen);
   return true;
 }
 
-/** The entry's sandbox, when it still is what the session asks for. */
-function takeBack(entry: Entry, definition: string): OpenSandbox | undefined {
-  if (entry.sandbox === undefined || entry.closing !== undefined || entry.definition !== definition) return undefined;
-  entry.cancelIdle();
-  entry.state = 'busy';
-  return entry.sandbox;
-}
-
+/** Those that rest, and those that are being opened ahead. */
 function idleOf(entries: ReadonlyMap<string, Entry>, only?: readonly SessionKey[]): Entry[] {
   const chosen = only === undefined ? [...entries.values()] : only.flatMap(({ id }) => entries.get(id) ?? []);
-  return chosen.filter((entry) => entry.state === 'idle');
+  return chosen.filter((entry) => entry.closing === undefined && !entry.isWanted);
 }
 
-function newEntry(session: SessionRow, definition: string): Entry {
+function preparingOf(entries: ReadonlyMap<string, Entry>): Entry[] {
+  return [...entries.values()].filter((entry) => entry.state === 'starting' && !entry.isWanted);
+}
+
+function noteStage(
+  { clock, stages: log }: LiveSandboxesDeps,
+  { stages }: AcquireInput,
+  { stage, began }: { readonly stage: 'room' | 'ready' | 'wake'; readonly began: number },
+): void {
+  const ms = Math.round(clock.monotonic() - began);
+  if (stages !== undefined) stages[stage] = ms;
+  // What is left of a start that began ahead is no start.
+  if (stage !== 'ready') log?.observe(stage, ms);
+}
+
+function definitionOf(session: SessionRow): string {
+  return JSON.stringify([session.agent, session.environment]);
+}
+
+function newEntry({ policyOf }: LiveSandboxesDeps, session: SessionRow, definition: string): Entry {
   return {
     sandboxId: newId('sandbox'),
     sessionId: session.id,
     tenantId: session.tenantId,
     definition,
+    policy: policyOf(session.environment),
+    giveUp: new AbortController(),
     state: 'starting',
+    isWanted: false,
     opening: undefined,
     sandbox: undefined,
     idleSince: 0,
-    cancelIdle: () => undefined,
+    rest: undefined,
     closing: undefined,
   };
 }
 
-function toInfo(entry: Entry): LiveSandboxInfo {
-  return { sandboxId: entry.sandboxId, sessionId: entry.sessionId, state: entry.state, stages: entry.sandbox?.stages ?? {} };
+function toInfo({ sandboxId, sessionId, state, rest, sandbox }: Entry): LiveSandboxInfo {
+  return { sandboxId, sessionId, state: state === 'resting' ? (rest?.state() ?? 'idle') : state, stages: sandbox?.stages ?? {} };
 }

@@ -100,6 +100,7 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
     sessionId: session.id,
     directory: socketDirectory,
     network: parseTemplate(session.environment).network,
+    subject: { environmentId: session.environmentId, agentId: session.agentId },
     observer,
   });
   undo.push(() => gateway.close());
@@ -124,7 +125,10 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
     isResumed: ready.isResumed,
     exited: io.exited,
     stages: timer.stages,
-    observe: observer.use,
+    observe(next) {
+      if (next !== undefined) gateway.beginTurn();
+      observer.use(next);
+    },
     abortModelCalls: gateway.abortModelCalls,
     diagnostics: diagnostics.text,
     close: once(() => closeSandbox(deps, { ref, io, agent: ready.agent, gateway, socketDirectory })),

@@ -60,3 +60,15 @@ test('one that gives up waits no longer, and takes no place', async () => {
   await room.take(never);
   await assert.rejects(room.take(stop.signal), /stopped/);
 });
+
+test('a place that is taken ahead of time leaves others free, and passes nobody by', async () => {
+  const { room } = roomOf(2);
+  assert.equal(room.takeFree(2), false);
+  assert.equal(room.takeFree(1), true);
+  assert.equal(room.takeFree(1), false, 'the last one is left');
+  await room.take(never);
+  const waiting = room.take(never);
+  room.give();
+  await waiting;
+  assert.equal(room.takeFree(0), false);
+});

@@ -4,6 +4,8 @@ import { PlatformError } from '../base/errors.ts';
 export interface Room {
   /** Resolves with a place taken. Throws `capacity_exhausted` when all are in use and none can be freed, and the signal's reason. */
   take(signal: AbortSignal): Promise<void>;
+  /** Takes a place at once when nobody waits and so many more are left free; false when not. */
+  takeFree(spare: number): boolean;
   give(): void;
 }
 
@@ -68,6 +70,11 @@ export function createRoom({ max, free }: RoomDeps): Room {
       } finally {
         signal.removeEventListener('abort', leave);
       }
+    },
+    takeFree(spare) {
+      if (waiting.length > 0 || taken + spare >= max) return false;
+      taken++;
+      return true;
     },
     give() {
       taken--;
