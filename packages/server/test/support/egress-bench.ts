@@ -11,7 +11,14 @@ import type { ProviderConfig } from '../../src/config.ts';
 import type { Provider } from '../../src/core/model.ts';
 import { createEgressAudit, type EgressAudit } from '../../src/egress/audit.ts';
 import { createEgressGateway, type EgressGatewayOptions } from '../../src/egress/egress-gateway.ts';
-import type { EgressGateway, GatewayConnection, ModelCallEnd, ModelCallObserver, NetworkPolicy } from '../../src/egress/gateway.ts';
+import type {
+  EgressGateway,
+  GatewayConnection,
+  ModelCallEnd,
+  ModelCallObserver,
+  NetworkPolicy,
+  PolicySubject,
+} from '../../src/egress/gateway.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../src/store/store.ts';
 
@@ -24,6 +31,8 @@ export interface Bench extends AsyncDisposable {
   readonly store: Store;
   readonly audit: EgressAudit;
   readonly connection: GatewayConnection;
+  /** Closes the sandbox's socket, and opens it for the session's next sandbox. */
+  reopen(): Promise<void>;
   readonly socketPath: string;
   readonly directory: string;
   readonly starts: readonly { readonly callId: string; readonly provider: string; readonly model: string | null }[];
@@ -34,6 +43,7 @@ export interface Bench extends AsyncDisposable {
 
 export interface BenchOptions extends Partial<Omit<EgressGatewayOptions, 'audit'>> {
   readonly network?: NetworkPolicy;
+  readonly subject?: PolicySubject;
 }
 
 export function providersAt(url: string): ReadonlyMap<Provider, ProviderConfig> {
@@ -60,7 +70,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const starts: { callId: string; provider: string; model: string | null }[] = [];
   const ends: ModelCallEnd[] = [];
   const observer: ModelCallObserver = { onStart: (call) => void starts.push(call), onEnd: (call) => void ends.push(call) };
-  const { network = { allowedHosts: [] }, ...gatewayOptions } = options;
+  const { network = { allowedHosts: [] }, subject, ...gatewayOptions } = options;
   const { store, audit } = await openAudit();
   const gateway = createEgressGateway({
     audit,
@@ -70,13 +80,21 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     log: silentLogger,
     ...gatewayOptions,
   });
-  const connection = await gateway.open({ sandboxId: 'sbx_1', tenantId: 'default', sessionId: 'ses_1', directory, network, observer });
+  const names = { tenantId: 'default', sessionId: 'ses_1' };
+  const open = (sandboxId: string) => gateway.open({ sandboxId, ...names, directory, network, subject, observer });
+  let connection = await open('sbx_1');
   return {
     model,
     gateway,
     store,
     audit,
-    connection,
+    get connection() {
+      return connection;
+    },
+    async reopen() {
+      await connection.close();
+      connection = await open('sbx_2');
+    },
     socketPath: path.join(directory, 'gateway.sock'),
     directory,
     starts,
