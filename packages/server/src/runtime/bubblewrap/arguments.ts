@@ -48,7 +48,7 @@ export function sandboxArguments(spec: SandboxSpec, system: HostSystem, etc: str
     nodeFiles(system.nodePath),
     directories(Object.keys(system.programs)),
     Object.entries(system.programs).flatMap(([inside, host]) => ['--ro-bind-try', host, inside]),
-    ['--proc', '/proc', '--dev', '/dev'],
+    ['--proc', '/proc', ...devices(system.isRoot)],
     ['--perms', '1777', '--size', String(Math.min(spec.tmpBytes, 64 * 1024 * 1024)), '--tmpfs', '/dev/shm'],
     ['--perms', '1777', '--size', String(spec.tmpBytes), '--tmpfs', '/tmp'],
     directories(['/home/agent/x', '/opt/x', '/run/x', '/srv/x', '/var/tmp/x', '/workspace/x']),
@@ -93,6 +93,21 @@ export function joinArguments(
     ['bwrap', '--dev-bind', '/', '/', '--new-session', '--die-with-parent', '--clearenv', '--setenv', 'PATH', SEARCH_PATH],
     privileges(spec, isRoot),
     ['--seccomp', String(fds.seccomp), '--chdir', '/', '--', 'sh', `/proc/self/fd/${fds.script}`],
+  ].flat();
+}
+
+/**
+ * Without root, bubblewrap makes pseudo-terminals at the price of a second namespace of users, which `exec` could not
+ * enter: there are none then.
+ */
+function devices(isRoot: boolean): string[] {
+  if (isRoot) return ['--dev', '/dev'];
+  const links = { fd: '/proc/self/fd', stdin: '/proc/self/fd/0', stdout: '/proc/self/fd/1', stderr: '/proc/self/fd/2' };
+  return [
+    ['--tmpfs', '/dev'],
+    ...['full', 'null', 'random', 'urandom', 'zero'].map((name) => ['--dev-bind', `/dev/${name}`, `/dev/${name}`]),
+    ...Object.entries(links).map(([name, target]) => ['--symlink', target, `/dev/${name}`]),
+    ['--dir', '/dev/shm'],
   ].flat();
 }
 

@@ -23,6 +23,8 @@ export interface BubblewrapOptions {
   /** Path inside → directory on the host, read-only: what an image would carry. One that is not there is left out. */
   readonly programs?: Readonly<Record<string, string>>;
   readonly log: Logger;
+  /** The Node that runs the agents: this process's own when left out. */
+  readonly nodePath?: string;
   /** Found by itself when left out; null for none. */
   readonly limits?: Limits | null;
 }
@@ -36,7 +38,7 @@ export function createBubblewrapDriver(options: BubblewrapOptions): RuntimeDrive
   const clock = systemClock;
   const state = createStateDirectory(path.resolve(options.stateDirectory), clock);
   const limits = options.limits === undefined ? findLimits() : (options.limits ?? undefined);
-  const system = { isRoot: process.getuid?.() === 0, nodePath: process.execPath, programs: options.programs ?? {} };
+  const system = { isRoot: process.getuid?.() === 0, nodePath: options.nodePath ?? process.execPath, programs: options.programs ?? {} };
   const bubblewrap: BubblewrapContext = { state, system, limits, clock, log: options.log, spawn: createSpawn(), closing: closing.signal };
   writeFileSync(state.seccompFile, seccompFilter() ?? '', { mode: 0o600 });
   const cleanUps = createCleanUps(options.log);

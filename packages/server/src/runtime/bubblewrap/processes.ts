@@ -10,7 +10,7 @@ export interface SandboxProcesses {
 }
 
 /** Undefined when nothing of it runs: numbers are used again, so each is checked against what was written at its start. */
-export async function findProcesses({ state }: BubblewrapContext, handle: string): Promise<SandboxProcesses | undefined> {
+export async function findProcesses({ state }: Pick<BubblewrapContext, 'state'>, handle: string): Promise<SandboxProcesses | undefined> {
   const { identity, status } = state.paths(handle);
   const [boot, line] = ((await missingIsFine(readFile(identity, 'utf8'))) ?? '').split('\n');
   const written = parseStat(line ?? '');

@@ -183,9 +183,9 @@ export function seccompFilter(arch: string = process.arch): Buffer | undefined {
   return table === undefined ? undefined : assemble(filterProgram(table));
 }
 
-/** The names of the calls that are always refused. */
-export function deniedCalls(arch: string = process.arch): readonly string[] {
-  return Object.keys(TABLES[arch]?.denied ?? {});
+/** The calls that are always refused, by name. */
+export function deniedCalls(arch: string = process.arch): Readonly<Record<string, number>> {
+  return TABLES[arch]?.denied ?? {};
 }
 
 function filterProgram(table: CallTable): Instruction[] {

@@ -17,11 +17,14 @@ import { readInput, readOutput } from './streams.ts';
 const READY_FD = 3;
 const SCRIPT_FD = 4;
 
+/** V8 sets this much address space aside that it never fills; the limit counts it all the same. */
+const RESERVED_BYTES = 768 * 1024 * 1024;
+
 /** What a host without control groups can hold: each process by itself. */
 export function processLimitsOf(bubblewrap: BubblewrapContext, spec: SandboxSpec) {
   if (bubblewrap.limits !== undefined) return undefined;
   // As root the limit would count all processes of that user on the host, the server's other sandboxes among them.
-  return { dataBytes: spec.memoryBytes, processes: bubblewrap.system.isRoot ? undefined : spec.pids };
+  return { dataBytes: spec.memoryBytes + RESERVED_BYTES, processes: bubblewrap.system.isRoot ? undefined : spec.pids };
 }
 
 /** Claims the incarnation, for ever. Throws `sandbox_conflict` when that was done before. */
