@@ -13,6 +13,7 @@ import { createContainer, removeContainer, stopContainer } from './lifecycle.ts'
 import { readLogs } from './logs.ts';
 import { listRuntimeClasses, probeEngine } from './probe.ts';
 import { containerName } from './profile.ts';
+import { createSeccompFile } from './seccomp.ts';
 import { sleepPower } from './sleep.ts';
 import { isSecondStart, startContainer } from './start.ts';
 import { watchContainers } from './watch.ts';
@@ -25,18 +26,21 @@ export interface DockerDriverOptions extends EndpointOptions {
 }
 
 /**
- * Sandboxes as hardened containers of a Docker engine, over its socket. Mounts are bind mounts, so the engine must
- * run on the server's own host. See `profile.ts` for what a sandbox may do.
+ * Sandboxes as hardened containers of Docker or Podman, over their common API; `quirks.ts` tells the two apart. Mounts
+ * are bind mounts, so the engine must run on the server's own host. See `profile.ts` for what a sandbox may do.
  */
 export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver {
   const clock = options.clock ?? systemClock;
   const closing = new AbortController();
   const engine = createEngine({ ...options, clock });
-  const docker: DockerContext = { engine, clock, log: options.log, closing: closing.signal };
+  const seccomp = createSeccompFile();
+  const docker: DockerContext = { engine, seccomp, clock, log: options.log, closing: closing.signal };
   const cleanUps = createCleanUps(docker);
 
   return {
-    name: 'docker',
+    get name() {
+      return engine.kind();
+    },
     capabilities: { isIsolated: true, isolationClass: 'container', supportsLimits: true, usesImages: true },
     sleep: sleepPower(docker),
     probe: (call) => probeEngine(docker, call?.signal),
@@ -55,6 +59,7 @@ export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver 
       await cleanUps.settled();
       closing.abort();
       engine.close();
+      await seccomp.close();
     },
   };
 }

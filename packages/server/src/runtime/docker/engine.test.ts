@@ -46,7 +46,7 @@ test('a missing, a dead and a forbidden socket are told apart, each with what to
     rmSync(folder, { recursive: true });
   }
   const refusal = Object.assign(new Error('connect EACCES'), { code: 'EACCES' });
-  const { detail, fix } = explainConnection({ type: 'unix', socketPath: '/var/run/docker.sock' }, refusal);
+  const { detail, fix } = explainConnection({ type: 'unix', socketPath: '/var/run/docker.sock' }, refusal, 'docker');
   assert.match(`${detail} ${fix}`, /may not use.*docker\.sock.*usermod -aG docker/);
 });
 

@@ -2,10 +2,11 @@ import { delay } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
 import type { ExecCommand, SandboxProcess, SandboxRef } from '../driver.ts';
 import type { DockerContext } from './context.ts';
-import type { EngineAnswer } from './engine.ts';
 import { SIGKILL_CODE } from './exit-report.ts';
 import { unexpectedAnswer } from './failures.ts';
+import { isRefusal } from './quirks.ts';
 import { splitHijacked } from './streams.ts';
+import type { EngineAnswer } from './transport.ts';
 import { parseExec, parseId } from './wire.ts';
 
 const FIRST_POLL_MS = 5;
@@ -27,17 +28,18 @@ export async function execInContainer(
     ...(command.cwd === undefined ? {} : { WorkingDir: command.cwd }),
   };
   const answer = await docker.engine.call({ method: 'POST', path: `/containers/${ref.handle}/exec`, json, signal });
-  if (answer.status !== 201) throw execFailure(ref, answer);
+  if (answer.status !== 201) throw await execFailure(docker, ref, answer);
   const id = parseId(answer.body);
   const start = { Detach: false, Tty: false };
   const connection = await docker.engine.hijack({ method: 'POST', path: `/exec/${id}/start`, json: start, signal });
-  if (connection.type === 'refused') throw execFailure(ref, { ...connection, body: undefined });
+  if (connection.type === 'refused') throw await execFailure(docker, ref, { ...connection, body: undefined });
   const { ended, ...streams } = splitHijacked(connection, docker.log);
   return { ...streams, exited: ended.then(() => exitOfExec(docker, id)) };
 }
 
-function execFailure(ref: SandboxRef, answer: EngineAnswer): PlatformError {
-  if (answer.status !== 404 && answer.status !== 409) return unexpectedAnswer('run a command in a sandbox', answer);
+async function execFailure(docker: DockerContext, ref: SandboxRef, answer: EngineAnswer): Promise<PlatformError> {
+  const { quirks } = await docker.engine.address();
+  if (!isRefusal(quirks.notRunning, answer)) return unexpectedAnswer('run a command in a sandbox', answer);
   return new PlatformError('sandbox_exited', { detail: `The sandbox ${ref.sandbox} is not running.`, cause: new Error(answer.message) });
 }
 

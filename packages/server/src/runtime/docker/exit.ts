@@ -14,7 +14,8 @@ import { parseEvent, parseWait } from './wire.ts';
  */
 export async function wasOutOfMemory(docker: DockerContext, id: string, code: number): Promise<boolean> {
   if ((await inspectContainer(docker, id))?.isOutOfMemory === true) return true;
-  if (code !== SIGKILL_CODE) return false;
+  const { quirks } = await docker.engine.address();
+  if (code !== SIGKILL_CODE || !quirks.hasMemoryEvents) return false;
   const now = docker.clock.now() / 1000;
   const filters = JSON.stringify({ type: ['container'], event: ['oom'], container: [id] });
   // A past `until` makes the engine answer from what it remembers and end the stream.

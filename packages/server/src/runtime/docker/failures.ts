@@ -1,5 +1,6 @@
 import { PlatformError } from '../../base/errors.ts';
 import { describeEndpoint, type Endpoint } from './endpoint.ts';
+import { type EngineKind, QUIRKS } from './quirks.ts';
 
 /** What went wrong on the way to the engine, and what the operator does about it. */
 export interface ConnectionFailure {
@@ -9,26 +10,28 @@ export interface ConnectionFailure {
   readonly weight: number;
 }
 
-export function explainConnection(endpoint: Endpoint, error: unknown): ConnectionFailure {
+export function explainConnection(endpoint: Endpoint, error: unknown, kind: EngineKind): ConnectionFailure {
   const where = describeEndpoint(endpoint);
+  const { title, fixes } = QUIRKS[kind];
+  if (isTlsFailure(error)) return explainTls(where, error);
   switch (errorCode(error)) {
     case 'ENOENT':
       return {
         detail: `There is no container engine socket at ${where}.`,
-        fix: 'Install Docker and start it (`systemctl start docker`), or set DOCKER_HOST to where the engine listens.',
+        fix: fixes.missing,
         weight: 0,
       };
     case 'EACCES':
     case 'EPERM':
       return {
         detail: `This user may not use the container engine's socket at ${where}.`,
-        fix: 'Add the user that runs Cloister to the group of the socket (`usermod -aG docker USER`, then sign in again).',
+        fix: fixes.forbidden,
         weight: 3,
       };
     case 'ECONNREFUSED':
       return {
         detail: `Nothing answers at ${where}: the container engine is not running.`,
-        fix: 'Start it (`systemctl start docker`), or set DOCKER_HOST to where the engine listens.',
+        fix: fixes.stopped,
         weight: 2,
       };
     case 'ENOTFOUND':
@@ -40,10 +43,22 @@ export function explainConnection(endpoint: Endpoint, error: unknown): Connectio
     default:
       return {
         detail: `The connection to the container engine at ${where} broke off.`,
-        fix: "Look at the engine's log (`journalctl -u docker`) and repeat.",
+        fix: `Look at the log of ${title} (\`journalctl -u ${kind}\`) and repeat.`,
         weight: 1,
       };
   }
+}
+
+function isTlsFailure(error: unknown): boolean {
+  return /^(ERR_SSL|ERR_TLS|CERT_|DEPTH_ZERO|UNABLE_TO|SELF_SIGNED|EPROTO|HOSTNAME_)/.test(errorCode(error) ?? '');
+}
+
+function explainTls(where: string, error: unknown): ConnectionFailure {
+  return {
+    detail: `TLS with the container engine at ${where} failed (${errorCode(error)}).`,
+    fix: "See that ca.pem in DOCKER_CERT_PATH signed the engine's certificate, that it names this host, and that the engine knows cert.pem.",
+    weight: 3,
+  };
 }
 
 export function unreachable(failure: ConnectionFailure, cause: unknown): PlatformError {

@@ -1,6 +1,5 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { JsonValue } from '../../base/json.ts';
-import { parseJson } from './engine.ts';
 
 const MAX_LINE_CHARACTERS = 4 * 1024 * 1024;
 
@@ -21,4 +20,25 @@ export async function* readJsonLines(stream: AsyncIterable<Buffer>): AsyncGenera
   }
   const last = parseJson((rest + decoder.end()).trim());
   if (last !== undefined) yield last;
+}
+
+export async function readText(stream: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw new Error(`engine answer over ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+export function parseJson(text: string): JsonValue | undefined {
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text) as JsonValue; // what JSON can hold, by definition
+  } catch {
+    // Proxies in front of an engine answer in HTML; the status says enough.
+    return undefined;
+  }
 }

@@ -1,11 +1,13 @@
+import { stat } from 'node:fs/promises';
 import { delay } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
 import type { SandboxRef, SandboxSpec } from '../driver.ts';
 import type { DockerContext } from './context.ts';
-import type { EngineAnswer } from './engine.ts';
 import { startFailure, tooSlow, unexpectedAnswer } from './failures.ts';
 import { inspectContainer } from './inspect.ts';
-import { containerBody, containerName, containerRef, hasSpec } from './profile.ts';
+import { containerBody, containerName, containerRef, type EngineTraits, hasSpec } from './profile.ts';
+import { type EngineQuirks, saysNameTaken } from './quirks.ts';
+import type { EngineAnswer } from './transport.ts';
 import { parseId } from './wire.ts';
 
 const REMOVAL_LIMIT_MS = 30_000;
@@ -13,9 +15,10 @@ const REMOVAL_POLL_MS = 50;
 
 /** Makes the container, or finds the one that an earlier call with the same spec made. Not to be aborted half-way: see `driver.ts`. */
 export async function createContainer(docker: DockerContext, spec: SandboxSpec): Promise<{ ref: SandboxRef; isNew: boolean }> {
-  const { apiVersion } = await docker.engine.address();
   const name = containerName(spec.labels);
-  const json = containerBody(spec, apiVersion);
+  const traits = await engineTraits(docker);
+  if (traits.quirks.makesMissingMounts) await requireMounts(spec);
+  const json = containerBody(spec, traits.apiVersion, traits);
   const deadline = docker.clock.monotonic() + REMOVAL_LIMIT_MS;
   for (;;) {
     const answer = await docker.engine.call({ method: 'POST', path: '/containers/create', query: { name }, json });
@@ -38,9 +41,30 @@ async function adopt(docker: DockerContext, spec: SandboxSpec, name: string): Pr
   });
 }
 
-/** Docker answers 409; Podman answers 500 with these words. */
-function isNameTaken({ status, message }: EngineAnswer): boolean {
-  return status === 409 || (status === 500 && /name .* is (already )?in use/i.test(message));
+export function isNameTaken(answer: EngineAnswer): boolean {
+  return saysNameTaken(answer);
+}
+
+/** What the profile has to know of the engine. */
+export async function engineTraits(docker: DockerContext): Promise<EngineTraits & { readonly apiVersion: string }> {
+  const { apiVersion, quirks } = await docker.engine.address();
+  const seccompPath = quirks.needsOwnSeccomp ? await docker.seccomp.path(() => libpodInfo(docker, quirks)) : undefined;
+  return { apiVersion, quirks, seccompPath };
+}
+
+/** For an engine that would make what is not there: the mounts are of this host, so this process can look. */
+export async function requireMounts({ mounts }: Pick<SandboxSpec, 'mounts'>): Promise<void> {
+  for (const { hostPath } of mounts) {
+    await stat(hostPath).catch((cause: unknown) => {
+      throw startFailure({ status: 400, message: `bind source path does not exist: ${cause instanceof Error ? cause.message : hostPath}` });
+    });
+  }
+}
+
+async function libpodInfo(docker: DockerContext, { title }: EngineQuirks): Promise<EngineAnswer['body']> {
+  const answer = await docker.engine.call({ method: 'GET', path: '/libpod/info' });
+  if (answer.status !== 200) throw unexpectedAnswer(`ask ${title} about itself`, answer);
+  return answer.body;
 }
 
 function createFailure(spec: SandboxSpec, answer: EngineAnswer): PlatformError {
@@ -58,20 +82,32 @@ export async function stopContainer(
 ): Promise<void> {
   // The engine counts in seconds; a fraction is rounded up, so that the program has at least what it was given.
   const seconds = Math.ceil(options.graceMs / 1000);
-  const answer = await docker.engine.call({
-    method: 'POST',
-    path: `/containers/${id}/stop`,
-    query: { t: seconds },
-    signal: options.signal,
-    deadlineMs: seconds * 1000 + 30_000,
-  });
+  const { quirks } = await docker.engine.address(options.signal);
+  const stop = () =>
+    docker.engine.call({
+      method: 'POST',
+      path: `/containers/${id}/stop`,
+      query: { t: seconds },
+      signal: options.signal,
+      deadlineMs: seconds * 1000 + 30_000,
+    });
+  let answer = await stop();
+  if (answer.status === 500 && !quirks.stopsPaused) {
+    await docker.engine.call({ method: 'POST', path: `/containers/${id}/unpause`, signal: options.signal });
+    answer = await stop();
+  }
   // 304: it had stopped already. 404: it is gone. 409: it is being removed.
   if (![204, 304, 404, 409].includes(answer.status)) throw unexpectedAnswer('stop a sandbox', answer);
 }
 
 /** Kills and removes; resolves when nothing is left. */
 export async function removeContainer(docker: DockerContext, id: string, signal?: AbortSignal): Promise<void> {
-  const query = { force: 1, v: 1 };
+  const { quirks } = await docker.engine.address(signal);
+  // It waits for the death of what it kills, which the paused do not die. What these answer says nothing, most often
+  // that nothing is paused, or runs; the removal tells.
+  for (const verb of quirks.isKilledFirst ? ['unpause', 'kill'] : [])
+    await docker.engine.call({ method: 'POST', path: `/containers/${id}/${verb}`, signal });
+  const query = { force: 1, v: 1, ...quirks.removal };
   const answer = await docker.engine.call({ method: 'DELETE', path: `/containers/${id}`, query, signal, deadlineMs: REMOVAL_LIMIT_MS });
   if (answer.status === 204 || answer.status === 404) return;
   if (answer.status !== 409) throw unexpectedAnswer('remove a sandbox', answer);

@@ -1,13 +1,23 @@
 import { createHash } from 'node:crypto';
 import { invariant } from '../../base/errors.ts';
 import type { SandboxLabels, SandboxRef, SandboxSpec } from '../driver.ts';
+import { type EngineQuirks, QUIRKS } from './quirks.ts';
+
+/** In what the profile depends on who the engine is. */
+export interface EngineTraits {
+  readonly quirks: EngineQuirks;
+  /** Our own filter, for an engine whose default lets too much through. */
+  readonly seccompPath?: string | undefined;
+}
+
+const DOCKER: EngineTraits = { quirks: QUIRKS.docker };
 
 /**
  * The hardened profile: everything a sandbox gets is named here, and nothing a caller says can widen it.
  * No network but its own loopback, no capability, no way to gain any, the engine's default seccomp filter,
  * a read-only root, one sized tmpfs, an unprivileged user, and limits on memory, CPU, processes and logs.
  */
-export function containerBody(spec: SandboxSpec, apiVersion: string): object {
+export function containerBody(spec: SandboxSpec, apiVersion: string, traits: EngineTraits = DOCKER): object {
   invariant(spec.uid > 0 && spec.gid > 0, 'a sandbox never runs as root');
   invariant(spec.argv.length > 0, 'a sandbox runs a program');
   return {
@@ -29,19 +39,25 @@ export function containerBody(spec: SandboxSpec, apiVersion: string): object {
     Tty: false,
     StopSignal: 'SIGTERM',
     StopTimeout: 10,
-    HostConfig: hostConfig(spec, apiVersion),
+    HostConfig: hostConfig(spec, apiVersion, traits),
   };
 }
 
-function hostConfig(spec: SandboxSpec, apiVersion: string): object {
+type Limited = Pick<SandboxSpec, 'memoryBytes' | 'cpus' | 'pids' | 'tmpBytes' | 'mounts' | 'runtimeClass'>;
+
+/** What holds any container of ours, whatever it is for. */
+export function hostConfig(spec: Limited, apiVersion: string, { quirks, seccompPath }: EngineTraits = DOCKER): object {
   return {
     NetworkMode: 'none',
     CapDrop: ['ALL'],
     Privileged: false,
-    SecurityOpt: ['no-new-privileges:true'],
+    SecurityOpt: ['no-new-privileges:true', ...(seccompPath === undefined ? [] : [`seccomp=${seccompPath}`])],
     ReadonlyRootfs: true,
     // Agents run what they write to /tmp (scripts, compiled tests), so exec is allowed: an agent has an interpreter anyway.
-    Tmpfs: { '/tmp': `rw,exec,nosuid,nodev,size=${spec.tmpBytes},mode=1777` },
+    Tmpfs: {
+      ...quirks.closedTmpfs,
+      '/tmp': `rw,exec,nosuid,nodev,size=${spec.tmpBytes},${quirks.takesInodeLimit ? `nr_inodes=${tmpInodes(spec.tmpBytes)},` : ''}mode=1777`,
+    },
     Mounts: spec.mounts.map((mount) => ({
       Type: 'bind',
       Source: mount.hostPath,
@@ -50,6 +66,7 @@ function hostConfig(spec: SandboxSpec, apiVersion: string): object {
       BindOptions: { Propagation: 'rprivate' },
     })),
     Init: true,
+    ...(spec.runtimeClass === undefined ? {} : { Runtime: spec.runtimeClass }),
     IpcMode: 'private',
     ...(supportsCgroupNamespace(apiVersion) ? { CgroupnsMode: 'private' } : {}),
     Memory: spec.memoryBytes,
@@ -59,15 +76,17 @@ function hostConfig(spec: SandboxSpec, apiVersion: string): object {
     PidsLimit: spec.pids,
     // /dev/shm is memory too; the default of 64 MiB would be the whole of a small sandbox.
     ShmSize: Math.min(spec.tmpBytes, 64 * 1024 * 1024),
-    Ulimits: [
-      { Name: 'nofile', Soft: 16_384, Hard: 16_384 },
-      { Name: 'core', Soft: 0, Hard: 0 },
-    ],
+    Ulimits: [{ Name: 'nofile', Soft: 16_384, Hard: 16_384 }, { Name: 'core', Soft: 0, Hard: 0 }, ...quirks.ulimits],
     RestartPolicy: { Name: 'no' },
     AutoRemove: false,
     // stdout carries the protocol, so little of it is kept: enough for the last words of a sandbox that failed.
     LogConfig: { Type: 'json-file', Config: { 'max-size': '512k', 'max-file': '2' } },
   };
+}
+
+/** One file for each page of it: else its empty files would be bounded by nothing of its own. */
+function tmpInodes(tmpBytes: number): number {
+  return Math.max(1024, Math.floor(tmpBytes / 4096));
 }
 
 function supportsCgroupNamespace(apiVersion: string): boolean {

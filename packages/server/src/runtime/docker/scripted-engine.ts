@@ -6,6 +6,7 @@ import { systemClock } from '../../base/clock.ts';
 import { silentLogger } from '../../base/log.ts';
 import type { DockerContext } from './context.ts';
 import { createEngine } from './engine.ts';
+import { createSeccompFile } from './seccomp.ts';
 
 export type Answer = (request: http.IncomingMessage, response: http.ServerResponse) => void;
 
@@ -19,6 +20,7 @@ export interface ScriptedEngine extends AsyncDisposable {
 
 export interface ScriptedEngineOptions {
   readonly apiVersion?: string;
+  readonly server?: string;
   readonly deadlineMs?: number;
   readonly answer?: Answer;
 }
@@ -29,7 +31,10 @@ export async function startScriptedEngine(options: ScriptedEngineOptions = {}): 
   const requests: string[] = [];
   const server = http.createServer((request, response) => {
     requests.push(`${request.method} ${request.url}`);
-    if (request.url === '/_ping') return void response.setHeader('api-version', options.apiVersion ?? '1.41').end('OK');
+    if (request.url === '/_ping')
+      return void response
+        .writeHead(200, { 'api-version': options.apiVersion ?? '1.41', server: options.server ?? 'Docker/scripted' })
+        .end('OK');
     if (options.answer !== undefined) options.answer(request, response);
     else answerJson(response, 404, { message: 'no such thing' });
   });
@@ -40,7 +45,7 @@ export async function startScriptedEngine(options: ScriptedEngineOptions = {}): 
   return {
     endpoint,
     requests,
-    docker: { engine, clock: systemClock, log: silentLogger, closing: closing.signal },
+    docker: { engine, seccomp: createSeccompFile(), clock: systemClock, log: silentLogger, closing: closing.signal },
     async [Symbol.asyncDispose]() {
       closing.abort();
       engine.close();

@@ -1,11 +1,11 @@
 import { PlatformError } from '../../base/errors.ts';
 import type { SandboxIo, SandboxRef, StartOptions } from '../driver.ts';
 import type { DockerContext } from './context.ts';
-import type { Hijacked } from './engine.ts';
 import { type ExitWatch, watchExit } from './exit.ts';
 import { startFailure } from './failures.ts';
 import { inspectContainer } from './inspect.ts';
 import { splitHijacked } from './streams.ts';
+import type { Hijacked } from './transport.ts';
 
 /**
  * Attaches and begins to wait for the end, both before the start: so neither the first byte nor a very

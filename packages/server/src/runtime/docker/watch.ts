@@ -53,20 +53,22 @@ async function* readEvents(
   installation: string,
   options: { readonly sinceNano: number; readonly signal: AbortSignal },
 ): AsyncGenerator<EngineEvent> {
-  const filters = JSON.stringify({ type: ['container'], event: ['die'], label: [`${INSTALLATION_LABEL}=${installation}`] });
+  const { quirks } = await docker.engine.address(options.signal);
+  const filters = JSON.stringify({ type: ['container'], event: quirks.exitEvents, label: [`${INSTALLATION_LABEL}=${installation}`] });
   const query = { since: (options.sinceNano / NANOS_PER_SECOND).toFixed(6), filters };
   const { status, body } = await docker.engine.open({ method: 'GET', path: '/events', query, signal: options.signal });
   for await (const line of readJsonLines(body)) {
     if (status !== 200) throw unexpectedAnswer('follow the events', { status, message: JSON.stringify(line) });
     const event = parseEvent(line);
-    if (event?.action === 'die') yield event;
+    if (event !== undefined && quirks.exitEvents.includes(event.action)) yield event;
   }
 }
 
 async function tell(docker: DockerContext, event: EngineEvent, onExit: OnExit): Promise<void> {
   const labels = parseLabels(event.attributes);
   if (labels === undefined) return;
-  const code = Number(event.attributes.exitCode ?? 0);
+  const { quirks } = await docker.engine.address();
+  const code = Number(quirks.exitCodeAttributes.map((name) => event.attributes[name]).find((text) => text !== undefined) ?? 0);
   const isOutOfMemory = await wasOutOfMemory(docker, event.id, code);
   onExit({ ref: containerRef(labels, event.id), report: exitReport(code, isOutOfMemory) });
 }

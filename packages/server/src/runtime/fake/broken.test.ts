@@ -8,7 +8,8 @@ import { DEFECTS } from './broken-suite.ts';
 /** A law that each defect must break, so that the suite fails for the right reason. */
 const BROKEN_LAWS: Readonly<Record<string, string>> = {
   'leaks a sandbox': 'remove kills what runs and leaves nothing',
-  'lies about the exit code': 'the exit report tells code, signal and memory apart',
+  'lies about the exit code': 'the exit report tells code and signal apart',
+  'ignores limits': 'the exit report tells that memory ran out',
   'loses the last bytes': '10 MB of stdout arrive whole',
   'ignores the labels': 'two installations on one engine do not touch each other',
   'ignores aborts': 'a call with an aborted signal rejects with its reason and does nothing',
