@@ -11,6 +11,7 @@ import type { EgressAudit } from './audit.ts';
 import type { Dialer, Resolve } from './dial.ts';
 import { createDnsResolve } from './dns.ts';
 import type { EgressGateway, GatewayBinding } from './gateway.ts';
+import type { InspectorDeps } from './inspection/inspector.ts';
 import { DEFAULT_LIMITS, type GatewayLimits } from './limits.ts';
 import type { PolicySource } from './policy-source.ts';
 import { openSocketServer, type SocketServer, socketPathOf } from './socket-server.ts';
@@ -25,6 +26,8 @@ export interface EgressGatewayOptions {
   readonly audit: EgressAudit;
   /** Where policies are followed from while sandboxes live; without it those of their start hold. */
   readonly policies?: Pick<PolicySource, 'follow'> | undefined;
+  /** Without it no TLS is looked into, and what would have to be is refused. */
+  readonly inspection?: InspectorDeps | undefined;
   /** Private networks that may be reached where a policy names the host. */
   readonly allowPrivate?: readonly string[];
   /** Answers all addresses of a name; the name servers of this machine by default. */
@@ -55,8 +58,11 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
       // A second opener of the same directory replaces the first, whose closing would remove the new file.
       const former = servers.get(socketPathOf(binding));
       if (former !== undefined) await closeServer(former);
-      const { audit } = options;
-      const server = await openSocketServer({ providers, modelIdleMs, limits, agents, dialer, audit, buckets, clock, log }, binding);
+      const { audit, inspection } = options;
+      const server = await openSocketServer(
+        { providers, modelIdleMs, limits, agents, dialer, audit, inspection, buckets, clock, log },
+        binding,
+      );
       servers.set(server.path, server);
       const unfollow = await follow(options, binding, server).catch(async (error: unknown) => {
         await closeServer(server);

@@ -1,5 +1,6 @@
 import { type IncomingMessage, type OutgoingHttpHeaders, request as requestHttp, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Transform } from 'node:stream';
 import { dial } from './dial.ts';
 import type { Ask, Refusal, StopReason, Visit } from './guard.ts';
 import { proxiedHeaders } from './headers.ts';
@@ -28,12 +29,14 @@ export interface Forwarded {
   /** What becomes of the connection before a request goes over it. */
   readonly secure?: (remote: Socket, signal: AbortSignal) => Promise<Socket>;
   /** Changes what goes out and what comes back. Throws when it cannot. */
-  readonly rewrite?: (visit: Visit) => Rewrite;
+  readonly rewrite?: (visit: Visit) => Promise<Rewrite | undefined>;
 }
 
 export interface Rewrite {
   request(headers: OutgoingHttpHeaders): OutgoingHttpHeaders;
   response(headers: OutgoingHttpHeaders): OutgoingHttpHeaders;
+  /** What the body of the answer goes through. */
+  body(): Transform;
 }
 
 export async function forward(options: TunnelOptions, forwarded: Forwarded): Promise<void> {
@@ -53,7 +56,7 @@ export async function forward(options: TunnelOptions, forwarded: Forwarded): Pro
   response.once('close', () => stop('closed'));
   const signal = AbortSignal.any([options.signal, ended.signal]);
   try {
-    const rewrite = forwarded.rewrite?.(visit);
+    const rewrite = await forwarded.rewrite?.(visit);
     const remote = await dial(options.dialer, visit.target, signal);
     const address = remote.remoteAddress ?? '';
     const secured = (await forwarded.secure?.(remote, signal)) ?? remote;
@@ -135,7 +138,7 @@ function exchange(options: TunnelOptions, forwarded: Forwarded, { visit, remote,
       const answered = proxiedHeaders(answer.headers);
       response.writeHead(answer.statusCode ?? 502, rewrite?.response(answered) ?? answered);
       answer.once('error', () => response.destroy());
-      answer.pipe(response);
+      (rewrite === undefined ? answer : answer.pipe(rewrite.body())).pipe(response);
     });
     ended.addEventListener('abort', onEnded, { once: true });
     response.once('close', finish);

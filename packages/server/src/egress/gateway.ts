@@ -18,6 +18,9 @@ export interface EgressGateway {
 }
 
 export const GATEWAY_SOCKET_NAME = 'gateway.sock';
+/** Beside the socket: the certificate of this installation's authority, alone and among the public ones. */
+export const CA_FILE = 'ca.pem';
+export const CA_BUNDLE_FILE = 'ca-bundle.pem';
 
 export interface GatewayBinding {
   readonly sandboxId: string;

@@ -15,6 +15,7 @@ import type { Dialer } from './dial.ts';
 import { forwardPlain } from './forward.ts';
 import { GATEWAY_SOCKET_NAME, type GatewayBinding, type NetworkPolicy } from './gateway.ts';
 import { createGuard, type Guard } from './guard.ts';
+import { createInspector, type InspectorDeps } from './inspection/inspector.ts';
 import type { GatewayLimits } from './limits.ts';
 import { ModelCall, type UpstreamAgents } from './model-call.ts';
 import { sendProblem } from './problem-response.ts';
@@ -29,6 +30,8 @@ export interface SocketServerDeps {
   readonly agents: UpstreamAgents;
   readonly dialer: Dialer;
   readonly audit: EgressAudit;
+  /** Undefined where TLS cannot be looked into. */
+  readonly inspection: InspectorDeps | undefined;
   /** Of connections to other hosts, by sandbox; undefined for no limit. */
   readonly buckets: TokenBuckets | undefined;
   readonly clock: Clock;
@@ -76,7 +79,10 @@ export async function openSocketServer(deps: SocketServerDeps, binding: GatewayB
   const log = deps.log.child({ sandboxId: binding.sandboxId, sessionId: binding.sessionId });
   const guard = await openGuard(deps, binding, log);
   const { idleMs, totalMs } = deps.limits.tunnel;
-  const tunnelOptions = { guard, dialer: deps.dialer, log, idleMs, totalMs, signal: closing.signal };
+  const options = { guard, dialer: deps.dialer, log, idleMs, totalMs, signal: closing.signal };
+  const { inspection, limits } = deps;
+  const inspector = inspection && createInspector({ deps: inspection, options, tenantId: binding.tenantId, limits });
+  const tunnelOptions = { ...options, inspect: inspector?.serve };
   const sandbox: Sandbox = { deps, binding, log, calls: new Set(), guard, tunnels: new Set(), tunnelOptions };
   const server = createServer({ ...deps.limits.server, highWaterMark: 64 * 1024 }, (request, response) =>
     onRequest(sandbox, request, response),
@@ -84,10 +90,12 @@ export async function openSocketServer(deps: SocketServerDeps, binding: GatewayB
   server.maxConnections = deps.limits.maxConnections;
   server.on('connect', (request, socket, head) => onConnect(sandbox, request, socket, head));
   await removeStale(socketPath);
+  await inspection?.authority.handOut(binding.directory);
   await listen(server, socketPath);
   const shut = async () => {
     closing.abort();
     guard.close();
+    inspector?.close();
     abortAll(sandbox);
     for (const tunnel of sandbox.tunnels) tunnel.destroy();
     await new Promise<void>((resolve) => {

@@ -1,4 +1,7 @@
+import { readFile } from 'node:fs/promises';
+import { rootCertificates } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
+import { PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config.ts';
 import type { Store } from '../store/store.ts';
@@ -6,6 +9,9 @@ import { createEgressAudit, type EgressAudit } from './audit.ts';
 import { createDnsResolve } from './dns.ts';
 import { createEgressGateway } from './egress-gateway.ts';
 import type { EgressGateway } from './gateway.ts';
+import { createAuthority } from './inspection/authority.ts';
+import { type CredentialSource, readCredentialsFile } from './inspection/credentials.ts';
+import type { InspectorDeps } from './inspection/inspector.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
 import { createPolicySource, type PolicySource } from './policy-source.ts';
 
@@ -28,9 +34,10 @@ export async function openEgress(config: Config, { store, clock, log }: EgressDe
   const { egress, providers, modelIdleMs } = config;
   const { maxConnections: max, idleMs, totalMs, requestsPerSecond, turn, session, allowPrivate, nameServers } = egress;
   const audit = createEgressAudit({ store: store.egress, clock, log, rowsPerSession: egress.auditRowsPerSession });
+  const inspection = await openInspection(config, clock);
   const policies = createPolicySource({ store, clock, log, pollMs: egress.pollMs });
   const gateway = createEgressGateway({
-    ...{ providers, modelIdleMs, clock, log, audit, policies, allowPrivate },
+    ...{ providers, modelIdleMs, clock, log, audit, policies, inspection, allowPrivate },
     // Beside the tunnels there are the model calls, and connections that are kept open between requests.
     limits: {
       maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2),
@@ -49,5 +56,21 @@ export async function openEgress(config: Config, { store, clock, log }: EgressDe
       await gateway.close();
       await audit.close();
     },
+  };
+}
+
+async function openInspection({ dataDir, egress: { credentialsFile, upstreamCaFile } }: Config, clock: Clock): Promise<InspectorDeps> {
+  const none: CredentialSource = { find: async () => undefined };
+  const credentials = credentialsFile === undefined ? none : await readCredentialsFile(credentialsFile);
+  const own =
+    upstreamCaFile === undefined
+      ? undefined
+      : await readFile(upstreamCaFile, 'utf8').catch((cause: unknown) => {
+          throw new PlatformError('config_invalid', { detail: `EGRESS_UPSTREAM_CA_FILE: ${upstreamCaFile} cannot be read.`, cause });
+        });
+  return {
+    authority: createAuthority({ dataDir, clock }),
+    credentials,
+    upstreamCa: own === undefined ? undefined : [...rootCertificates, own],
   };
 }

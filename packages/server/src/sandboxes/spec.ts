@@ -1,4 +1,5 @@
 import type { JsonObject } from '../base/json.ts';
+import { CA_BUNDLE_FILE, CA_FILE } from '../egress/gateway.ts';
 import { SANDBOX_GATEWAY_DIRECTORY, SANDBOX_GATEWAY_PORT, SANDBOX_HOME, SANDBOX_WORKSPACE } from '../harness/harness.ts';
 import type { SandboxLabels, SandboxMount, SandboxSpec } from '../runtime/driver.ts';
 import { type SessionDirectories, sandboxUser } from './directories.ts';
@@ -34,7 +35,8 @@ export function buildSpec(input: SpecInput): SandboxSpec {
       HOME: SANDBOX_HOME,
       CLOISTER_GATEWAY_PORT: String(SANDBOX_GATEWAY_PORT),
       CLOISTER_GATEWAY_SOCKET: `${SANDBOX_GATEWAY_DIRECTORY}/gateway.sock`,
-      ...(template.network.isUnrestricted || template.network.allowedHosts.length > 0 ? proxyVariables() : {}),
+      // Always, since the policy can change while the sandbox lives; and what is refused is told why.
+      ...proxyVariables(),
       // V8 takes its limit from the host's memory and would be killed long before it collects.
       NODE_OPTIONS: `--max-old-space-size=${Math.floor((template.memoryBytes / 1024 ** 2) * 0.75)}`,
     },
@@ -54,11 +56,26 @@ export function buildSpec(input: SpecInput): SandboxSpec {
   };
 }
 
+/** Where programs look for the authorities they trust: OpenSSL, git, npm, curl, pip, cargo. */
+const CA_BUNDLE_VARIABLES = [
+  'SSL_CERT_FILE',
+  'GIT_SSL_CAINFO',
+  'npm_config_cafile',
+  'CURL_CA_BUNDLE',
+  'REQUESTS_CA_BUNDLE',
+  'PIP_CERT',
+  'CARGO_HTTP_CAINFO',
+] as const;
+
 /** Tells programs that honour a proxy where the allowed hosts can be reached. */
 function proxyVariables(): Record<string, string> {
   const proxy = `http://127.0.0.1:${SANDBOX_GATEWAY_PORT}`;
   const local = '127.0.0.1,localhost';
+  // Where TLS is looked into, it is answered by this installation's own authority; the bundle has the public ones too.
+  const [own, all] = [`${SANDBOX_GATEWAY_DIRECTORY}/${CA_FILE}`, `${SANDBOX_GATEWAY_DIRECTORY}/${CA_BUNDLE_FILE}`];
   return {
+    NODE_EXTRA_CA_CERTS: own,
+    ...Object.fromEntries(CA_BUNDLE_VARIABLES.map((name) => [name, all])),
     HTTP_PROXY: proxy,
     HTTPS_PROXY: proxy,
     http_proxy: proxy,
