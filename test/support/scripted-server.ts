@@ -125,6 +125,7 @@ const STATUS = {
   health: 'healthy',
   version: '0.1.0',
   runtime: 'docker',
+  isolation: 'container',
   model: 'demo',
   harness: 'builtin',
   is_demo: true,

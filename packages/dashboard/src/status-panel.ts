@@ -17,6 +17,7 @@ export function renderStatus(status: Status, onSignOut: () => void): HTMLElement
       'dl',
       {},
       ...row('Runtime', status.runtime),
+      ...(status.isolation === 'container' ? [] : row('Isolation', status.isolation)),
       ...row('Model', status.model),
       ...row('Harness', status.harness),
       ...row('Version', status.version),

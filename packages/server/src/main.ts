@@ -319,6 +319,7 @@ async function createHttp(
       health: health.current().status,
       version: VERSION,
       runtime: runtimeName(driver),
+      isolation: driver.capabilities.isolationClass,
       harness: catalog.defaultId,
       model,
       is_demo: isDemo,
@@ -352,9 +353,11 @@ async function createHttp(
   });
 }
 
-/** What the status shows; a runtime that separates nothing says so. */
+const SHORTCOMINGS = { container: '', weaker: ' (weaker isolation)', none: ' (no isolation)' } as const;
+
+/** What the status shows; a runtime that separates less than a container, or nothing, says so. */
 function runtimeName(driver: RuntimeDriver): string {
-  return driver.capabilities.isIsolated ? driver.name : `${driver.name} (no isolation)`;
+  return `${driver.name}${SHORTCOMINGS[driver.capabilities.isolationClass]}`;
 }
 
 function openStore(config: Config, log: Logger, nodeId: string): Promise<Store> {

@@ -17,6 +17,9 @@ export const statusSchema = z.object({
   health: z.enum(HEALTH_STATUSES),
   version: z.string(),
   runtime: z.string().describe('The driver, and what is weaker about it, if anything'),
+  isolation: z
+    .enum(['container', 'weaker', 'none'])
+    .describe("What holds the agents: a container engine's walls, bubblewrap's weaker ones, or none at all"),
   harness: z.string().describe('The default harness'),
   model: z.string().describe('The default model'),
   is_demo: z.boolean().describe('True when no provider key is set and the answers are a demo'),

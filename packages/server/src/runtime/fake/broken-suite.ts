@@ -6,10 +6,12 @@ import { Readable } from 'node:stream';
 import { systemClock } from '../../base/clock.ts';
 import { KNOWN_SKIPS, type SkipList } from '../conformance/known-skips.ts';
 import { runtimeConformance } from '../conformance.ts';
-import type { RuntimeDriver, SandboxIo } from '../driver.ts';
+import type { ExitReport, RuntimeDriver, SandboxIo } from '../driver.ts';
 import { conformancePrograms, fakeCommand } from './conformance-programs.ts';
 import { createFakeDriver } from './driver.ts';
 import { createFakeEngine } from './engine.ts';
+
+const ENDED_WELL: ExitReport = { exitCode: 0, signal: null, isOutOfMemory: false };
 
 type Defect = (driver: RuntimeDriver) => Partial<RuntimeDriver>;
 
@@ -18,6 +20,8 @@ export const DEFECTS: Readonly<Record<string, Defect>> = {
   'leaks a sandbox': () => ({ remove: async () => undefined }),
   'lies about the exit code': (driver) =>
     withIo(driver, (io) => ({ ...io, exited: io.exited.then((report) => ({ ...report, exitCode: report.exitCode === null ? null : 0 })) })),
+  'ignores limits': (driver) =>
+    withIo(driver, (io) => ({ ...io, exited: io.exited.then((report) => (report.isOutOfMemory ? ENDED_WELL : report)) })),
   'loses the last bytes': (driver) => withIo(driver, (io) => ({ ...io, stdout: withoutLastByte(io.stdout) })),
   'ignores the labels': (driver) => ({
     create: (spec, call) => driver.create({ ...spec, labels: { ...spec.labels, installation: 'everybody' } }, call),
