@@ -30,6 +30,7 @@ import { createFileSweep } from './sandboxes/file-sweep.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
 import { sleepOf } from './sandboxes/sleep-policy.ts';
+import { createStageLog, type StageLog } from './sandboxes/stages.ts';
 import { createEventBus, type EventBus } from './sessions/event-bus.ts';
 import { createQueueAdmission, type QueueAdmission } from './sessions/queue-admission.ts';
 import { relayRemoteCommits } from './sessions/remote-commits.ts';
@@ -44,6 +45,7 @@ import { createHealthMonitor, type HealthMonitor } from './system/health.ts';
 import { createNodePresence } from './system/node-presence.ts';
 import { type AdminKey, ensureAdminKey, ensureDefaults } from './tenants/bootstrap.ts';
 import { Dispatcher } from './turns/dispatcher.ts';
+import { createPrestart } from './turns/prestart.ts';
 import { createWebhookDelivery } from './webhooks/deliver.ts';
 import { createSender } from './webhooks/send.ts';
 import { createWebhooks } from './webhooks/webhooks.ts';
@@ -89,7 +91,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const engine = await openEngine(config, overrides, log, undo);
   const { store, driver, egress, bus, chosen } = engine;
-  const { live, dispatcher } = createTurnParts(config, engine);
+  const { live, dispatcher, stages } = createTurnParts(config, engine);
   const clock = systemClock;
   const presence = createNodePresence({
     nodes: store.nodes,
@@ -115,7 +117,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const admission = createQueueAdmission({ store, clock, log, refusals, max, maxPerTenant });
   const { dataDir } = config;
   const fileSweep = createFileSweep({ sessions: store.sessions, clock, log, dataDir, installation: engine.installation });
-  const app = await createHttp(config, engine, { live, dispatcher, health, outbox, admission, refusals, retention, release });
+  const app = await createHttp(config, engine, { live, dispatcher, stages, health, outbox, admission, refusals, retention, release });
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
   for (const service of [presence, reconciler, dispatcher, outbox, health, admission, duty, fileSweep]) {
     undo.push(() => service.stop());
@@ -203,15 +205,24 @@ function releaseSession({ store, log, nodeId }: Engine): (session: { tenantId: s
   };
 }
 
+/** A session's sandbox is opened before its first message, where that is wanted. */
+function prestartOf(config: Config, { store, nodeId, volumeId, chosen, log }: Engine, live: LiveSandboxes): SessionsDeps['prepare'] {
+  if (!config.prestartSandboxes) return undefined;
+  return createPrestart({ live, nodes: store.nodes, nodeId, volumeId, catalog: chosen.catalog, providers: chosen.limits.providers, log });
+}
+
 interface TurnParts {
   readonly live: LiveSandboxes;
   readonly dispatcher: Dispatcher;
+  readonly stages: StageLog;
 }
 
 function createTurnParts(config: Config, engine: Engine): TurnParts {
   const { log, store, driver, egress, bus, installation, nodeId, volumeId, isSoleNode, chosen } = engine;
   const clock = systemClock;
+  const stages = createStageLog();
   const sandboxes: SandboxDeps = {
+    stages,
     driver,
     gateway: egress.gateway,
     clock,
@@ -230,6 +241,7 @@ function createTurnParts(config: Config, engine: Engine): TurnParts {
     log,
     maxSandboxes: config.maxConcurrentSandboxes,
     ...sleepOf(config, driver),
+    stages,
     makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
     onClosed: isSoleNode ? undefined : releaseSession(engine),
   });
@@ -253,10 +265,11 @@ function createTurnParts(config: Config, engine: Engine): TurnParts {
     idleMs: config.sandboxIdleMs,
     maxConcurrentTurns: config.maxConcurrentSandboxes,
     drainMs: config.drainMs,
+    stages,
   });
   parts.dispatcher = dispatcher;
   relayRemoteCommits(store, dispatcher);
-  return { live, dispatcher };
+  return { live, dispatcher, stages };
 }
 
 /** What leaves the platform, by kind: webhooks go out over connections of the server's own, to checked addresses. */
@@ -298,7 +311,7 @@ function createRetentionDuty({ leaseMs }: Config, { store, log, nodeId }: Engine
 async function createHttp(
   config: Config,
   engine: Engine,
-  { live, dispatcher, health, outbox, admission, refusals, retention, release }: HttpParts,
+  { live, dispatcher, stages, health, outbox, admission, refusals, retention, release }: HttpParts,
 ): Promise<App> {
   const { log, store, bus, driver, chosen } = engine;
   const { catalog, limits, model, isDemo } = chosen;
@@ -309,7 +322,7 @@ async function createHttp(
   const environments = createEnvironments({ store, clock, limits: { allowUnrestrictedNetwork }, onChanged });
   const { maxQueuedPerSession } = config;
   const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession, admit: admission.admit });
-  const sessions = createSessions({ store, clock, limits, send: sendEvents, release });
+  const sessions = createSessions({ store, clock, limits, send: sendEvents, release, prepare: prestartOf(config, engine, live) });
   await ensureDefaults({ store, clock, nodeId: engine.nodeId, agents, environments, model, harness: catalog.defaultId });
   const status = async (): Promise<Status> => {
     const { queued, running, waitingApproval } = await store.turns.counts();
@@ -341,6 +354,7 @@ async function createHttp(
     health: () => health.current(),
     status,
     sandboxes: live.list,
+    stages,
     egress: engine.egress.audit,
     deliveryAttempts: () => outbox.attempts(),
     purged: () => retention.purged(),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { pageQuerySchema, timestampSchema } from './common.ts';
+import { stagesSchema } from './health.ts';
 
 export const TURN_OUTCOMES = ['completed', 'failed', 'cancelled', 'interrupted'] as const;
 export const TURN_STATES = ['queued', 'running', 'waiting_approval', ...TURN_OUTCOMES] as const;
@@ -21,6 +22,9 @@ export const turnSchema = z.object({
   retry_at: timestampSchema.nullable().describe('When it is tried again; null when it does not wait for that'),
   stop_reason: z.string().nullable(),
   error: turnErrorSchema.nullable(),
+  stages: stagesSchema
+    .nullable()
+    .describe('Milliseconds of each stage it had to wait for: in the queue, for its sandbox, for the first word. Null until it has ended'),
   created_at: timestampSchema,
   started_at: timestampSchema.nullable(),
   ended_at: timestampSchema.nullable(),

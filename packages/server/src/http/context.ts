@@ -8,6 +8,7 @@ import type { EgressAudit } from '../egress/audit.ts';
 import type { Environments } from '../environments/environments.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
+import type { StageLog } from '../sandboxes/stages.ts';
 import type { EventBus } from '../sessions/event-bus.ts';
 import type { SendEvents } from '../sessions/send-events.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -47,6 +48,7 @@ export interface HttpDeps {
   readonly health: () => Health;
   readonly status: () => Promise<Status>;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
+  readonly stages: StageLog;
   readonly egress: Pick<EgressAudit, 'flush' | 'counts' | 'bytes' | 'dropped'>;
   /** What came of this server's attempts at deliveries. */
   readonly deliveryAttempts: () => AttemptCounts;

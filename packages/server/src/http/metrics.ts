@@ -1,10 +1,11 @@
 import type { MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Refusals } from '../base/refusals.ts';
 import type { EgressAudit } from '../egress/audit.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
+import type { StageLog } from '../sandboxes/stages.ts';
 import type { Store } from '../store/store.ts';
 import type { AppVariables } from './context.ts';
 
@@ -12,6 +13,7 @@ export interface MetricSources {
   readonly store: Store;
   readonly egress: Pick<EgressAudit, 'counts' | 'bytes' | 'dropped'>;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
+  readonly stages: StageLog;
   readonly deliveryAttempts: () => AttemptCounts;
   /** What retention has removed here, by kind. */
   readonly purged: () => ReadonlyMap<string, number>;
@@ -50,6 +52,7 @@ export function createMetrics(sources: MetricSources): Registry {
       for (const { state } of sandboxes()) this.inc({ state });
     },
   });
+  stageMetrics(registry, sources.stages);
   outboxMetrics(registry, store, deliveryAttempts);
   egressMetrics(registry, sources.egress);
   loadMetrics(registry, sources);
@@ -85,6 +88,20 @@ function egressMetrics(registry: Registry, egress: MetricSources['egress']): voi
       this.inc(egress.dropped());
     },
   });
+}
+
+/** From a few milliseconds, which a live sandbox takes, to the minute in which a start fails. */
+const STAGE_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+function stageMetrics(registry: Registry, stages: StageLog): void {
+  const histogram = new Histogram({
+    name: 'cloister_stage_seconds',
+    help: 'How long each stage took on the way to the first word of an agent: of turns, and of the starts of sandboxes',
+    labelNames: ['stage'],
+    buckets: STAGE_SECONDS,
+    registers: [registry],
+  });
+  stages.listen((stage, ms) => histogram.observe({ stage }, ms / 1000));
 }
 
 function loadMetrics(registry: Registry, { refusals, requests, streams, purged }: MetricSources): void {

@@ -41,6 +41,8 @@ export interface SessionsDeps {
   readonly send: SendEvents;
   /** Stops the session's sandbox; with `isRemoved` its files go too. */
   readonly release: (sessionId: string, options: { isRemoved: boolean }) => Promise<void>;
+  /** Told of a new session that nobody has written to yet: its sandbox may be opened ahead. Must not block. */
+  readonly prepare?: ((session: SessionRow) => void) | undefined;
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
@@ -54,6 +56,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const made = id === undefined ? undefined : await store.sessions.find({ tenantId, id });
       const row = made ?? (await createRow(deps, tenantId, body, id ?? newId('session')));
       if (initial.length > 0) await sendInitial(deps, row, { events: initial, isOnce: id !== undefined });
+      else if (made === undefined) deps.prepare?.(row);
       return answer(await requireSession(store, tenantId, row.id));
     },
     get: async (tenantId, id) => answer(await requireSession(store, tenantId, id)),

@@ -2,6 +2,7 @@ import type { Session, SessionEvent, Turn } from '@cloister/api';
 import { isProblemCode, PROBLEMS } from '@cloister/api';
 import { EMPTY_AGENT_FIELDS, parseDefinition } from '../agents/agents.ts';
 import { toTimestamp } from '../base/clock.ts';
+import { STAGES, type Stages } from '../sandboxes/stages.ts';
 import { isTerminal, type JsonObject, type SessionRow, type SessionState, type StoredEvent, type TurnRow } from '../store/store.ts';
 
 /** Our states in the published words: what waits for a person is idle there. */
@@ -65,10 +66,15 @@ export function toTurn(row: TurnRow): Turn {
     retry_at: toOptionalTimestamp(row.retryAt),
     stop_reason: row.stopReason,
     error: row.error === null ? null : toTurnError(row.error),
+    stages: row.stages === null ? null : toStages(row.stages),
     created_at: toTimestamp(row.createdAt),
     started_at: toOptionalTimestamp(row.startedAt),
     ended_at: toOptionalTimestamp(row.endedAt),
   };
+}
+
+function toStages(stages: JsonObject): Stages {
+  return Object.fromEntries(STAGES.flatMap((stage) => (typeof stages[stage] === 'number' ? [[stage, stages[stage]]] : [])));
 }
 
 function toOptionalTimestamp(ms: number | null): string | null {

@@ -1,4 +1,5 @@
 import { crashPoint } from '../base/crash-points.ts';
+import type { Stages } from '../sandboxes/stages.ts';
 import type { JsonObject, LeasedTurn, NewEvent, Store, TurnOutcome, TurnRow } from '../store/store.ts';
 import { type IdleReason, sessionError, statusIdle, statusRescheduled, type TurnProblem, turnEnded } from './events.ts';
 import { type Patience, type Recorder, whileUnavailable } from './recorder.ts';
@@ -23,6 +24,8 @@ interface OutcomeContext extends Patience {
   readonly store: Store;
   readonly leased: LeasedTurn;
   readonly recorder: Recorder | undefined;
+  /** Undefined where the attempt was another server's. */
+  readonly stages?: Stages | undefined;
 }
 
 export async function finishTurn(context: OutcomeContext, end: FinishedEnd): Promise<void> {
@@ -39,6 +42,7 @@ export async function finishTurn(context: OutcomeContext, end: FinishedEnd): Pro
       stopReason: end.stopReason,
       error: end.problem === null ? null : toJson(end.problem),
       usage,
+      stages: context.stages === undefined ? undefined : { ...context.stages },
       events: [...rest, ...(end.problem === null ? [] : [sessionError(end.problem, now)]), endedEvent(turn, end, now)],
       idle: statusIdle(idleReason(end), now),
       endedSteered: (steered, seq) => (seq > sharedUntil ? undefined : [endedEvent(steered, end, now)]),

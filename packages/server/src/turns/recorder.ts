@@ -64,6 +64,11 @@ export class Recorder {
     return this.hasWritten;
   }
 
+  /** True once the agent has said, thought or done anything, written or not. */
+  hasBegun(): boolean {
+    return this.hasWritten || this.message !== undefined || this.thinkingId !== undefined || !this.toolLog.isEmpty();
+  }
+
   /** Forgets what the agent has begun to say: it is tried again, and says it anew. */
   dropOpen(): void {
     this.message = undefined;

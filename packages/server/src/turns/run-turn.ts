@@ -7,6 +7,7 @@ import type { Provider } from '../core/model.ts';
 import type { HarnessCatalog } from '../harness/catalog.ts';
 import type { LiveSandboxes } from '../sandboxes/live-sandboxes.ts';
 import { exitProblem, type OpenSandbox } from '../sandboxes/open-sandbox.ts';
+import type { StageLog, Stages } from '../sandboxes/stages.ts';
 import type { ApprovalRow, LeasedTurn, RunToken, Store } from '../store/store.ts';
 import { resolveAgent } from './agent-options.ts';
 import { openApprovals } from './continuation.ts';
@@ -32,6 +33,7 @@ export interface RunDeps extends Patience {
   readonly turnTimeoutMs: number;
   /** A turn that waits for a person this long gives its sandbox up. */
   readonly idleMs: number;
+  readonly stages?: StageLog | undefined;
 }
 
 type StopCause = 'interrupt' | 'timeout' | 'park' | 'hand_back' | 'lease_lost';
@@ -60,6 +62,8 @@ export class TurnRun {
   /** Until when the lease certainly holds, by the monotonic clock. */
   private leaseEnds: number;
   private permissions: Permissions | undefined;
+  /** What this turn had to wait for. */
+  private readonly stages: Stages = {};
   private cancelTimeout: () => void = () => undefined;
   private cancelIdle: () => void = () => undefined;
 
@@ -82,6 +86,8 @@ export class TurnRun {
       },
       { ...this.token, sessionId: session.id },
     );
+    // Of a turn that is taken up again, the time since it was made is not one of waiting.
+    if (turn.attempt === 1) this.noteStage('queue', deps.clock.now() - turn.createdAt);
     // Asked for before this attempt began.
     if (turn.cancelRequested) this.halt('interrupt');
     this.done = this.run();
@@ -204,7 +210,7 @@ export class TurnRun {
       // Elsewhere the conversation has gone on without the sandbox that may have been left here.
       if (!leased.isHere) await deps.live.discard(session.id);
       this.stop.signal.throwIfAborted();
-      sandbox = await deps.live.acquire({ session, harness, options, signal: this.stop.signal });
+      sandbox = await deps.live.acquire({ session, harness, options, signal: this.stop.signal, stages: this.stages });
       crashPoint('run.after_sandbox');
       const approvals = await openApprovals(deps.store, leased);
       this.permissions = createPermissions({
@@ -234,10 +240,15 @@ export class TurnRun {
     const isNew = harnessSessionId !== this.leased.session.harnessSessionId;
     await recorder.append([], { isPrompted: true, ...(isNew && { harnessSessionId }) });
     stop.signal.throwIfAborted();
+    const began = this.deps.clock.monotonic();
     const prompt = sandbox.agent.prompt({
       sessionId: sandbox.harnessSessionId,
       content,
-      onUpdate: (update) => recorder.onUpdate(update),
+      onUpdate: (update) => {
+        recorder.onUpdate(update);
+        if (this.stages.first_token === undefined && recorder.hasBegun())
+          this.noteStage('first_token', this.deps.clock.monotonic() - began);
+      },
       onPermission: (request) => {
         this.startIdle();
         return permissions.decide(request);
@@ -258,6 +269,12 @@ export class TurnRun {
       this.prompted = undefined;
       stop.signal.removeEventListener('abort', onStop);
     }
+  }
+
+  private noteStage(stage: 'queue' | 'first_token', ms: number): void {
+    const whole = Math.max(0, Math.round(ms));
+    this.stages[stage] = whole;
+    this.deps.stages?.observe(stage, whole);
   }
 
   private async takeFollowUps(): Promise<void> {
@@ -324,7 +341,7 @@ export class TurnRun {
   /** Writes the end of the attempt, and only then lets the sandbox go: the next turn finds the log complete. */
   private async settle(end: TurnEnd): Promise<void> {
     const { live, store, clock, giveUp } = this.deps;
-    const context = { store, clock, giveUp, leased: this.leased, recorder: this.recorder };
+    const context = { store, clock, giveUp, leased: this.leased, recorder: this.recorder, stages: this.stages };
     const final = end.type === 'stopped' ? this.stoppedEnd() : end;
     if (final.type === 'parked') await parkTurn(context);
     if (final.type !== 'finished') await live.discard(this.sessionId);

@@ -45,7 +45,7 @@ describe('turns', () => {
     const { status, body } = await server.json('GET', pathOf(id, sent.turn.id));
     assert.equal(status, 200);
     assert.deepEqual(body, sent.turn);
-    const { created_at, started_at, ended_at, agent_id, ...rest } = body;
+    const { created_at, started_at, ended_at, agent_id, stages, ...rest } = body;
     assert.deepEqual(rest, {
       id: sent.data[0].turn_id,
       session_id: id,
@@ -59,6 +59,7 @@ describe('turns', () => {
       stop_reason: 'end_turn',
       error: null,
     });
+    assert.ok(stages.queue >= 0 && stages.first_token >= 0, 'what it waited for');
     assert.match(agent_id, /^agt_/);
     assert.ok(created_at <= started_at && started_at <= ended_at);
   });

@@ -60,6 +60,7 @@ export const acceptLaws: Laws = {
       priority: 'message',
       retries: 0,
       retryAt: null,
+      stages: null,
       steeredInto: null,
       attempt: 0,
       leaseOwner: null,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Store } from '../store.ts';
-import { createSession, finish, getTurn, type Laws, LEASE_MS, law, lease, NODE, queue, TENANT, tryLease } from './kit.ts';
+import { createSession, finish, getTurn, type Laws, LEASE_MS, law, lease, NODE, queue, TENANT, tryLease, VOLUME } from './kit.ts';
 
 const OTHER = 'nod_two';
 
@@ -63,6 +63,23 @@ export const dutyAndNodeLaws: Laws = {
     assert.equal(await tryLease(store), undefined, 'the sandbox is on the other node now');
     await store.nodes.leave({ id: OTHER });
     assert.equal((await lease(store)).isHere, false);
+  }),
+
+  'a node that claims a session leases its first turn, unless another was quicker': law(async (store) => {
+    await beat(store, NODE);
+    await beat(store, OTHER);
+    const { id: sessionId } = await createSession(store);
+    const claim = (id: string, volumeId = VOLUME) => store.nodes.claim({ id, volumeId, tenantId: TENANT, sessionId });
+    assert.equal(await claim(OTHER), true);
+    assert.equal(await claim(OTHER), true, 'once more is as good');
+    assert.equal(await claim(NODE), false);
+    await queue(store, sessionId);
+    assert.equal(await tryLease(store), undefined);
+    assert.equal((await lease(store, { nodeId: OTHER })).isHere, true, 'its sandbox is there');
+    await store.nodes.leave({ id: OTHER });
+    assert.equal(await claim(NODE, 'vol_two'), false, 'the files are elsewhere');
+    assert.equal(await claim(NODE), true);
+    assert.equal(await store.nodes.claim({ id: NODE, volumeId: VOLUME, tenantId: 'other', sessionId }), false);
   }),
 
   'a session whose sandbox is given up is leased by any': law(async (store) => {

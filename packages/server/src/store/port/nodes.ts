@@ -16,6 +16,11 @@ export interface NodeStore {
   leave(input: { id: string }): Promise<void>;
   /** The nodes that are alive. */
   list(): Promise<readonly NodeRow[]>;
+  /**
+   * Says that the session has a sandbox on this node, before a turn asks for one: its turns are then leased here. False
+   * when it is another live node's, when its files are on another volume, and when it is archived or gone.
+   */
+  claim(input: { id: string; volumeId: string; tenantId: string; sessionId: string }): Promise<boolean>;
   /** The session's sandbox on this node is gone: any node may run its next turn. */
   release(input: { id: string; tenantId: string; sessionId: string }): Promise<void>;
   /** Of sessions that have had a sandbox on this node, those that are on another by now, or removed. */

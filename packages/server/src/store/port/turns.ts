@@ -39,6 +39,8 @@ export interface TurnRow {
   readonly stopReason: string | null;
   /** `{code, message}` of a failed or interrupted turn. */
   readonly error: JsonObject | null;
+  /** Milliseconds of each stage it went through; null before its end, and of turns that never ran. */
+  readonly stages: JsonObject | null;
   readonly createdAt: number;
   readonly startedAt: number | null;
   readonly endedAt: number | null;
@@ -164,6 +166,7 @@ export interface FinishInput extends RunToken {
   readonly outcome: TurnOutcome;
   readonly stopReason: string | null;
   readonly error: JsonObject | null;
+  readonly stages?: JsonObject | undefined;
   readonly usage?: Usage | undefined;
   readonly events: readonly NewEvent[];
   /** Appended, and the session made idle, only when no other turn of the session is queued. */

@@ -137,6 +137,7 @@ export function parseTurn(row: Row): TurnRow {
     isContinuation: integer(row, 'is_continuation') === 1,
     stopReason: optionalText(row, 'stop_reason'),
     error: row.error === null ? null : json(row, 'error'),
+    stages: row.stages === null ? null : json(row, 'stages'),
     createdAt: integer(row, 'created_at'),
     startedAt: optionalInteger(row, 'started_at'),
     endedAt: optionalInteger(row, 'ended_at'),

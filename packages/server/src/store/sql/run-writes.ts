@@ -16,7 +16,7 @@ const WRITE = `UPDATE turns SET prompted_at = CASE WHEN :isPrompted = 1 THEN :no
 const WRITE_STATE = `UPDATE turns SET prompted_at = CASE WHEN :isPrompted = 1 THEN :now ELSE prompted_at END, state = coalesce(:state, state),
     lease_owner = CASE WHEN :isParked = 1 THEN NULL ELSE lease_owner END, lease_until = CASE WHEN :isParked = 1 THEN NULL ELSE lease_until END
   WHERE ${HOLDS} AND (:isParked = 0 OR coalesce(:state, state) = 'waiting_approval') RETURNING *`;
-const FINISH = `UPDATE turns SET state = :outcome, stop_reason = :stopReason, error = :error, ended_at = :now,
+const FINISH = `UPDATE turns SET state = :outcome, stop_reason = :stopReason, error = :error, stages = :stages, ended_at = :now,
     lease_owner = NULL, lease_until = NULL WHERE ${HOLDS} RETURNING *`;
 const REQUEUE: Sql = ({ now }) => `UPDATE turns SET state = 'queued', is_ready = 1, lease_owner = NULL, lease_until = NULL,
     prompted_at = NULL, started_at = NULL, retry_at = CASE WHEN :isRetry = 1 THEN ${now} + :retryInMs END, retries = retries + :isRetry
@@ -66,8 +66,9 @@ function* writeTurn(input: AppendInput): Query<TurnRow> {
 export function* finish(tx: Transaction, input: FinishInput): Query<readonly StoredEvent[]> {
   const { turnId, attempt, outcome, stopReason, now } = input;
   const error = input.error === null ? null : JSON.stringify(input.error);
+  const stages = input.stages === undefined ? null : JSON.stringify(input.stages);
   yield* lockSessionOfTurn(turnId);
-  const turn = parseTurn(yield* fenced(FINISH, { turnId, attempt, outcome, stopReason, error, now }));
+  const turn = parseTurn(yield* fenced(FINISH, { turnId, attempt, outcome, stopReason, error, stages, now }));
   yield* settleTurn(turn, turn.id, now);
   yield* addActiveTime(turn, turn.startedAt, now);
   if (input.usage !== undefined) yield* addUsage(turn, input.usage);

@@ -5,6 +5,8 @@ import { outbox } from './0003-outbox.ts';
 import { requests } from './0004-requests.ts';
 import { retention } from './0005-retention.ts';
 import { egress } from './0006-egress.ts';
+import { services } from './0007-services.ts';
+import { turnStages } from './0008-turn-stages.ts';
 
 /** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
-export const MIGRATIONS: readonly Migration[] = [initial, queue, outbox, requests, retention, egress];
+export const MIGRATIONS: readonly Migration[] = [initial, queue, outbox, requests, retention, egress, services, turnStages];
