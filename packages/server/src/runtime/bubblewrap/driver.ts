@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../../base/clock.ts';
 import { invariant, PlatformError } from '../../base/errors.ts';
@@ -18,7 +19,7 @@ import { createStateDirectory, isSameSpec, sandboxHandle, sandboxRef } from './s
 import { watchSandboxes } from './watch.ts';
 
 export interface BubblewrapOptions {
-  /** Where what is known of the sandboxes is kept; made when it is not there. Servers that share it share the sandboxes. */
+  /** Where what is known of the sandboxes is kept; made when it is not there. Servers of one host that share it share the sandboxes. */
   readonly stateDirectory: string;
   /** Path inside → directory on the host, read-only: what an image would carry. One that is not there is left out. */
   readonly programs?: Readonly<Record<string, string>>;
@@ -36,7 +37,7 @@ export interface BubblewrapOptions {
 export function createBubblewrapDriver(options: BubblewrapOptions): RuntimeDriver {
   const closing = new AbortController();
   const clock = systemClock;
-  const state = createStateDirectory(path.resolve(options.stateDirectory), clock);
+  const state = createStateDirectory(path.resolve(options.stateDirectory, thisHost()), clock);
   const limits = options.limits === undefined ? findLimits() : (options.limits ?? undefined);
   const system = { isRoot: process.getuid?.() === 0, nodePath: options.nodePath ?? process.execPath, programs: options.programs ?? {} };
   const bubblewrap: BubblewrapContext = { state, system, limits, clock, log: options.log, spawn: createSpawn(), closing: closing.signal };
@@ -69,6 +70,11 @@ export function createBubblewrapDriver(options: BubblewrapOptions): RuntimeDrive
       closing.abort();
     },
   };
+}
+
+/** Servers on several hosts may share a tree of files; processes are of one host. */
+export function thisHost(): string {
+  return hostname().replace(/[^\w.-]/g, '_') || 'host';
 }
 
 interface CleanUps {

@@ -11,7 +11,7 @@ import { silentLogger } from '../../base/log.ts';
 import { collect, sandboxLabels, waitFor } from '../conformance/bench.ts';
 import { isProblem } from '../conformance/lifecycle.ts';
 import type { ExitReport, RuntimeDriver, SandboxSpec } from '../driver.ts';
-import { createBubblewrapDriver } from './driver.ts';
+import { createBubblewrapDriver, thisHost } from './driver.ts';
 import { findProcesses, signalProcess } from './processes.ts';
 import { deniedCalls } from './seccomp.ts';
 import { createStateDirectory } from './state.ts';
@@ -192,6 +192,6 @@ describe('sandboxes of bubblewrap', { skip }, () => {
 });
 
 async function supervisorOf(handle: string): Promise<number> {
-  const found = await findProcesses({ state: createStateDirectory(stateDirectory, systemClock) }, handle);
+  const found = await findProcesses({ state: createStateDirectory(path.join(stateDirectory, thisHost()), systemClock) }, handle);
   return found?.supervisor ?? assert.fail('it runs');
 }
