@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { systemClock } from '../../base/clock.ts';
+import { newId } from '../../base/ids.ts';
+import { silentLogger } from '../../base/log.ts';
+import { createEgressGateway } from '../../egress/egress-gateway.ts';
+import { createUnkeptAudit } from '../../egress/unkept-audit.ts';
+import { createDockerDriver } from '../../runtime/docker/driver.ts';
+import { testEngine } from '../../runtime/docker/test-engine.ts';
+import type { RuntimeDriver } from '../../runtime/driver.ts';
+import { exceptionsOf } from './exceptions.ts';
+import { type AttackResult, runAttack } from './run.ts';
+
+const SECRET = 'sk-doctor-secret-0123456789';
+
+async function assertHolds(driver: RuntimeDriver, image: string): Promise<void> {
+  const probe = await driver.probe();
+  assert.ok(probe.ok);
+  const results = await attackOn(driver, image);
+  const wrong = results.filter(({ state }) => state === 'open' || state === 'untried');
+  assert.deepEqual(wrong, []);
+  const known = results.filter(({ state }) => state === 'known').map(({ id }) => id);
+  assert.deepEqual(known.sort(), [...exceptionsOf(driver.name, probe.version).keys()].sort());
+  assert.ok(results.length >= 35, `${results.length} attacks`);
+}
+
+async function attackOn(driver: RuntimeDriver, image: string): Promise<readonly AttackResult[]> {
+  const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-attack-'));
+  const gateway = createEgressGateway({
+    providers: new Map(),
+    modelIdleMs: 1000,
+    clock: systemClock,
+    log: silentLogger,
+    audit: createUnkeptAudit(),
+  });
+  try {
+    const seen: AttackResult[] = [];
+    const deps = { driver, gateway, clock: systemClock, dataDir, image, nodeId: newId('node'), secrets: [SECRET] };
+    const results = await runAttack(deps, (result) => seen.push(result));
+    assert.deepEqual(seen, results);
+    assert.deepEqual(await readdir(dataDir), []);
+    return results;
+  } finally {
+    await gateway.close();
+    await driver.close();
+    await rm(dataDir, { recursive: true });
+  }
+}
+
+const engine = await testEngine();
+
+test('docker: every attack on a sandbox is refused', { skip: engine.ok ? false : engine.reason, timeout: 180_000 }, async () => {
+  assert.ok(engine.ok);
+  await assertHolds(createDockerDriver({ log: silentLogger }), engine.image);
+});

@@ -1,0 +1,46 @@
+import { attackDevices, attackFiles, plantTricks } from './files.ts';
+import { attackCalls, attackProcesses, attackRights } from './kernel.ts';
+import { type AttackInput, createKit } from './kit.ts';
+import { attackLimits, attackMemory } from './limits.ts';
+import { attackGateway, attackNames, attackNetwork, attackSockets } from './network.ts';
+
+const ATTACKS = [
+  attackNetwork,
+  attackNames,
+  attackGateway,
+  attackSockets,
+  attackFiles,
+  attackDevices,
+  attackRights,
+  attackProcesses,
+  attackCalls,
+  plantTricks,
+  attackLimits,
+  attackMemory,
+] as const;
+
+/** Longest life of a sandbox under attack, should nobody stop it. */
+const LIFE_SECONDS = 90;
+
+/** The whole suite as one program, for Node to run inside: it needs nothing of the image but Node itself. */
+export function attackProgram(input: AttackInput): string {
+  const parts = ATTACKS.map((attack) => `await (${attack.toString()})(kit);`);
+  return `(async () => {
+setTimeout(() => process.exit(3), ${LIFE_SECONDS * 1000}).unref();
+process.on('uncaughtException', (error) => { process.stderr.write(String(error && error.stack)); process.exit(4); });
+const kit = (${createKit.toString()})(${JSON.stringify(input)});
+const fs = process.getBuiltinModule('node:fs');
+${parts.join('\n')}
+const seen = [];
+for (const id of fs.readdirSync('/proc')) { try { if (/^\\d+$/.test(id)) seen.push(fs.readFileSync('/proc/' + id + '/environ', 'latin1'), fs.readFileSync('/proc/' + id + '/cmdline', 'latin1')); } catch {} }
+process.stdout.write(JSON.stringify({ seen: seen.join('\\n') }) + '\\n');
+const line = 'x'.repeat(1023) + '\\n';
+for (let n = 0; n < 16 * 1024; n += 1) if (!process.stderr.write(line)) await new Promise((go) => process.stderr.once('drain', go));
+process.stdout.write(JSON.stringify({ done: true }) + '\\n', () => process.exit(0));
+})();`;
+}
+
+/** The other sandbox: it listens, and would notice a visitor. */
+export function neighbourProgram(port: number): string {
+  return `setTimeout(() => process.exit(0), ${LIFE_SECONDS * 1000}); require('node:net').createServer((s) => { console.log('visited'); s.destroy(); }).listen(${port}, '0.0.0.0', () => console.log('ready'));`;
+}

@@ -1,0 +1,300 @@
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import type { Clock } from '../../base/clock.ts';
+import { PlatformError } from '../../base/errors.ts';
+import { newId } from '../../base/ids.ts';
+import type { EgressGateway } from '../../egress/gateway.ts';
+import { SANDBOX_GATEWAY_DIRECTORY } from '../../harness/harness.ts';
+import type { RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../../runtime/driver.ts';
+import { ensureSessionDirectories, ensureSocketDirectory, removeSessionDirectories } from '../../sandboxes/directories.ts';
+import { buildSpec } from '../../sandboxes/spec.ts';
+import { parseTemplate } from '../../sandboxes/template.ts';
+import { exceptionsOf } from './exceptions.ts';
+import type { AttackInput, Outcome } from './kit.ts';
+import { attackProgram, neighbourProgram } from './program.ts';
+import { systemCalls } from './system-calls.ts';
+
+export interface AttackDeps {
+  readonly driver: RuntimeDriver;
+  readonly gateway: EgressGateway;
+  readonly clock: Clock;
+  /** A folder of its own is made in it, and removed. */
+  readonly dataDir: string;
+  readonly image: string;
+  readonly nodeId: string;
+  /** Values that must not be found in a sandbox. */
+  readonly secrets: readonly string[];
+  /** Asked for by the environment, as an agent's would. */
+  readonly runtimeClass?: string | undefined;
+}
+
+export interface AttackResult {
+  readonly id: string;
+  readonly what: string;
+  /** `known` got through and is on the list of what this runtime cannot refuse; `untried` could not be tried. */
+  readonly state: 'refused' | 'open' | 'known' | 'untried';
+  readonly how: string;
+}
+
+/** All sandboxes of all attacks, so that what one left behind the next removes. */
+const INSTALLATION = 'cloister-doctor-attack';
+const STALE_MS = 10 * 60_000;
+const LIMIT_MS = 80_000;
+const NEIGHBOUR_PORT = 8799;
+const MEMORY = { text: '256m', bytes: 256 * 1024 ** 2 };
+const PIDS = 64;
+/** What an engine may keep of 16 MiB of output. */
+const KEPT_LOG_BYTES = 2 * 1024 ** 2;
+
+/**
+ * Tries to get out of two sandboxes of this installation, made as agents get them. What it fills is inside the
+ * sandbox's own limits; on the host it leaves nothing. Answers one line for each attack.
+ */
+export async function runAttack(deps: AttackDeps, onResult: (result: AttackResult) => void): Promise<readonly AttackResult[]> {
+  const undo: (() => Promise<unknown>)[] = [];
+  const results: AttackResult[] = [];
+  const probe = await deps.driver.probe();
+  const exceptions = exceptionsOf(deps.driver.name, probe.ok ? probe.version : '');
+  const add = ({ id, what, isRefused, how }: Outcome) => {
+    const known = exceptions.get(id);
+    const state = isRefused === null ? 'untried' : isRefused ? 'refused' : known === undefined ? 'open' : 'known';
+    const result = { id, what, state, how: state === 'known' ? `${how}: ${known}` : how } as const;
+    results.push(result);
+    onResult(result);
+  };
+  try {
+    await attack(deps, undo, add);
+  } finally {
+    for (const step of undo.reverse()) await step();
+  }
+  return results;
+}
+
+type Undo = (() => Promise<unknown>)[];
+type Add = (outcome: Outcome) => void;
+
+async function attack(deps: AttackDeps, undo: Undo, add: Add): Promise<void> {
+  const { driver, clock } = deps;
+  const timeout = new AbortController();
+  const stopTimer = clock.after(LIMIT_MS, () =>
+    timeout.abort(new PlatformError('sandbox_start_timeout', { detail: 'The attacks took too long.' })),
+  );
+  undo.push(async () => stopTimer());
+  const { signal } = timeout;
+  for (const { ref, createdAt } of await driver.list({ installation: INSTALLATION }))
+    if (createdAt < clock.now() - STALE_MS) await driver.remove(ref);
+  const place = await mkdtemp(path.join(deps.dataDir, 'attack-'));
+  undo.push(() => rm(place, { recursive: true, force: true }));
+  const canary = await plantCanary(place);
+  const host = await listenOnHost(undo);
+  const neighbour = await openSandbox(deps, { place, undo, argv: ['node', '-e', neighbourProgram(NEIGHBOUR_PORT)], hosts: [], signal });
+  const visits = watchNeighbour(neighbour.io);
+  await visits.ready;
+  const hosts = [`localhost:${host.port}`, `127.0.0.1:${host.port}`, '169.254.169.254:80', 'metadata.google.internal:80', '10.0.0.1:80'];
+  const input: AttackInput = {
+    hostPort: host.port,
+    hostAddresses: addressesOfHost(),
+    resolvers: await resolversOfHost(),
+    neighbourPort: NEIGHBOUR_PORT,
+    neighbourSocket: neighbour.socket,
+    abstractSocket: host.abstractSocket,
+    canary: canary.file,
+    gatewaySocket: `${SANDBOX_GATEWAY_DIRECTORY}/gateway.sock`,
+    systemCalls: systemCalls(process.pid),
+    memoryBytes: MEMORY.bytes,
+    pids: PIDS,
+    tmpBytes: MEMORY.bytes / 4,
+  };
+  const attacker = await openSandbox(deps, { place, undo, argv: ['node', '-e', attackProgram(input)], hosts, signal });
+  const heard = await listenTo(attacker.io, add, signal);
+  judge(heard, { host: host.visits(), neighbour: visits.count(), secrets: [...deps.secrets, canary.text] }, add);
+  const kept = Buffer.byteLength(await driver.logs(attacker.ref, { tailLines: 100_000, signal }));
+  const flood = `the engine kept ${Math.round(kept / 1024)} KiB of 16 MiB`;
+  add({ id: 'log-flood', what: 'output without end', isRefused: heard.isDone ? kept <= KEPT_LOG_BYTES : null, how: flood });
+  await driver.remove(attacker.ref);
+  await removeSessionDirectories(place, attacker.session);
+  const isWhole = (await readFile(canary.file, 'utf8').catch(() => '')) === canary.text;
+  const how = isWhole ? 'removed with its symlinks, and nothing they lead to' : 'a file outside is gone';
+  add({
+    id: 'workspace-tricks',
+    what: 'a workspace full of symlinks, pipes, deep folders and odd names, removed by the server',
+    isRefused: isWhole,
+    how,
+  });
+}
+
+interface Opened {
+  readonly ref: SandboxRef;
+  readonly io: SandboxIo;
+  readonly session: string;
+  readonly socket: string;
+}
+
+interface Opening {
+  readonly place: string;
+  readonly undo: Undo;
+  readonly argv: readonly string[];
+  /** Allowed by name; what they lead to must be refused by address. */
+  readonly hosts: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+/** As agents get it: the same gateway, the same builder of the spec, the same driver. */
+async function openSandbox(deps: AttackDeps, { place, undo, argv, hosts, signal }: Opening): Promise<Opened> {
+  const { driver, nodeId, image, runtimeClass } = deps;
+  const [sandbox, session] = [newId('sandbox'), newId('session')];
+  const networking = { type: 'limited', allowed_hosts: [...hosts] };
+  const environment = { name: 'attack', config: { type: 'container', memory: MEMORY.text, cpus: 1, pids: PIDS, networking } };
+  const socketDirectory = await ensureSocketDirectory(place, sandbox);
+  undo.push(() => rm(socketDirectory, { recursive: true, force: true }));
+  const observer = { onStart: () => undefined, onEnd: () => undefined };
+  const { network } = parseTemplate(environment);
+  const gateway = await deps.gateway.open({
+    sandboxId: sandbox,
+    tenantId: 'doctor',
+    sessionId: session,
+    directory: socketDirectory,
+    network,
+    observer,
+  });
+  undo.push(() => gateway.close());
+  const spec: SandboxSpec = buildSpec({
+    labels: {
+      installation: INSTALLATION,
+      node: nodeId,
+      tenant: 'doctor',
+      agent: 'doctor',
+      session,
+      sandbox,
+      incarnation: newId('incarnation'),
+    },
+    environment,
+    image,
+    launch: { argv, env: {} },
+    directories: await ensureSessionDirectories(place, session),
+    socketDirectory,
+    runtimeClass,
+  });
+  const ref = await driver.create(spec, { signal });
+  undo.push(() => driver.remove(ref));
+  return { ref, io: await driver.start(ref, { signal }), session, socket: path.join(socketDirectory, 'gateway.sock') };
+}
+
+/** The file lies beside the workspaces, where the attacker's own user could read it if it saw it. */
+async function plantCanary(place: string): Promise<{ readonly file: string; readonly text: string }> {
+  const folder = path.join(place, 'outside');
+  await mkdir(folder);
+  const [file, text] = [path.join(folder, 'canary'), `canary-${newId('installation')}`];
+  await writeFile(file, text, { mode: 0o644 });
+  await chmod(folder, 0o755);
+  return { file, text };
+}
+
+async function listenOnHost(
+  undo: Undo,
+): Promise<{ readonly port: number; readonly abstractSocket: string; readonly visits: () => number }> {
+  let visits = 0;
+  const abstractSocket = `cloister-doctor-${newId('installation')}`;
+  const open = async (where: { port: number; host: string } | { path: string }): Promise<Server> => {
+    const server = createServer((socket) => {
+      visits += 1;
+      socket.destroy();
+    });
+    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(where, resolve));
+    undo.push(() => new Promise((resolve) => server.close(resolve)));
+    return server;
+  };
+  const address = (await open({ port: 0, host: '0.0.0.0' })).address();
+  await open({ path: `\0${abstractSocket}` });
+  return { port: typeof address === 'object' && address !== null ? address.port : 0, abstractSocket, visits: () => visits };
+}
+
+function addressesOfHost(): string[] {
+  const all = Object.values(os.networkInterfaces()).flatMap((card) => card ?? []);
+  return all
+    .filter(({ internal, scopeid }) => !internal && !scopeid)
+    .map(({ address }) => address)
+    .slice(0, 16);
+}
+
+async function resolversOfHost(): Promise<string[]> {
+  const text = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
+  return [...text.matchAll(/^nameserver\s+([\d.a-f:]+)\s*$/gim)].map(([, address = '']) => address).slice(0, 4);
+}
+
+function watchNeighbour(io: SandboxIo): { readonly ready: Promise<void>; readonly count: () => number } {
+  let count = 0;
+  io.stderr.resume();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const lines = createInterface({ input: io.stdout });
+  lines.on('line', (line) => {
+    if (line === 'ready') resolve();
+    if (line === 'visited') count += 1;
+  });
+  lines.once('close', () => reject(new PlatformError('sandbox_exited', { detail: 'The second sandbox ended before the attacks.' })));
+  return { ready: promise, count: () => count };
+}
+
+interface Heard {
+  readonly isDone: boolean;
+  readonly seen: string;
+  readonly end: string;
+}
+
+/** The sandbox is hostile here too: a line counts only in the expected form, and a missing one is no success. */
+async function listenTo(io: SandboxIo, add: Add, signal: AbortSignal): Promise<Heard> {
+  const stop = () => void io.stdout.destroy(signal.reason instanceof Error ? signal.reason : undefined);
+  signal.addEventListener('abort', stop, { once: true });
+  let [isDone, seen, words] = [false, '', ''];
+  io.stderr.on('data', (chunk: Buffer) => (words = `${words}${chunk.toString('latin1')}`.slice(0, 500)));
+  io.stdin.on('error', () => undefined);
+  for await (const line of linesOf(io.stdout)) {
+    const said = JSON.parse(line) as Partial<Outcome> & { done?: boolean; seen?: string }; // our own program's
+    if (said.done === true) isDone = true;
+    else if (typeof said.seen === 'string') seen = said.seen;
+    else if (said.id !== undefined && said.what !== undefined && said.isRefused !== undefined)
+      add({ id: said.id, what: said.what, isRefused: said.isRefused, how: said.how ?? '' });
+  }
+  signal.removeEventListener('abort', stop);
+  const { exitCode, signal: killed, isOutOfMemory } = await io.exited;
+  const last = words
+    .replace(/x{100,}/g, '')
+    .trim()
+    .split('\n')
+    .slice(0, 4)
+    .join(' ');
+  return {
+    isDone,
+    seen,
+    end: isOutOfMemory && !isDone ? 'the whole sandbox was killed for memory' : `${killed ?? `exit code ${exitCode}`} ${last}`.trim(),
+  };
+}
+
+function linesOf(stream: Readable): AsyncIterable<string> {
+  return createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
+}
+
+function judge(
+  heard: Heard,
+  seen: { readonly host: number; readonly neighbour: number; readonly secrets: readonly string[] },
+  add: Add,
+): void {
+  const found = seen.secrets.filter((secret) => secret.length >= 6 && heard.seen.includes(secret)).length;
+  add({
+    id: 'secrets',
+    what: "keys of the server in any process's variables and arguments",
+    isRefused: heard.seen === '' ? null : found === 0,
+    how: found === 0 ? `none of ${seen.secrets.length}` : `${found} found`,
+  });
+  add({
+    id: 'visits',
+    what: 'connections that the host and the other sandbox saw',
+    isRefused: seen.host + seen.neighbour === 0,
+    how: `${seen.host + seen.neighbour}`,
+  });
+  add({ id: 'whole', what: 'the suite came to its end', isRefused: heard.isDone ? true : null, how: heard.isDone ? 'yes' : heard.end });
+}
