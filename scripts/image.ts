@@ -6,8 +6,10 @@ import { PROBLEMS } from '@cloister/api';
 import { buildRunner } from '../packages/agent-runner/build.ts';
 import { findAssets } from '../packages/server/src/assets.ts';
 import { isPlatformError } from '../packages/server/src/base/errors.ts';
+import { silentLogger } from '../packages/server/src/base/log.ts';
 import { loadConfig } from '../packages/server/src/config.ts';
 import { ensureSandboxImage, sandboxImageTag } from '../packages/server/src/runtime/image.ts';
+import { selectRuntime } from '../packages/server/src/runtime/select.ts';
 
 const HELP = `Usage: npm run image -- [--harness builtin|claude] [--force]
 
@@ -40,16 +42,18 @@ async function main(): Promise<number> {
     return EXIT.usage;
   }
   const variant = VARIANTS[options.harness];
-  const { dockerHost, runtimeDir, sandboxImage } = loadConfig();
+  const { dockerHost, dockerCertPath, runtimeDir, sandboxImage, runtime } = loadConfig();
   const tag = variant === 'default' ? (sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant);
   const started = performance.now();
   await buildRunner();
   const assets = findAssets();
+  const choice = runtime === 'docker' || runtime === 'podman' ? runtime : 'auto';
+  const { driver, engine } = await selectRuntime({ choice, dockerHost, dockerCertPath, runtimeDir, log: silentLogger });
+  await driver.close();
   const { isBuilt } = await ensureSandboxImage({
     variant,
     tag,
-    dockerHost,
-    runtimeDir,
+    engine,
     recipeDir: assets.sandboxImage,
     runnerDir: assets.sandboxRunner,
     force: options.force,

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { homedir } from 'node:os';
 import path from 'node:path';
 import { PlatformError } from './base/errors.ts';
 import type { Provider } from './core/model.ts';
@@ -12,7 +13,7 @@ export interface ProviderConfig {
   readonly auth: { readonly header: string; readonly value: string } | undefined;
 }
 
-export const RUNTIME_CHOICES = ['auto', 'docker', 'fake'] as const;
+export const RUNTIME_CHOICES = ['auto', 'docker', 'podman', 'bubblewrap', 'fake'] as const;
 export const STORE_CHOICES = ['sqlite', 'postgres', 'memory'] as const;
 
 /** What sandboxes may have of the network; undefined stands for no limit. */
@@ -59,6 +60,8 @@ export interface Config {
   readonly runtime: (typeof RUNTIME_CHOICES)[number];
   /** Engine endpoint, `unix:///path` or `tcp://host:port`; undefined looks in the usual places. */
   readonly dockerHost: string | undefined;
+  /** The directory of ca.pem, cert.pem and key.pem for an engine over TLS; undefined for none. */
+  readonly dockerCertPath: string | undefined;
   /** Where a rootless engine has its socket: XDG_RUNTIME_DIR. */
   readonly runtimeDir: string | undefined;
   readonly sandboxImage: string | undefined;
@@ -114,6 +117,7 @@ export function loadConfig(env: Environment = process.env): Config {
     ...storeOf(env),
     runtime: choice(env, 'CLOISTER_RUNTIME', RUNTIME_CHOICES, 'auto'),
     dockerHost: text(env, 'DOCKER_HOST'),
+    dockerCertPath: dockerCertPath(env),
     runtimeDir: text(env, 'XDG_RUNTIME_DIR'),
     sandboxImage: text(env, 'CLOISTER_SANDBOX_IMAGE'),
     defaultHarness: text(env, 'CLOISTER_HARNESS'),
@@ -161,6 +165,12 @@ function storeOf(env: Environment): Pick<Config, 'store' | 'databaseUrl' | 'data
   if (databaseUrl !== undefined && !/^postgres(ql)?:$/.test(URL.parse(databaseUrl)?.protocol ?? ''))
     throw invalid('DATABASE_URL', 'it is not a postgres:// URL');
   return { store, databaseUrl, databasePoolSize: integer(env, 'DATABASE_POOL_SIZE', 10, { min: 2, max: 1000 }) };
+}
+
+/** TLS is on when either variable is set, as for Docker's own client; what it does not verify, we do: there is no TLS without. */
+function dockerCertPath(env: Environment): string | undefined {
+  const isOn = text(env, 'DOCKER_TLS_VERIFY') !== undefined;
+  return text(env, 'DOCKER_CERT_PATH') ?? (isOn ? path.join(homedir(), '.docker') : undefined);
 }
 
 /** Where `cloister db` finds the databases. */

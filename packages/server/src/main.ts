@@ -10,6 +10,7 @@ import { createLogger, type Logger } from './base/log.ts';
 import { createRefusals, type Refusals } from './base/refusals.ts';
 import type { Service } from './base/service.ts';
 import { VERSION } from './base/version.ts';
+import { chooseRuntime } from './choose-runtime.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createConnector } from './egress/connector.ts';
 import { type Egress, openEgress } from './egress/wiring.ts';
@@ -24,7 +25,6 @@ import { createRetention, type Retention } from './retention/retention.ts';
 import type { RuntimeDriver, SandboxObservation } from './runtime/driver.ts';
 import { sandboxImageTag } from './runtime/image.ts';
 import { createReconciler } from './runtime/reconciler.ts';
-import { selectRuntime } from './runtime/select.ts';
 import { ensureVolume, removeSessionDirectories } from './sandboxes/directories.ts';
 import { createFileSweep } from './sandboxes/file-sweep.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
@@ -160,6 +160,7 @@ interface Engine {
   readonly log: Logger;
   readonly store: Store;
   readonly driver: RuntimeDriver;
+  readonly runtimeReason: string;
   readonly egress: Egress;
   readonly bus: EventBus;
   readonly installation: string;
@@ -175,8 +176,8 @@ async function openEngine(config: Config, { wrapStore }: Overrides, log: Logger,
   const opened = await openStore(config, log, nodeId);
   const store = wrapStore?.(opened) ?? opened;
   undo.push(() => store.close());
-  const { runtime: choice, dockerHost, runtimeDir } = config;
-  const driver = await selectRuntime({ choice, dockerHost, runtimeDir, log, fakePrograms: { [FAKE_AGENT_PROGRAM]: runFakeAgent } });
+  const fakePrograms = { [FAKE_AGENT_PROGRAM]: runFakeAgent };
+  const { driver, reason } = await chooseRuntime(config, { log, fakePrograms });
   undo.push(() => driver.close());
   const egress = await openEgress(config, { store, clock: systemClock, log });
   undo.push(() => egress.close());
@@ -186,6 +187,7 @@ async function openEngine(config: Config, { wrapStore }: Overrides, log: Logger,
     log,
     store,
     driver,
+    runtimeReason: reason,
     egress,
     bus: createEventBus(store, { clock: systemClock, log }),
     installation,
@@ -333,6 +335,7 @@ async function createHttp(
       version: VERSION,
       runtime: runtimeName(driver),
       isolation: driver.capabilities.isolationClass,
+      runtime_reason: engine.runtimeReason,
       harness: catalog.defaultId,
       model,
       is_demo: isDemo,

@@ -1,4 +1,6 @@
 import type { Assets } from './assets.ts';
+import { silentLogger } from './base/log.ts';
+import { chooseRuntime } from './choose-runtime.ts';
 import type { Config } from './config.ts';
 import { ensureSandboxImage, sandboxImageTag } from './runtime/image.ts';
 
@@ -10,6 +12,10 @@ export async function prepareSandboxImages(input: {
 }): Promise<void> {
   const { config, assets, print } = input;
   if (config.runtime === 'fake') return;
+  const { driver, engine } = await chooseRuntime(config, { log: silentLogger });
+  await driver.close();
+  // Without images the programs are mounted as they are.
+  if (engine === undefined) return;
   const variants = config.defaultHarness === 'claude' ? (['default', 'claude'] as const) : (['default'] as const);
   for (const variant of variants) {
     if (variant === 'default' && config.sandboxImage !== undefined) continue;
@@ -18,8 +24,7 @@ export async function prepareSandboxImages(input: {
     await ensureSandboxImage({
       variant,
       tag,
-      dockerHost: config.dockerHost,
-      runtimeDir: config.runtimeDir,
+      engine,
       recipeDir: assets.sandboxImage,
       runnerDir: assets.sandboxRunner,
       onProgress(line) {

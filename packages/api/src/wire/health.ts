@@ -20,6 +20,7 @@ export const statusSchema = z.object({
   isolation: z
     .enum(['container', 'weaker', 'none'])
     .describe("What holds the agents: a container engine's walls, bubblewrap's weaker ones, or none at all"),
+  runtime_reason: z.string().describe('Why this runtime was chosen, and what stood against those that go before it'),
   harness: z.string().describe('The default harness'),
   model: z.string().describe('The default model'),
   is_demo: z.boolean().describe('True when no provider key is set and the answers are a demo'),

@@ -26,6 +26,7 @@ function printStatus(url: string, health: Health, status: Status): void {
   const { queued, running, waiting_approval: waiting, failed_24h: failed } = status.turns;
   const rows = [
     ['runtime', status.runtime],
+    ['why', status.runtime_reason],
     ['harness', status.harness],
     ['model', status.is_demo ? `${status.model}: no provider key is set, see docs/configuration.md` : status.model],
     ['turns', `${running} running, ${queued} queued, ${waiting} waiting for permission`],

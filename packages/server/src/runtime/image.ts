@@ -6,6 +6,7 @@ import { pack } from 'tar-stream';
 import { systemClock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { VERSION } from '../base/version.ts';
+import type { EndpointOptions } from './docker/endpoint.ts';
 import { createEngine, type Engine } from './docker/engine.ts';
 import { buildImage, imageDetails, removeImage, untaggedImages } from './docker/image.ts';
 
@@ -25,8 +26,8 @@ export interface SandboxImageRequest {
   readonly recipeDir: string;
   /** The built programs of the sandbox; the recipe finds them as `runner/`. */
   readonly runnerDir: string;
-  readonly dockerHost?: string | undefined;
-  readonly runtimeDir?: string | undefined;
+  /** Where the engine is; Docker's usual places when left out. */
+  readonly engine?: EndpointOptions | undefined;
   /** Build again although the image is up to date, and without the builder's cache. */
   readonly force?: boolean;
   /** Called with each line of the build's output; never when there is nothing to build. */
@@ -44,7 +45,7 @@ const VARIANT_LABEL = 'cloister.image.variant';
  */
 export async function ensureSandboxImage(request: SandboxImageRequest): Promise<{ readonly isBuilt: boolean }> {
   const { tag, variant, signal } = request;
-  const engine = createEngine({ endpoint: request.dockerHost, runtimeDir: request.runtimeDir, clock: systemClock });
+  const engine = createEngine({ ...request.engine, clock: systemClock });
   try {
     const context = await readContext(request);
     const hash = hashContext(context, variant);

@@ -24,6 +24,8 @@ export interface EndpointOptions {
   readonly certPath?: string | undefined;
   /** What XDG_RUNTIME_DIR says, where a rootless engine has its socket. */
   readonly runtimeDir?: string | undefined;
+  /** The sockets to look at in place of the usual ones. */
+  readonly sockets?: readonly string[] | undefined;
 }
 
 const PLAIN_PORT = 2375;
@@ -32,9 +34,10 @@ const TLS_PORT = 2376;
 /** The places to try, in order. A given endpoint is the only one: we never go elsewhere than told. */
 export function endpointCandidates(options: EndpointOptions): readonly [Endpoint, ...Endpoint[]] {
   if (options.endpoint !== undefined) return [parseEndpoint(options.endpoint, options.certPath)];
-  const [first, ...rest] = options.kind === 'podman' ? podmanSockets(options) : dockerSockets(options);
+  const usual = options.kind === 'podman' ? podmanSockets(options) : dockerSockets(options);
+  const [first = usual[0], ...rest] = new Set(options.sockets ?? usual);
   const unix = (socketPath: string) => ({ type: 'unix' as const, socketPath });
-  return [unix(first), ...[...new Set(rest)].filter((one) => one !== first).map(unix)];
+  return [unix(first), ...rest.map(unix)];
 }
 
 function dockerSockets({ runtimeDir }: EndpointOptions): [string, ...string[]] {

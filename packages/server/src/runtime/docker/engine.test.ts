@@ -8,7 +8,7 @@ import { systemClock } from '../../base/clock.ts';
 import { isPlatformError } from '../../base/errors.ts';
 import { silentLogger } from '../../base/log.ts';
 import { createDockerDriver } from './driver.ts';
-import { parseEndpoint } from './endpoint.ts';
+import { endpointCandidates, parseEndpoint } from './endpoint.ts';
 import { createEngine } from './engine.ts';
 import { watchExit } from './exit.ts';
 import { explainConnection } from './failures.ts';
@@ -157,4 +157,24 @@ test('an exit is learned although the connection broke meanwhile', async () => {
   const exit = watchExit(scripted.docker, 'x', new AbortController().signal);
   await exit.registered;
   assert.deepEqual(await exit.exited, { exitCode: 3, signal: null, isOutOfMemory: false });
+});
+
+test('the usual sockets of each engine are tried, the user’s own before others', () => {
+  const paths = (kind: 'docker' | 'podman') =>
+    endpointCandidates({ kind, runtimeDir: '/run/user/7' }).map((endpoint) => (endpoint.type === 'unix' ? endpoint.socketPath : ''));
+  const uid = process.getuid?.();
+  assert.deepEqual(paths('podman'), ['/run/user/7/podman/podman.sock', `/run/user/${uid}/podman/podman.sock`, '/run/podman/podman.sock']);
+  assert.deepEqual(paths('docker').slice(0, 2), ['/var/run/docker.sock', '/run/user/7/docker.sock']);
+  assert.ok(paths('docker').some((one) => one.endsWith('.docker/run/docker.sock')));
+});
+
+test('an engine from before the oldest version we speak is refused with its own fix', async () => {
+  await using old = await startScriptedEngine({ apiVersion: '1.40', server: 'Docker/19.03.15' });
+  await assert.rejects(old.docker.engine.address(), unreachableWith(/Docker .*API 1\.40; at least 1\.41.*Upgrade Docker to 20\.10/));
+  await using podman = await startScriptedEngine({
+    apiVersion: '1.40',
+    server: 'a proxy',
+    answer: (_request, response) => answerJson(response, 200, { Components: [{ Name: 'Podman Engine' }] }),
+  });
+  await assert.rejects(podman.docker.engine.address(), unreachableWith(/Podman .*Upgrade Podman to 4\.0/));
 });

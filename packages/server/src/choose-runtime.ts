@@ -1,0 +1,17 @@
+import path from 'node:path';
+import { findAssets } from './assets.ts';
+import type { Logger } from './base/log.ts';
+import type { Config } from './config.ts';
+import { SANDBOX_RUNNER } from './harness/harness.ts';
+import type { FakeProgram } from './runtime/fake/process.ts';
+import { type ChosenRuntime, selectRuntime } from './runtime/select.ts';
+
+/** The runtime that the configuration asks for, or the best there is. */
+export function chooseRuntime(
+  config: Config,
+  options: { readonly log: Logger; readonly fakePrograms?: Readonly<Record<string, FakeProgram>> },
+): Promise<ChosenRuntime> {
+  const { runtime: choice, dockerHost, dockerCertPath, runtimeDir, dataDir } = config;
+  const bubblewrap = { stateDirectory: path.join(dataDir, 'bubblewrap'), programs: { [SANDBOX_RUNNER]: findAssets().sandboxRunner } };
+  return selectRuntime({ choice, dockerHost, dockerCertPath, runtimeDir, bubblewrap, ...options });
+}
