@@ -4,6 +4,7 @@ import type { EgressDecision } from './wire/egress.ts';
 import type { Environment, EnvironmentCreate, EnvironmentUpdate } from './wire/environments.ts';
 import type { ErrorEnvelope } from './wire/errors.ts';
 import type { EventParam, EventSendResponse, Preview, SessionEvent, StreamReset } from './wire/events.ts';
+import type { ArchiveUnpacked, FileMove, Snapshot, WorkspaceFile } from './wire/files.ts';
 import type { Health, Status } from './wire/health.ts';
 import type { Session, SessionCreateInput, SessionUpdate } from './wire/sessions.ts';
 import type { Turn } from './wire/turns.ts';
@@ -56,6 +57,8 @@ export type Client = ReturnType<typeof createClient>;
 interface RequestInput {
   readonly query?: Query;
   readonly body?: unknown;
+  /** A body that is no JSON. */
+  readonly raw?: Blob | Uint8Array<ArrayBuffer>;
   readonly signal?: AbortSignal | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   /** A status that is an answer here, not an error. */
@@ -72,9 +75,11 @@ function createRequest(options: ClientOptions): Request {
       headers: {
         ...(options.key === undefined ? {} : { 'x-api-key': options.key }),
         ...(input.body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(input.raw === undefined ? {} : { 'content-type': 'application/octet-stream' }),
         ...input.headers,
       },
       ...(input.body === undefined ? {} : { body: JSON.stringify(input.body) }),
+      ...(input.raw === undefined ? {} : { body: input.raw }),
       ...(input.signal === undefined ? {} : { signal: input.signal }),
     });
     if (!response.ok && response.status !== input.accepts) throw new ClientError(response.status, parseEnvelope(await response.text()));
@@ -205,6 +210,34 @@ export function createClient(options: ClientOptions) {
       /** Sends the message of a turn that did not complete again; answers as `events.send`. */
       retry: (sessionId: string, id: string, input: SendInput = {}) =>
         json<EventSendResponse>('POST', `${turnPath(sessionId, id)}/retry`, sendOptions(input)),
+    },
+    /** Files of a session's workspace. What is read comes as the response itself, to be streamed. */
+    files: {
+      list: (id: string, query: { path?: string; limit?: number; page?: string } = {}) =>
+        json<PageOf<WorkspaceFile>>('GET', `${path('sessions', id)}/files`, { query }),
+      read: (id: string, file: string, signal?: AbortSignal) =>
+        request('GET', `${path('sessions', id)}/files/content`, { query: { path: file }, signal }),
+      write: (id: string, file: string, raw: Blob | Uint8Array<ArrayBuffer>, { overwrite }: { overwrite?: boolean } = {}) =>
+        json<WorkspaceFile>('PUT', `${path('sessions', id)}/files/content`, { query: { path: file, overwrite }, raw }),
+      remove: (id: string, file: string, { recursive }: { recursive?: boolean } = {}) =>
+        json<{ path: string }>('DELETE', `${path('sessions', id)}/files`, { query: { path: file, recursive } }),
+      makeDirectory: (id: string, directory: string) =>
+        json<WorkspaceFile>('POST', `${path('sessions', id)}/files/directories`, { body: { path: directory } }),
+      move: (id: string, body: FileMove) => json<WorkspaceFile>('POST', `${path('sessions', id)}/files/move`, { body }),
+      /** A tar.gz of the workspace, or of a directory of it. */
+      download: (id: string, directory?: string, signal?: AbortSignal) =>
+        request('GET', `${path('sessions', id)}/files/archive`, { query: { path: directory }, signal }),
+      /** Unpacks a tar or tar.gz into the workspace, or into a directory of it. */
+      upload: (id: string, raw: Blob | Uint8Array<ArrayBuffer>, directory?: string) =>
+        json<ArchiveUnpacked>('PUT', `${path('sessions', id)}/files/archive`, { query: { path: directory }, raw }),
+    },
+    snapshots: {
+      list: (id: string) => json<PageOf<Snapshot>>('GET', `${path('sessions', id)}/snapshots`),
+      create: (id: string) => json<Snapshot>('POST', `${path('sessions', id)}/snapshots`),
+      remove: (id: string, snapshot: string) =>
+        json<{ id: string }>('DELETE', `${path('sessions', id)}/snapshots/${encodeURIComponent(snapshot)}`),
+      restore: (id: string, snapshot: string) =>
+        json<Snapshot>('POST', `${path('sessions', id)}/snapshots/${encodeURIComponent(snapshot)}/restore`),
     },
     webhooks: {
       list: (query: Query = {}) => json<PageOf<Webhook>>('GET', '/v1/webhooks', { query }),

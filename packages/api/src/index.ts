@@ -8,6 +8,7 @@ export * from './wire/egress.ts';
 export * from './wire/environments.ts';
 export * from './wire/errors.ts';
 export * from './wire/events.ts';
+export * from './wire/files.ts';
 export * from './wire/health.ts';
 export * from './wire/networking.ts';
 export * from './wire/sessions.ts';

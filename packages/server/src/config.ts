@@ -88,6 +88,8 @@ export interface Config {
   readonly turnTimeoutMs: number;
   readonly modelIdleMs: number;
   readonly maxBodyBytes: number;
+  /** Bounds on what is put into a workspace from outside. */
+  readonly files: { readonly maxFileBytes: number; readonly maxArchiveBytes: number };
   readonly maxQueuedPerSession: number;
   readonly maxQueuedPerTenant: number;
   readonly maxQueued: number;
@@ -138,6 +140,10 @@ export function loadConfig(env: Environment = process.env): Config {
     turnTimeoutMs: integer(env, 'TURN_TIMEOUT_SECONDS', 3600, { min: 1, max: 604_800 }) * 1000,
     modelIdleMs: integer(env, 'MODEL_IDLE_SECONDS', 120, { min: 1, max: 3600 }) * 1000,
     maxBodyBytes: integer(env, 'MAX_BODY_BYTES', 1_048_576, { min: 1024, max: 67_108_864 }),
+    files: {
+      maxFileBytes: integer(env, 'MAX_FILE_BYTES', 536_870_912, { min: 1024, max: 1_099_511_627_776 }),
+      maxArchiveBytes: integer(env, 'MAX_ARCHIVE_BYTES', 2_147_483_648, { min: 1024, max: 1_099_511_627_776 }),
+    },
     maxQueuedPerSession: integer(env, 'MAX_QUEUED_PER_SESSION', 1000, { min: 1, max: 1_000_000 }),
     maxQueuedPerTenant: integer(env, 'MAX_QUEUED_PER_TENANT', 20_000, { min: 1, max: 10_000_000 }),
     maxQueued: integer(env, 'MAX_QUEUED', 100_000, { min: 1, max: 10_000_000 }),

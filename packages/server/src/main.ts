@@ -49,6 +49,7 @@ import { createPrestart } from './turns/prestart.ts';
 import { createWebhookDelivery } from './webhooks/deliver.ts';
 import { createSender } from './webhooks/send.ts';
 import { createWebhooks } from './webhooks/webhooks.ts';
+import { createWorkspaceFiles } from './workspaces/workspace-files.ts';
 
 export interface RunningServer {
   readonly url: string;
@@ -354,6 +355,7 @@ async function createHttp(
     sendEvents,
     turns: createTurns({ store, send: sendEvents }),
     webhooks: createWebhooks({ store, clock }),
+    files: createWorkspaceFiles({ store, dataDir: config.dataDir, limits: config.files }),
     health: () => health.current(),
     status,
     sandboxes: live.list,

@@ -37,6 +37,7 @@ const BY_KIND: Readonly<Record<ProblemKind, number>> = {
   gone: EXIT.notFound,
   too_slow: EXIT.unavailable,
   too_large: EXIT.rejected,
+  range_unsatisfiable: EXIT.rejected,
   unsupported_media: EXIT.rejected,
   unprocessable: EXIT.rejected,
   exhausted: EXIT.unavailable,

@@ -6,6 +6,7 @@ import { chatCommand } from './chat.ts';
 import { dbCommand } from './db.ts';
 import { reportError } from './errors.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
+import { filesCommand } from './files.ts';
 import { serveCommand } from './serve.ts';
 import { sessionsCommand } from './sessions.ts';
 import { statusCommand } from './status.ts';
@@ -31,6 +32,7 @@ function createProgram(): Command {
     chatCommand(),
     sessionsCommand(),
     turnsCommand(),
+    filesCommand(),
     agentsCommand(),
     webhooksCommand(),
     dbCommand(),

@@ -10,6 +10,7 @@ import { agentRoutes } from './routes/agents.ts';
 import { egressRoutes } from './routes/egress.ts';
 import { environmentRoutes } from './routes/environments.ts';
 import { eventRoutes } from './routes/events.ts';
+import { fileRoutes } from './routes/files.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { closingRoutes, systemRoutes } from './routes/system.ts';
@@ -54,6 +55,7 @@ export function createApp(deps: HttpDeps): App {
   egressRoutes(table);
   eventRoutes(table);
   turnRoutes(table);
+  fileRoutes(table);
   webhookRoutes(table);
   pageRoutes(table);
   closingRoutes(table);

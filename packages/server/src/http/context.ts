@@ -15,6 +15,7 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { Turns } from '../sessions/turns.ts';
 import type { Store } from '../store/store.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
+import type { WorkspaceFiles } from '../workspaces/workspace-files.ts';
 import type { Flight } from './limits/flights.ts';
 import type { HttpLimits } from './limits/settings.ts';
 
@@ -45,6 +46,7 @@ export interface HttpDeps {
   readonly sendEvents: SendEvents;
   readonly turns: Turns;
   readonly webhooks: Webhooks;
+  readonly files: WorkspaceFiles;
   readonly health: () => Health;
   readonly status: () => Promise<Status>;
   readonly sandboxes: () => readonly LiveSandboxInfo[];

@@ -12,6 +12,8 @@ export interface BodyOptions {
 
 /** How long a body may pause. */
 const BODY_IDLE_MS = 30_000;
+/** How long all of it may take. */
+const BODY_MS = 60_000;
 
 /** Reads and bounds a JSON body. An empty body counts as `{}`. */
 export async function readJson(c: AppContext, options: BodyOptions): Promise<unknown> {
@@ -170,9 +172,12 @@ async function readText(c: AppContext, options: BodyOptions): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   const reader = request.body.getReader();
+  const until = options.clock.monotonic() + BODY_MS;
   try {
     for (let next = await readChunk(reader, options); !next.done; next = await readChunk(reader, options)) {
       size += next.value.byteLength;
+      if (options.clock.monotonic() > until)
+        throw options.refusals.refuse('slow_body', { detail: `The body was not there after ${BODY_MS / 1000} seconds.` });
       if (size > maxBytes) throw tooLarge();
       c.get('flight').addBytes(next.value.byteLength);
       chunks.push(next.value);

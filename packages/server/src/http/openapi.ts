@@ -9,7 +9,7 @@ import type { Limits } from './limits/limits.ts';
 
 /** One operation: what validates a request is what documents it. */
 export interface Route<Q extends z.ZodType, B extends z.ZodType> {
-  readonly method: 'get' | 'post' | 'delete';
+  readonly method: 'get' | 'post' | 'put' | 'delete';
   /** In OpenAPI's form, such as `/v1/sessions/{id}`. */
   readonly path: string;
   readonly operationId: string;
@@ -17,6 +17,8 @@ export interface Route<Q extends z.ZodType, B extends z.ZodType> {
   readonly tag: string;
   readonly query?: Q;
   readonly body?: B;
+  /** A body that the handler reads by itself, as it comes. */
+  readonly rawBody?: { readonly mediaType: string; readonly description: string };
   readonly headers?: Readonly<Record<string, string>>;
   /** Every POST takes an `Idempotency-Key`; this one's handler sees to it by itself. */
   readonly keepsOwnKeys?: boolean;
@@ -132,9 +134,14 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
       // A query's schema is an object schema; the generic alone does not say so.
       ...(definition.query === undefined ? {} : { query: definition.query as unknown as z.ZodObject }),
       ...(definition.body === undefined ? {} : { body: { required: true, content: { 'application/json': { schema: definition.body } } } }),
+      ...(definition.rawBody === undefined ? {} : { body: rawBody(definition.rawBody) }),
     },
     responses: { 200: ok, ...errorResponses(codes) },
   };
+}
+
+function rawBody({ mediaType, description }: { readonly mediaType: string; readonly description: string }) {
+  return { required: true, description, content: { [mediaType]: { schema: { type: 'string' as const, format: 'binary' } } } };
 }
 
 function errorResponses(codes: ReadonlySet<ProblemCode>): RouteConfig['responses'] {

@@ -14,7 +14,8 @@ export interface HttpServer {
 
 const LIMITS = {
   headersTimeout: 10_000,
-  requestTimeout: 60_000,
+  // A large file may take its time; JSON bodies have their own, shorter limit.
+  requestTimeout: 1_800_000,
   keepAliveTimeout: 65_000,
   maxHeaderSize: 16_384,
   connectionsCheckingInterval: 5000,

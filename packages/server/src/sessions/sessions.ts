@@ -141,7 +141,7 @@ async function sendInitial(
   }
 }
 
-export async function requireSession(store: Store, tenantId: string, id: string): Promise<SessionRow> {
+export async function requireSession(store: Pick<Store, 'sessions'>, tenantId: string, id: string): Promise<SessionRow> {
   const row = await store.sessions.find({ tenantId, id });
   if (row === undefined) throw sessionNotFound(id);
   return row;

@@ -48,6 +48,11 @@ export const UNKNOWN_IDS: readonly Case[] = [
   },
   { what: 'session with egress', send: ['GET', '/v1/sessions/ses_0/egress'], code: 'session_not_found' },
   { what: 'session to stream', send: ['GET', '/v1/sessions/ses_0/events/stream'], code: 'session_not_found' },
+  { what: 'session with files', send: ['GET', '/v1/sessions/ses_0/files'], code: 'session_not_found' },
+  { what: 'session with a file', send: ['GET', '/v1/sessions/ses_0/files/content?path=a'], code: 'session_not_found' },
+  { what: 'session to write to', send: ['PUT', '/v1/sessions/ses_0/files/content?path=a', { body: 'x' }], code: 'session_not_found' },
+  { what: 'session to pack', send: ['GET', '/v1/sessions/ses_0/files/archive'], code: 'session_not_found' },
+  { what: 'session to unpack into', send: ['PUT', '/v1/sessions/ses_0/files/archive', { body: 'x' }], code: 'session_not_found' },
   { what: 'an id with a NUL', send: ['GET', '/v1/sessions/%00'], code: 'session_not_found' },
   { what: 'an id that is no UTF-8', send: ['GET', '/v1/sessions/%ff%fe'], code: 'session_not_found' },
   { what: 'an id of a path', send: ['GET', '/v1/sessions/..%2f..%2fetc%2fpasswd'], code: 'session_not_found' },
@@ -279,7 +284,45 @@ export const UNSUPPORTED: readonly Case[] = [
   ),
 ];
 
+const FILES = '/v1/sessions/ses_0/files';
+const badPath = (what: string, path: string): Case => ({
+  what: `${what} in a path`,
+  send: ['GET', `${FILES}/content?path=${path}`],
+  code: 'path_invalid',
+  pointer: 'path',
+});
+
 export const REQUESTS: readonly Case[] = [
+  badPath('a step upwards', '..%2f..%2fetc%2fpasswd'),
+  badPath('a step upwards further on', 'a/../../b'),
+  badPath('a slash at the beginning', '%2fetc%2fpasswd'),
+  badPath('a NUL', 'a%00b'),
+  badPath('a line break', 'a%0ab'),
+  badPath('a mark that turns text', 'a%e2%80%aetxt'),
+  badPath('a long name', 'x'.repeat(256)),
+  badPath('a hundred levels', 'd/'.repeat(100)),
+  { what: 'no path', send: ['GET', `${FILES}/content`], code: 'request_invalid', pointer: 'path' },
+  { what: 'a path to write upwards', send: ['PUT', `${FILES}/content?path=../a`, { body: 'x' }], code: 'path_invalid' },
+  { what: 'no path to write', send: ['PUT', `${FILES}/content`, { body: 'x' }], code: 'request_invalid', pointer: 'path' },
+  { what: 'no path to delete', send: ['DELETE', FILES], code: 'request_invalid', pointer: 'path' },
+  { what: 'a path to delete upwards', send: ['DELETE', `${FILES}?path=..`], code: 'path_invalid' },
+  { what: 'a path to unpack into', send: ['PUT', `${FILES}/archive?path=../a`, { body: 'x' }], code: 'path_invalid' },
+  { what: 'a path to pack', send: ['GET', `${FILES}/archive?path=a%00`], code: 'path_invalid' },
+  { what: 'a bad cursor of files', send: ['GET', `${FILES}?page=nonsense`], code: 'cursor_invalid' },
+  { what: 'a limit of files', send: ['GET', `${FILES}?limit=1001`], code: 'request_invalid', pointer: 'limit' },
+  {
+    what: 'a directory upwards',
+    send: ['POST', `${FILES}/directories`, { body: { path: '../a' } }],
+    code: 'path_invalid',
+    pointer: '/path',
+  },
+  {
+    what: 'a move upwards',
+    send: ['POST', `${FILES}/move`, { body: { from: 'a', to: '../b' } }],
+    code: 'path_invalid',
+    pointer: '/to',
+  },
+  { what: 'a move to nowhere', send: ['POST', `${FILES}/move`, { body: { from: 'a' } }], code: 'request_invalid', pointer: '/to' },
   { what: 'a bad cursor', send: ['GET', '/v1/agents?page=nonsense'], code: 'cursor_invalid' },
   { what: 'an empty cursor', send: ['GET', '/v1/sessions?page='], code: 'request_invalid', pointer: 'page' },
   { what: 'an unknown parameter', send: ['GET', '/v1/agents?limt=1'], code: 'request_invalid', pointer: 'limt' },

@@ -1,0 +1,141 @@
+import { PlatformError } from '../base/errors.ts';
+import { ensureSessionDirectories, sandboxUser, sessionDirectories } from '../sandboxes/directories.ts';
+import { requireSession } from '../sessions/sessions.ts';
+import type { Store } from '../store/store.ts';
+import { type HeldFile, makeBelow, openBelow, openRoot } from './held-directory.ts';
+import { mergeInto } from './merge.ts';
+import { packTree } from './pack.ts';
+import { parsePath } from './paths.ts';
+import { randomName } from './random-name.ts';
+import { removeTree } from './remove-tree.ts';
+import { createSafeTree, openStaging, type SafeTree, type TreeEntry, type TreePlaces } from './safe-tree.ts';
+import { type Unpacked, unpack } from './unpack.ts';
+
+export interface FileLimits {
+  readonly maxFileBytes: number;
+  readonly maxArchiveBytes: number;
+}
+
+export interface SessionKey {
+  readonly tenantId: string;
+  readonly sessionId: string;
+}
+
+/** Use cases of the files of a session's workspace. Sessions of other tenants are as missing ones. */
+export interface WorkspaceFiles {
+  list(session: SessionKey, input: ListInput): Promise<{ readonly entries: readonly TreeEntry[]; readonly next: string | null }>;
+  /** The caller closes it. */
+  open(session: SessionKey, path: string): Promise<HeldFile>;
+  write(session: SessionKey, path: string, source: AsyncIterable<Uint8Array>, options: { readonly isNew: boolean }): Promise<TreeEntry>;
+  remove(session: SessionKey, path: string, options: { readonly isRecursive: boolean }): Promise<void>;
+  makeDirectory(session: SessionKey, path: string): Promise<TreeEntry>;
+  move(session: SessionKey, input: { readonly from: string; readonly to: string; readonly isReplacing: boolean }): Promise<TreeEntry>;
+  /** A tar archive of a directory, made while it is read. */
+  pack(session: SessionKey, path: string): Promise<AsyncGenerator<Buffer>>;
+  /** Unpacks an archive into a directory: all of it, or nothing when it is refused. */
+  unpack(session: SessionKey, path: string, source: AsyncIterable<Uint8Array>): Promise<Unpacked>;
+}
+
+interface ListInput {
+  readonly path: string;
+  readonly limit: number;
+  readonly page?: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface WorkspaceFilesDeps {
+  readonly store: Pick<Store, 'sessions'>;
+  readonly dataDir: string;
+  readonly limits: FileLimits;
+}
+
+/** Files and directories that one archive may hold. */
+export const MAX_ENTRIES = 200_000;
+
+export function createWorkspaceFiles({ store, dataDir, limits }: WorkspaceFilesDeps): WorkspaceFiles {
+  async function placesOf({ tenantId, sessionId }: SessionKey, { isWriting }: { isWriting: boolean }): Promise<TreePlaces> {
+    const session = await requireSession(store, tenantId, sessionId);
+    if (isWriting && session.archivedAt !== null) throw new PlatformError('session_archived');
+    await ensureSessionDirectories(dataDir, sessionId);
+    return treePlaces(dataDir, sessionId);
+  }
+  const reading = async (session: SessionKey): Promise<SafeTree> => createSafeTree(await placesOf(session, { isWriting: false }));
+  const writing = async (session: SessionKey): Promise<SafeTree> => createSafeTree(await placesOf(session, { isWriting: true }));
+  return {
+    async list(session, { path, limit, page, signal }) {
+      const [names, after] = [parsePath(path), page === undefined ? undefined : parseCursor(page)];
+      const { entries, next } = await (await reading(session)).list(names, { limit, after, signal });
+      return { entries, next: next === undefined ? null : `f${next.toString('base64url')}` };
+    },
+    async open(session, path) {
+      const names = parsePath(path);
+      return (await reading(session)).openFile(names);
+    },
+    async write(session, path, source, { isNew }) {
+      const names = parsePath(path);
+      return (await writing(session)).write(names, source, { maxBytes: limits.maxFileBytes, isNew });
+    },
+    async remove(session, path, options) {
+      const names = parsePath(path);
+      await (await writing(session)).remove(names, options);
+    },
+    async makeDirectory(session, path) {
+      const names = parsePath(path, '/path');
+      return (await writing(session)).makeDirectory(names);
+    },
+    async move(session, { from, to, isReplacing }) {
+      const [old, place] = [parsePath(from, '/from'), parsePath(to, '/to')];
+      return (await writing(session)).move(old, place, { isReplacing });
+    },
+    async pack(session, path) {
+      const names = parsePath(path);
+      return packBelow(await placesOf(session, { isWriting: false }), names);
+    },
+    async unpack(session, path, source) {
+      const names = parsePath(path);
+      return unpackBelow(await placesOf(session, { isWriting: true }), names, source, limits);
+    },
+  };
+}
+
+export function treePlaces(dataDir: string, sessionId: string): TreePlaces {
+  const { root, workspace } = sessionDirectories(dataDir, sessionId);
+  return { root: workspace, staging: `${root}/staging`, owner: sandboxUser() };
+}
+
+/** Opens before the first byte, so that what is missing is told as an error and not as an archive that breaks off. */
+async function packBelow({ root, owner }: TreePlaces, path: readonly string[]): Promise<AsyncGenerator<Buffer>> {
+  await using top = await openRoot(root);
+  await (await openBelow(top, path)).close();
+  return (async function* () {
+    await using again = await openRoot(root);
+    await using directory = await openBelow(again, path);
+    yield* packTree(directory, owner);
+  })();
+}
+
+async function unpackBelow(
+  { root, staging, owner }: TreePlaces,
+  path: readonly string[],
+  source: AsyncIterable<Uint8Array>,
+  { maxArchiveBytes }: FileLimits,
+): Promise<Unpacked> {
+  await using drafts = await openStaging(staging);
+  const name = randomName();
+  try {
+    await using fresh = await makeBelow(drafts, [name], owner);
+    const done = await unpack(source, fresh, { maxBytes: maxArchiveBytes, maxEntries: MAX_ENTRIES, owner, origin: 'sent' });
+    await using top = await openRoot(root);
+    await using target = await makeBelow(top, path, owner);
+    await mergeInto(fresh, target);
+    return done;
+  } finally {
+    await removeTree(drafts, name);
+  }
+}
+
+function parseCursor(page: string): Buffer {
+  const name = Buffer.from(page.slice(1), 'base64url');
+  if (page.startsWith('f') && name.length > 0 && `f${name.toString('base64url')}` === page) return name;
+  throw new PlatformError('cursor_invalid');
+}
