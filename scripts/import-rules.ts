@@ -48,6 +48,7 @@ const EDGES = ['cli', 'http'];
 const SEAMS = [
   'store/store.ts',
   'runtime/driver.ts',
+  'runtime/services.ts',
   'harness/harness.ts',
   'harness/catalog.ts',
   'harness/acp/connection.ts',

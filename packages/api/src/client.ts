@@ -6,6 +6,7 @@ import type { ErrorEnvelope } from './wire/errors.ts';
 import type { EventParam, EventSendResponse, Preview, SessionEvent, StreamReset } from './wire/events.ts';
 import type { ArchiveUnpacked, FileMove, Snapshot, WorkspaceFile } from './wire/files.ts';
 import type { Health, Status } from './wire/health.ts';
+import type { Service, ServiceCreate, ServiceEvent, ServiceLogLine } from './wire/services.ts';
 import type { Session, SessionCreateInput, SessionUpdate } from './wire/sessions.ts';
 import type { Turn } from './wire/turns.ts';
 import type { Webhook, WebhookCreate, WebhookDelivery, WebhookUpdate, WebhookWithSecret } from './wire/webhooks.ts';
@@ -239,6 +240,19 @@ export function createClient(options: ClientOptions) {
       restore: (id: string, snapshot: string) =>
         json<Snapshot>('POST', `${path('sessions', id)}/snapshots/${encodeURIComponent(snapshot)}/restore`),
     },
+    services: {
+      list: (query: Query = {}) => json<PageOf<Service>>('GET', '/v1/services', { query }),
+      get: (id: string) => json<Service>('GET', path('services', id)),
+      create: (body: ServiceCreate) => json<Service>('POST', '/v1/services', { body }),
+      start: (id: string) => json<Service>('POST', `${path('services', id)}/start`),
+      stop: (id: string) => json<Service>('POST', `${path('services', id)}/stop`),
+      restart: (id: string) => json<Service>('POST', `${path('services', id)}/restart`),
+      remove: (id: string) => json<Service>('DELETE', path('services', id)),
+      events: (id: string, query: Query = {}) => json<PageOf<ServiceEvent>>('GET', `${path('services', id)}/events`, { query }),
+      /** Its last lines, and with `follow` the new ones until its container ends. */
+      logs: (id: string, query: { readonly tail?: number; readonly follow?: boolean } = {}, signal?: AbortSignal) =>
+        readFrames<ServiceLogLine>(request('GET', `${path('services', id)}/logs`, { query, signal })),
+    },
     webhooks: {
       list: (query: Query = {}) => json<PageOf<Webhook>>('GET', '/v1/webhooks', { query }),
       get: (id: string) => json<Webhook>('GET', path('webhooks', id)),
@@ -252,6 +266,20 @@ export function createClient(options: ClientOptions) {
         json<WebhookDelivery>('POST', `${path('webhooks', id)}/deliveries/${encodeURIComponent(deliveryId)}/retry`),
     },
   };
+}
+
+/** The data of each frame of a stream that is not resumed. The server's frames are its own schemas', checked by its tests. */
+async function* readFrames<T>(answer: Promise<Response>): AsyncGenerator<T> {
+  const parser = createSseParser();
+  const decoder = new TextDecoder();
+  const reader = (await answer).body?.getReader();
+  if (reader === undefined) return;
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read())
+      for (const { data } of parser.push(decoder.decode(next.value, { stream: true }))) yield JSON.parse(data) as T;
+  } finally {
+    await reader.cancel();
+  }
 }
 
 interface SendInput {
@@ -268,7 +296,7 @@ function turnPath(sessionId: string, id: string): string {
   return `${path('sessions', sessionId)}/turns/${encodeURIComponent(id)}`;
 }
 
-function path(kind: 'agents' | 'environments' | 'sessions' | 'webhooks', id: string): string {
+function path(kind: 'agents' | 'environments' | 'services' | 'sessions' | 'webhooks', id: string): string {
   return `/v1/${kind}/${encodeURIComponent(id)}`;
 }
 

@@ -11,6 +11,7 @@ export * from './wire/events.ts';
 export * from './wire/files.ts';
 export * from './wire/health.ts';
 export * from './wire/networking.ts';
+export * from './wire/services.ts';
 export * from './wire/sessions.ts';
 export * from './wire/turns.ts';
 export * from './wire/webhooks.ts';

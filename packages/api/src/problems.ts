@@ -128,6 +128,28 @@ export const PROBLEMS = {
     'This tool call does not wait for an answer.',
     'Answer only the event ids in the last `session.status_idle`.',
   ),
+  service_not_found: p('not_found', 'never', 'There is no such service.', 'List the services at GET /v1/services.'),
+  service_deleting: p('conflict', 'never', 'The service is being deleted.', 'Create another service.'),
+  service_limit_reached: p('conflict', 'change', 'There are as many services as there may be.', 'Delete one that is no longer needed.'),
+  service_ports_exhausted: p(
+    'exhausted',
+    'change',
+    'No port of the pool for services is free.',
+    'Delete a service that is no longer needed, or widen SERVICE_PORTS.',
+  ),
+  service_port_taken: p(
+    'conflict',
+    'backoff',
+    "Another program has the service's port on the host.",
+    'Nothing: the service gets another port of the pool.',
+  ),
+  service_not_running: p('conflict', 'change', 'The service has no running container.', 'Start it with POST /v1/services/{id}/start.'),
+  service_elsewhere: p(
+    'conflict',
+    'change',
+    'The service runs on a host that this server does not reach.',
+    'Ask a server that uses the same container engine as the service.',
+  ),
   webhook_not_found: p('not_found', 'never', 'There is no such webhook.', 'List the webhooks at GET /v1/webhooks.'),
   webhook_limit_reached: p('conflict', 'change', 'There are as many webhooks as there may be.', 'Delete one that is no longer needed.'),
   webhook_disabled: p(

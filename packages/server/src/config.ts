@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { PlatformError } from './base/errors.ts';
 import type { Provider } from './core/model.ts';
+import type { ServiceSettings } from './core/service-settings.ts';
 
 /** How the gateway reaches one model provider. The header's value is the secret. */
 export interface ProviderConfig {
@@ -101,6 +102,7 @@ export interface Config {
   readonly egress: EgressSettings;
   readonly drainMs: number;
   readonly allowPrivateWebhooks: boolean;
+  readonly services: ServiceSettings;
   readonly log: { readonly level: string; readonly format: 'human' | 'json'; readonly file: string | undefined };
 }
 
@@ -154,6 +156,7 @@ export function loadConfig(env: Environment = process.env): Config {
     egress: egressSettings(env),
     drainMs: integer(env, 'DRAIN_SECONDS', 25, { min: 0, max: 3600 }) * 1000,
     allowPrivateWebhooks: flag(env, 'WEBHOOK_ALLOW_PRIVATE_NETWORK'),
+    services: serviceSettings(env),
     log: {
       level: choice(env, 'LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
       format: choice(env, 'LOG_FORMAT', ['human', 'json'], process.stderr.isTTY ? 'human' : 'json'),
@@ -221,6 +224,31 @@ function egressSettings(env: Environment): EgressSettings {
     credentialsFile: text(env, 'EGRESS_CREDENTIALS_FILE'),
     upstreamCaFile: text(env, 'EGRESS_UPSTREAM_CA_FILE'),
   };
+}
+
+function serviceSettings(env: Environment): ServiceSettings {
+  const bind = text(env, 'SERVICE_BIND') ?? '127.0.0.1';
+  if (isIP(bind) === 0) throw invalid('SERVICE_BIND', `"${bind}" is not an IP address`);
+  return {
+    ports: portRange(env, 'SERVICE_PORTS', { first: 19_000, last: 19_999 }),
+    bind,
+    maxPerTenant: integer(env, 'MAX_SERVICES_PER_TENANT', 20, { min: 0, max: 10_000 }),
+    healthMs: seconds(env, 'SERVICE_HEALTH_SECONDS', 30) * 1000,
+    healthFailures: integer(env, 'SERVICE_HEALTH_FAILURES', 3, { min: 1, max: 100 }),
+    startMs: seconds(env, 'SERVICE_START_SECONDS', 60) * 1000,
+    restartBaseMs: seconds(env, 'SERVICE_RESTART_SECONDS', 5) * 1000,
+    maxRestarts: integer(env, 'SERVICE_MAX_RESTARTS', 5, { min: 0, max: 1000 }),
+    restartWindowMs: integer(env, 'SERVICE_RESTART_WINDOW_SECONDS', 1800, { min: 1, max: 604_800 }) * 1000,
+  };
+}
+
+function portRange(env: Environment, name: string, fallback: ServiceSettings['ports']): ServiceSettings['ports'] {
+  const value = text(env, name);
+  if (value === undefined) return fallback;
+  const [, first, last] = /^(\d{1,5})-(\d{1,5})$/.exec(value) ?? [];
+  const range = { first: Number(first), last: Number(last) };
+  if (range.first >= 1024 && range.last <= 65_535 && range.first <= range.last) return range;
+  throw invalid(name, `"${value}" is not a range of ports such as 19000-19999, from 1024 to 65535`);
 }
 
 /** Where the command line looks for a running server and its key. */

@@ -37,6 +37,7 @@ import { relayRemoteCommits } from './sessions/remote-commits.ts';
 import { createSendEvents } from './sessions/send-events.ts';
 import { createSessions, type SessionsDeps } from './sessions/sessions.ts';
 import { createTurns } from './sessions/turns.ts';
+import { createServiceParts, type ServiceParts } from './services/wiring.ts';
 import { openPostgresStore } from './store/postgres/postgres-store.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
@@ -110,6 +111,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
   const outbox = createOutbox(config, engine);
+  const parts = await createServiceParts({ ...engine, config, runtime: driver.services, clock });
   const release = createRelease(config, live);
   const retention = createRetentionOf(config, engine, release);
   const duty = createRetentionDuty(config, engine, retention);
@@ -118,9 +120,9 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const admission = createQueueAdmission({ store, clock, log, refusals, max, maxPerTenant });
   const { dataDir } = config;
   const fileSweep = createFileSweep({ sessions: store.sessions, clock, log, dataDir, installation: engine.installation });
-  const app = await createHttp(config, engine, { live, dispatcher, stages, health, outbox, admission, refusals, retention, release });
+  const app = await createHttp(config, engine, { live, dispatcher, stages, health, outbox, admission, refusals, retention, release, parts });
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
-  for (const service of [presence, reconciler, dispatcher, outbox, health, admission, duty, fileSweep]) {
+  for (const service of [presence, reconciler, dispatcher, outbox, health, admission, duty, fileSweep, ...parts.keepers]) {
     undo.push(() => service.stop());
     await service.start();
   }
@@ -135,7 +137,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     log,
     async stop() {
       const drained = dispatcher.stop();
-      await duty.stop();
+      await Promise.all([duty, ...parts.keepers].map((service) => service.stop()));
       // Other nodes take the sessions on at once.
       await live.discardIdle({ andLater: !engine.isSoleNode });
       await presence.stop();
@@ -291,6 +293,7 @@ interface HttpParts extends TurnParts {
   readonly refusals: Refusals;
   readonly retention: Retention;
   readonly release: SessionsDeps['release'];
+  readonly parts: ServiceParts;
 }
 
 function createRelease(config: Config, live: LiveSandboxes): SessionsDeps['release'] {
@@ -314,7 +317,7 @@ function createRetentionDuty({ leaseMs }: Config, { store, log, nodeId }: Engine
 async function createHttp(
   config: Config,
   engine: Engine,
-  { live, dispatcher, stages, health, outbox, admission, refusals, retention, release }: HttpParts,
+  { live, dispatcher, stages, health, outbox, admission, refusals, retention, release, parts }: HttpParts,
 ): Promise<App> {
   const { log, store, bus, driver, chosen } = engine;
   const { catalog, limits, model, isDemo } = chosen;
@@ -355,6 +358,7 @@ async function createHttp(
     sendEvents,
     turns: createTurns({ store, send: sendEvents }),
     webhooks: createWebhooks({ store, clock }),
+    services: parts.services,
     files: createWorkspaceFiles({ store, dataDir: config.dataDir, limits: config.files }),
     health: () => health.current(),
     status,

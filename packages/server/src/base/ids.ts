@@ -17,6 +17,7 @@ export const ID_PREFIXES = {
   installation: 'ins',
   webhook: 'whk',
   delivery: 'dlv',
+  service: 'svc',
   egress: 'egr',
 } as const;
 
@@ -54,4 +55,9 @@ export function newWebhookSecret(): string {
 /** An API key: 256 random bits behind a prefix that secret scanners can look for. */
 export function newApiKey(): string {
   return `clst_${randomBytes(32).toString('base64url')}`;
+}
+
+/** What a service's container shows to report how it is doing. */
+export function newCallbackToken(): string {
+  return `clcb_${randomBytes(32).toString('base64url')}`;
 }

@@ -8,6 +8,7 @@ import { reportError } from './errors.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { filesCommand } from './files.ts';
 import { serveCommand } from './serve.ts';
+import { servicesCommand } from './services.ts';
 import { sessionsCommand } from './sessions.ts';
 import { statusCommand } from './status.ts';
 import { turnsCommand } from './turns.ts';
@@ -34,6 +35,7 @@ function createProgram(): Command {
     turnsCommand(),
     filesCommand(),
     agentsCommand(),
+    servicesCommand(),
     webhooksCommand(),
     dbCommand(),
   ])

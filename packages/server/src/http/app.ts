@@ -12,6 +12,7 @@ import { environmentRoutes } from './routes/environments.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fileRoutes } from './routes/files.ts';
 import { pageRoutes } from './routes/pages.ts';
+import { serviceRoutes } from './routes/services.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { closingRoutes, systemRoutes } from './routes/system.ts';
 import { turnRoutes } from './routes/turns.ts';
@@ -57,6 +58,7 @@ export function createApp(deps: HttpDeps): App {
   turnRoutes(table);
   fileRoutes(table);
   webhookRoutes(table);
+  serviceRoutes(table);
   pageRoutes(table);
   closingRoutes(table);
   return app;

@@ -10,8 +10,8 @@ export function hashApiKey(key: string): string {
   return createHash('sha256').update(key).digest('hex');
 }
 
-/** What answers without a key: health, and the pages' own files, which hold no data. */
-const PUBLIC = [/^\/health(\/|$)/, /^\/dashboard(\/|$)/, /^\/docs(\/|$)/, /^\/$/, /^\/favicon\.ico$/];
+/** What answers without a key: health, the pages' own files, which hold no data, and what has a token of its own. */
+const PUBLIC = [/^\/health(\/|$)/, /^\/dashboard(\/|$)/, /^\/docs(\/|$)/, /^\/$/, /^\/favicon\.ico$/, /^\/v1\/services\/[^/]+\/callback$/];
 
 /** Lets only known keys through, everywhere but on the public list; a new route is closed until it is named there. */
 export function authenticate(store: Store, guard: KeyGuard): MiddlewareHandler<{ Variables: AppVariables }> {

@@ -11,6 +11,7 @@ import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { StageLog } from '../sandboxes/stages.ts';
 import type { EventBus } from '../sessions/event-bus.ts';
 import type { SendEvents } from '../sessions/send-events.ts';
+import type { Services } from '../services/services.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Turns } from '../sessions/turns.ts';
 import type { Store } from '../store/store.ts';
@@ -46,6 +47,7 @@ export interface HttpDeps {
   readonly sendEvents: SendEvents;
   readonly turns: Turns;
   readonly webhooks: Webhooks;
+  readonly services: Services;
   readonly files: WorkspaceFiles;
   readonly health: () => Health;
   readonly status: () => Promise<Status>;

@@ -24,6 +24,8 @@ export interface Route<Q extends z.ZodType, B extends z.ZodType> {
   readonly keepsOwnKeys?: boolean;
   /** Answers without a key; auth.ts decides, this says so in the document. */
   readonly isPublic?: boolean;
+  /** Of the answer when all went well; 202 says that it is begun. */
+  readonly status?: 202;
   readonly response: z.ZodType | { readonly mediaType: string; readonly description: string };
   /** Codes beyond those any route may answer. */
   readonly problems?: readonly ProblemCode[];
@@ -83,7 +85,7 @@ export function route<Q extends z.ZodType, B extends z.ZodType>(
     const tenantId = c.get('principal')?.tenantId ?? '';
     const handle = async (reservation: Reservation): Promise<Response> => {
       const result = await handler({ c, tenantId, query, body, reservation, param: (name) => c.req.param(name) ?? '' });
-      return result instanceof Response ? result : c.json(result);
+      return result instanceof Response ? result : c.json(result, definition.status ?? 200);
     };
     return key === undefined ? handle(NO_RESERVATION) : answerOnce(once, { c, tenantId, key, json }, handle);
   });
@@ -136,7 +138,7 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
       ...(definition.body === undefined ? {} : { body: { required: true, content: { 'application/json': { schema: definition.body } } } }),
       ...(definition.rawBody === undefined ? {} : { body: rawBody(definition.rawBody) }),
     },
-    responses: { 200: ok, ...errorResponses(codes) },
+    responses: { [definition.status ?? 200]: ok, ...errorResponses(codes) },
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import type { ServiceRuntime } from './services.ts';
 
 /**
  * The runtime seam: how a sandbox is made, watched and removed. A driver knows nothing of sessions,
@@ -50,6 +51,8 @@ export interface RuntimeDriver {
     onExit: (exit: { readonly ref: SandboxRef; readonly report: ExitReport }) => void,
     options: { readonly signal: AbortSignal },
   ): Promise<void>;
+  /** Containers that run for a long time with a published port; undefined where the engine has none. */
+  readonly services?: ServiceRuntime | undefined;
   /** Lets go of connections. Sandboxes go on. */
   close(): Promise<void>;
 }

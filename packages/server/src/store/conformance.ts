@@ -15,6 +15,7 @@ import { queueLaws } from './conformance/queue.ts';
 import { requestLaws } from './conformance/requests.ts';
 import { retentionLaws } from './conformance/retention.ts';
 import { runLaws } from './conformance/runs.ts';
+import { serviceLaws } from './conformance/services.ts';
 import { sessionLaws } from './conformance/sessions.ts';
 import { storeLaws } from './conformance/store.ts';
 import { takeOverLaws } from './conformance/take-over.ts';
@@ -46,6 +47,7 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   'take-over': takeOverLaws,
   outbox: outboxLaws,
   webhooks: webhookLaws,
+  services: serviceLaws,
   requests: requestLaws,
   retention: retentionLaws,
   egress: egressLaws,

@@ -13,8 +13,10 @@ import { createContainer, removeContainer, stopContainer } from './lifecycle.ts'
 import { readLogs } from './logs.ts';
 import { listRuntimeClasses, probeEngine } from './probe.ts';
 import { containerName } from './profile.ts';
+import { QUIRKS } from './quirks.ts';
 import { createSeccompFile } from './seccomp.ts';
 import { sleepPower } from './sleep.ts';
+import { createDockerServices } from './services.ts';
 import { isSecondStart, startContainer } from './start.ts';
 import { watchContainers } from './watch.ts';
 
@@ -36,6 +38,7 @@ export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver 
   const seccomp = createSeccompFile();
   const docker: DockerContext = { engine, seccomp, clock, log: options.log, closing: closing.signal };
   const cleanUps = createCleanUps(docker);
+  const services = createDockerServices(docker);
 
   return {
     get name() {
@@ -55,6 +58,9 @@ export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver 
     exec: (ref, command, call) => execInContainer(docker, ref, { command, signal: call?.signal }),
     logs: (ref, logs) => readLogs(docker, ref.handle, logs ?? {}),
     watch: (owner, onExit, { signal }) => watchContainers(docker, owner.installation, { onExit, signal }),
+    get services() {
+      return QUIRKS[engine.kind()].closesNetworks ? services : undefined;
+    },
     async close() {
       await cleanUps.settled();
       closing.abort();

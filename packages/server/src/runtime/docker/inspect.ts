@@ -42,7 +42,7 @@ export async function listContainers(docker: DockerContext, installation: string
   return found;
 }
 
-function observedState(status: string): SandboxObservation['state'] {
+export function observedState(status: string): SandboxObservation['state'] {
   switch (status) {
     case 'created':
     case 'paused':

@@ -26,6 +26,8 @@ export interface EngineQuirks {
   readonly makesMissingMounts: boolean;
   /** Its default filter lets a program make user namespaces, in which it has every capability. */
   readonly needsOwnSeccomp: boolean;
+  /** Whether a network can be given a default route that leads nowhere, so that a published port is no way out. */
+  readonly closesNetworks: boolean;
   /** Whether a tmpfs may be limited in files too; else its size, which every file takes some of as memory, has to do. */
   readonly takesInodeLimit: boolean;
   /** Places under a read-only root that it makes writable unless something is mounted there. */
@@ -54,6 +56,7 @@ export const QUIRKS: Readonly<Record<EngineKind, EngineQuirks>> = {
     removal: {},
     makesMissingMounts: false,
     needsOwnSeccomp: false,
+    closesNetworks: true,
     takesInodeLimit: true,
     closedTmpfs: {},
     ulimits: [],
@@ -77,6 +80,7 @@ export const QUIRKS: Readonly<Record<EngineKind, EngineQuirks>> = {
     removal: { timeout: 0 },
     makesMissingMounts: true,
     needsOwnSeccomp: true,
+    closesNetworks: false,
     takesInodeLimit: false,
     closedTmpfs: { '/var/tmp': 'ro,noexec,nosuid,nodev,size=4096' },
     ulimits: [{ Name: 'nproc', Soft: 16_384, Hard: 16_384 }],

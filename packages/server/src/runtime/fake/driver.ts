@@ -4,6 +4,7 @@ import { systemClock } from '../../base/clock.ts';
 import { invariant, PlatformError } from '../../base/errors.ts';
 import type { ExecCommand, RuntimeDriver, SandboxIo, SandboxObservation, SandboxProcess, SandboxRef, SandboxSpec } from '../driver.ts';
 import { createFakeEngine, type FakeEngine, type FakeSandbox } from './engine.ts';
+import { createFakeServices } from './services.ts';
 import { type FakeProcess, type FakeProgram, startFakeProcess } from './process.ts';
 import { goOn, sleepPower } from './sleep.ts';
 
@@ -67,6 +68,7 @@ export function createFakeDriver(options: FakeDriverOptions): RuntimeDriver {
     },
     watch: ({ installation }, onExit, { signal }) =>
       engine.watch((sandbox, report) => sandbox.spec.labels.installation === installation && onExit({ ref: sandbox.ref, report }), signal),
+    services: createFakeServices(),
     close: async () => undefined,
   };
 }

@@ -14,6 +14,7 @@ import { withRanksUnderWay } from './ranks-under-way.ts';
 import { createRequestStore } from './requests.ts';
 import { createRetentionStore } from './retention.ts';
 import { text } from './rows.ts';
+import { createServiceStore } from './services.ts';
 import { createSessionStore } from './sessions.ts';
 import { createTurnStore } from './turns.ts';
 import { createWebhookStore } from './webhooks.ts';
@@ -33,6 +34,7 @@ export function createSqlStore(database: Engine, onClosed: () => void): Store {
     turns: createTurnStore(engine),
     apiKeys: createApiKeyStore(engine),
     webhooks: createWebhookStore(engine),
+    services: createServiceStore(engine),
     outbox: createOutboxStore(engine, onAdded),
     requests: createRequestStore(engine),
     retention: createRetentionStore(engine),

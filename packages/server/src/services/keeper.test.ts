@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { waitFor } from '../../test/support/wait-for.ts';
+import { systemClock } from '../base/clock.ts';
+import { PlatformError } from '../base/errors.ts';
+import { newId } from '../base/ids.ts';
+import { silentLogger } from '../base/log.ts';
+import { createFakeServices, type FakeServices } from '../runtime/fake/services.ts';
+import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
+import type { ServiceRow, Store } from '../store/store.ts';
+import { hashCallbackToken } from './files.ts';
+import { createKeeper } from './keeper.ts';
+import { type ServiceDefinition, toStored } from './spec.ts';
+
+const TENANT = 'tnt_one';
+const HOST = 'fake';
+const EXIT = { exitCode: 3, signal: null, isOutOfMemory: false };
+const definition: ServiceDefinition = {
+  image: 'any',
+  argv: null,
+  env: { SECRET: 'x' },
+  port: 8080,
+  health: { type: 'http', path: '/health' },
+  memoryBytes: 64 * 1024 ** 2,
+  cpus: 1,
+  pids: 64,
+  uid: 1000,
+  networking: 'none',
+};
+const settings = {
+  ports: { first: 19_100, last: 19_109 },
+  bind: '127.0.0.1',
+  maxPerTenant: 10,
+  healthMs: 20,
+  healthFailures: 2,
+  startMs: 1,
+  restartBaseMs: 10,
+  maxRestarts: 2,
+  restartWindowMs: 600_000,
+};
+
+interface Bench extends AsyncDisposable {
+  readonly store: Store;
+  readonly runtime: FakeServices;
+  readonly dataDir: string;
+  /** What the next health checks say, and which ports other programs have. */
+  health: string | undefined;
+  readonly foreign: Set<number>;
+  /** One more keeper, as another server's; returns its end, which leaves everything as it is. */
+  keep(): () => Promise<void>;
+  create(more?: Partial<ServiceDefinition>): Promise<ServiceRow>;
+  want(row: ServiceRow, desired: ServiceRow['desired']): Promise<unknown>;
+  until(row: ServiceRow, state: ServiceRow['state'], what?: (row: ServiceRow) => boolean): Promise<ServiceRow>;
+}
+
+async function setUp(): Promise<Bench> {
+  const store = await openSqliteStore({ file: ':memory:', clock: systemClock });
+  const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-keeper-'));
+  const runtime = createFakeServices();
+  const ends = new Set<() => Promise<void>>();
+  let wake: () => void = () => undefined;
+  const bench: Bench = {
+    store,
+    runtime,
+    dataDir,
+    health: undefined,
+    foreign: new Set(),
+    keep() {
+      const controller = new AbortController();
+      const keeper = createKeeper({
+        services: store.services,
+        runtime,
+        clock: systemClock,
+        log: silentLogger,
+        installation: 'ins',
+        hostId: HOST,
+        dataDir,
+        settings,
+        probe: async () => bench.health,
+        isPortFree: async (_address, port) => !bench.foreign.has(port),
+      });
+      wake = keeper.wake;
+      const done = keeper.run(controller.signal);
+      const end = async () => {
+        controller.abort();
+        await done;
+      };
+      ends.add(end);
+      return end;
+    },
+    create: (more) => {
+      const made = store.services.create({
+        tenantId: TENANT,
+        id: newId('service'),
+        hostId: HOST,
+        name: 'one',
+        spec: toStored({ ...definition, ...more }),
+        metadata: {},
+        ports: settings.ports,
+        max: 10,
+        now: systemClock.now(),
+      });
+      return made.finally(wake);
+    },
+    want: (row, desired) =>
+      store.services.want({ ...keyOf(row), desired, isNewStart: false, event: { type: desired }, now: systemClock.now() }).finally(wake),
+    until: (row, state, what = () => true) =>
+      waitFor(
+        async () => {
+          const now = await store.services.find(keyOf(row));
+          return now?.state === state && what(now) ? now : undefined;
+        },
+        { timeoutMs: 20_000, what: `the state ${state}` },
+      ),
+    async [Symbol.asyncDispose]() {
+      for (const end of ends) await end();
+      await store.close();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+  return bench;
+}
+
+const keyOf = ({ tenantId, id }: ServiceRow) => ({ tenantId, id });
+
+describe('the keeper of services', () => {
+  it('brings one from its creation to its deletion, and leaves nothing', async () => {
+    await using bench = await setUp();
+    const { runtime, store, dataDir } = bench;
+    bench.keep();
+    const row = await bench.create();
+    const running = await bench.until(row, 'running', ({ health }) => health === 'healthy');
+    const [container, ...others] = runtime.containers();
+    assert.deepEqual(others, []);
+    assert.equal(container?.ref.incarnation, running.incarnation);
+    assert.deepEqual(container?.spec.port, { inside: 8080, host: row.port, address: '127.0.0.1' });
+    assert.equal(container?.spec.mayReachOut, false);
+    const token = await readFile(path.join(dataDir, 'services', row.id, 'run', 'callback-token'), 'utf8');
+    assert.equal(running.callbackHash, hashCallbackToken(token));
+    assert.ok(!JSON.stringify(container?.spec).includes(token), 'the token is in a file, not in the environment');
+    await bench.want(row, 'stopped');
+    await bench.until(row, 'stopped');
+    assert.deepEqual(runtime.containers(), []);
+    await bench.want(row, 'running');
+    await bench.until(row, 'running', ({ incarnation }) => incarnation !== running.incarnation);
+    await bench.want(row, 'deleted');
+    await waitFor(async () => (await store.services.find(keyOf(row))) === undefined, { timeoutMs: 20_000, what: 'the deletion' });
+    assert.deepEqual([runtime.containers(), await runtime.remnants({ installation: 'ins' })], [[], []]);
+    assert.equal(existsSync(path.join(dataDir, 'services', row.id)), false);
+  });
+
+  it('starts what ends again, with the reason, and gives up in the end until it is asked anew', async () => {
+    await using bench = await setUp();
+    bench.keep();
+    const row = await bench.create({ health: { type: 'process', path: null } });
+    for (let times = 0; times < 2; times++) {
+      await bench.until(row, 'running', ({ restarts }) => restarts.length === times);
+      bench.runtime.crash(row.id, EXIT);
+    }
+    await bench.until(row, 'running', ({ restarts }) => restarts.length === 2);
+    bench.runtime.vanish(row.id);
+    const failed = await bench.until(row, 'failed');
+    assert.match(failed.reason ?? '', /^crash loop, 2 restarts within 600 s: its container was removed from outside$/);
+    const { data } = await bench.store.services.listEvents({ ...keyOf(row), limit: 50, order: 'asc' });
+    assert.match(data.find(({ type }) => type === 'exited')?.detail ?? '', /^it exited with code 3; started again in/);
+    await bench.want(row, 'running');
+    await bench.until(row, 'running', ({ restarts }) => restarts.length === 0);
+  });
+
+  it('replaces one that fails its health checks', async () => {
+    await using bench = await setUp();
+    bench.keep();
+    const row = await bench.create();
+    const first = await bench.until(row, 'running', ({ health }) => health === 'healthy');
+    bench.health = 'ECONNREFUSED';
+    const later = await bench.until(row, 'backoff');
+    assert.match(later.reason ?? '', /^it failed \d+ health checks in a row: ECONNREFUSED$/);
+    bench.health = undefined;
+    await bench.until(row, 'running', ({ health, incarnation }) => health === 'healthy' && incarnation !== first.incarnation);
+  });
+
+  it('goes to another port when the host has a program at the first, before or at the start', async () => {
+    await using bench = await setUp();
+    bench.foreign.add(19_100);
+    bench.runtime.failNext('start', new PlatformError('service_port_taken'));
+    const row = await bench.create();
+    bench.keep();
+    const running = await bench.until(row, 'running');
+    assert.deepEqual([row.port, running.port >= 19_101], [19_100, true]);
+    assert.equal(bench.runtime.containers()[0]?.spec.port.host, running.port);
+    assert.equal(bench.runtime.containers().length, 1);
+  });
+
+  it('fails at once when the image is missing, and waits while the engine is away', async () => {
+    await using bench = await setUp();
+    bench.keep();
+    const failed = await bench.until(await bench.create({ image: 'missing' }), 'failed');
+    assert.match(failed.reason ?? '', /no image "missing"/);
+    bench.runtime.failNext('create', new PlatformError('runtime_unreachable'));
+    const row = await bench.create();
+    assert.deepEqual((await bench.until(row, 'running')).restarts, [], 'the engine was at fault');
+  });
+
+  it('takes up what another left at any point, without a second container', async () => {
+    await using bench = await setUp();
+    const { runtime, store } = bench;
+    const rows = [await bench.create(), await bench.create(), await bench.create()];
+    const end = bench.keep();
+    for (const row of rows) await bench.until(row, 'running');
+    await end();
+    const [named, started, gone] = await Promise.all(rows.map((row) => store.services.find(keyOf(row))));
+    assert.ok(named != null && started != null && gone != null);
+    // One whose name alone was written, one that was started and not written down, one that nobody knows any more.
+    runtime.vanish(named.id);
+    const now = systemClock.now();
+    for (const row of [named, started])
+      await store.services.record({ ...keyOf(row), revision: row.revision, changes: { state: 'starting' }, now });
+    await bench.want(gone, 'deleted');
+    await store.services.purge(keyOf(gone));
+    bench.keep();
+    for (const row of [named, started])
+      await bench.until(row, 'running', ({ incarnation, restarts }) => incarnation === row.incarnation && restarts.length === 0);
+    await waitFor(() => runtime.containers().length === 2, { timeoutMs: 20_000, what: 'the orphan to go' });
+    assert.deepEqual(
+      runtime
+        .containers()
+        .map(({ ref }) => ref.service)
+        .sort(),
+      [named.id, started.id].sort(),
+    );
+    assert.equal((await runtime.remnants({ installation: 'ins' })).length, 2);
+  });
+});

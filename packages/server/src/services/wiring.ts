@@ -1,0 +1,57 @@
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import type { Service } from '../base/service.ts';
+import type { Config } from '../config.ts';
+import type { ServiceRuntime } from '../runtime/services.ts';
+import type { Store } from '../store/store.ts';
+import { createDuty } from '../system/duty.ts';
+import { createHttpProbe } from './health.ts';
+import { createKeeper } from './keeper.ts';
+import { isPortFree } from './ports.ts';
+import { createServices, type Services } from './services.ts';
+
+export interface ServicePartsDeps {
+  readonly config: Config;
+  readonly store: Store;
+  readonly runtime: ServiceRuntime | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly installation: string;
+  readonly nodeId: string;
+}
+
+export interface ServiceParts {
+  readonly services: Services;
+  /** What looks after the host's services while this server is the one that does; none where the runtime has none. */
+  readonly keepers: readonly Service[];
+}
+
+export async function createServiceParts(deps: ServicePartsDeps): Promise<ServiceParts> {
+  const { config, store, runtime, clock, log, installation, nodeId } = deps;
+  const settings = config.services;
+  const use = { services: store.services, clock, settings, installation, allowUnrestrictedNetwork: config.allowUnrestrictedNetwork };
+  if (runtime === undefined) return { services: createServices({ ...use, engine: undefined }), keepers: [] };
+  const hostId = await runtime.hostId();
+  const keeper = createKeeper({
+    services: store.services,
+    runtime,
+    clock,
+    log,
+    installation,
+    hostId,
+    dataDir: config.dataDir,
+    settings,
+    probe: createHttpProbe(clock),
+    isPortFree,
+  });
+  const keeping = createDuty({
+    name: `services of ${hostId}`,
+    duties: store.duties,
+    nodeId,
+    leaseMs: config.leaseMs,
+    clock,
+    log,
+    run: keeper.run,
+  });
+  return { services: createServices({ ...use, engine: { runtime, hostId, wake: keeper.wake } }), keepers: [keeping] };
+}

@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { createSseParser } from '@cloister/api';
+import { systemClock } from '../../src/base/clock.ts';
+import { createEngine } from '../../src/runtime/docker/engine.ts';
+import { testEngine } from '../../src/runtime/docker/test-engine.ts';
+import type { Wire } from '../support/server.ts';
+import { ADMIN_KEY, type ServerProcess, startServerProcess } from '../support/server-process.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const docker = await testEngine();
+const engine = createEngine({ endpoint: undefined, runtimeDir: undefined, clock: systemClock });
+
+/** Answers, tells its callback token's length, tries to get out, and ends when asked to. */
+const PROGRAM = `
+const http = require('http'), net = require('net'), fs = require('fs');
+console.log('begun');
+const reach = (host, port) => new Promise((done) => {
+  const socket = net.connect({ host, port, timeout: 1500 });
+  socket.on('connect', () => { socket.destroy(); done('reached'); });
+  for (const name of ['error', 'timeout']) socket.on(name, () => { socket.destroy(); done('not reached'); });
+});
+http.createServer(async (request, response) => {
+  if (request.url === '/exit') process.exit(7);
+  if (request.url === '/out') response.end(JSON.stringify([await reach('1.1.1.1', 443), await reach('169.254.169.254', 80)]));
+  else if (request.url === '/who') response.end(JSON.stringify({
+    uid: process.getuid(), token: fs.readFileSync('/run/cloister/callback-token', 'utf8').length, kept: fs.existsSync('/data/kept'),
+    env: Object.keys(process.env).filter((name) => /TOKEN/.test(name)) }));
+  else if (request.url === '/keep') { fs.writeFileSync('/data/kept', 'x'); response.end('ok'); }
+  else if (request.url === '/write') { try { fs.writeFileSync('/usr/x', 'x'); response.end('written'); } catch (error) { response.end(error.code); } }
+  else response.end('ok');
+}).listen(8080);
+`;
+
+describe('services on a real engine', { skip: docker.ok ? false : docker.reason, timeout: 240_000 }, () => {
+  let server: ServerProcess;
+  before(async () => {
+    server = await startServerProcess({
+      env: {
+        CLOISTER_RUNTIME: 'docker',
+        // No session is run here, so any image will do for them.
+        ...(docker.ok ? { CLOISTER_SANDBOX_IMAGE: docker.image } : {}),
+        SERVICE_PORTS: '19400-19449',
+        SERVICE_HEALTH_SECONDS: '1',
+        SERVICE_RESTART_SECONDS: '0.2',
+        LEASE_SECONDS: '6',
+        HEARTBEAT_SECONDS: '2',
+      },
+    });
+  });
+  after(async () => {
+    await server?.[Symbol.asyncDispose]();
+    engine.close();
+  });
+
+  const ask = async (method: string, route: string, body?: object): Promise<{ status: number; body: Wire }> => {
+    const response = await fetch(`${server.url}/v1/services${route}`, {
+      method,
+      headers: { 'x-api-key': ADMIN_KEY, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return { status: response.status, body: await response.json() };
+  };
+  const create = async (): Promise<Wire> => {
+    const image = docker.ok ? docker.image : '';
+    const { status, body } = await ask('POST', '', { name: 'agent', image, command: ['node', '-e', PROGRAM], memory: '128m' });
+    assert.equal(status, 202, JSON.stringify(body));
+    return body;
+  };
+  const until = (id: string, what: string, is: (service: Wire) => boolean): Promise<Wire> =>
+    waitFor(
+      async () => {
+        const { body } = await ask('GET', `/${id}`);
+        return is(body) ? body : undefined;
+      },
+      { timeoutMs: 60_000, what },
+    );
+  const untilHealthy = (id: string, after = '') =>
+    until(id, 'health', ({ state, health, started_at }) => state === 'running' && health === 'healthy' && started_at > after);
+  const inside = async (service: Wire, route: string): Promise<Wire> => (await fetch(`${service.url}${route}`)).json();
+  const found = async (id: string, what: 'containers' | 'networks'): Promise<Wire[]> => {
+    const filters = JSON.stringify({ label: [`cloister.service=${id}`] });
+    const path = what === 'containers' ? '/containers/json' : '/networks';
+    return (await engine.call({ method: 'GET', path, query: { filters, ...(what === 'containers' ? { all: 1 } : {}) } })).body as Wire[];
+  };
+  const remove = async (id: string) => {
+    assert.equal((await ask('DELETE', `/${id}`)).status, 202);
+    await waitFor(async () => (await ask('GET', `/${id}`)).status === 404, { timeoutMs: 60_000, what: 'the end' });
+    assert.deepEqual([await found(id, 'containers'), await found(id, 'networks')], [[], []]);
+  };
+  const frames = async (route: string, is: (data: Wire) => boolean): Promise<Wire> => {
+    const abort = new AbortController();
+    const response = await fetch(`${server.url}/v1/services${route}`, { headers: { 'x-api-key': ADMIN_KEY }, signal: abort.signal });
+    const parser = createSseParser();
+    const decoder = new TextDecoder();
+    try {
+      for await (const chunk of response.body ?? [])
+        for (const { data } of parser.push(decoder.decode(chunk, { stream: true }))) if (is(JSON.parse(data))) return JSON.parse(data);
+      throw new Error('the stream ended');
+    } finally {
+      abort.abort();
+    }
+  };
+
+  it('run hardened behind a port of the loopback, reach nothing, and stream what they do', async () => {
+    const { id } = await create();
+    const service = await untilHealthy(id);
+    assert.match(service.url, /^http:\/\/127\.0\.0\.1:194\d\d$/);
+    assert.deepEqual(await inside(service, '/out'), ['not reached', 'not reached']);
+    assert.deepEqual(await inside(service, '/who'), { uid: 1000, token: 48, kept: false, env: [] });
+    assert.equal(await (await fetch(`${service.url}/write`)).text(), 'EROFS');
+    const [container] = await found(id, 'containers');
+    const { body } = await engine.call({ method: 'GET', path: `/containers/${container.Id}/json` });
+    const { HostConfig: host } = body as Wire;
+    assert.deepEqual([host.CapDrop, host.ReadonlyRootfs, host.Privileged, host.RestartPolicy.Name], [['ALL'], true, false, 'no']);
+    assert.deepEqual([host.Memory, host.PidsLimit, host.PortBindings['8080/tcp'][0].HostIp], [128 * 1024 ** 2, 256, '127.0.0.1']);
+    assert.equal((await frames(`/${id}/logs?follow=true&tail=10`, ({ text }) => text === 'begun')).stream, 'stdout');
+    const stats = await frames(`/${id}/stats`, ({ memory_bytes }) => memory_bytes > 0);
+    assert.ok(stats.memory_limit_bytes === 128 * 1024 ** 2 && stats.pids > 0);
+    await remove(id);
+  });
+
+  it('are started again when they end or are taken away, keep their data, and stop when asked', async () => {
+    const { id } = await create();
+    const first = await untilHealthy(id);
+    await fetch(`${first.url}/keep`);
+    await fetch(`${first.url}/exit`).catch(() => undefined);
+    const second = await untilHealthy(id, first.started_at);
+    assert.equal((await inside(second, '/who')).kept, true);
+    const [container] = await found(id, 'containers');
+    await engine.call({ method: 'DELETE', path: `/containers/${container.Id}`, query: { force: 1 } });
+    await untilHealthy(id, second.started_at);
+    const { data } = (await ask('GET', `/${id}/events?order=asc&limit=100`)).body;
+    const ends = data.filter(({ event }: Wire) => event === 'exited').map(({ detail }: Wire) => detail.split(';')[0]);
+    assert.deepEqual(ends, ['it exited with code 7', 'its container was removed from outside']);
+    await ask('POST', `/${id}/stop`);
+    await until(id, 'the stop', ({ state }) => state === 'stopped');
+    assert.deepEqual(await found(id, 'containers'), []);
+    await remove(id);
+  });
+
+  it('go on while the server is dead, and are taken up by the next without a second container', async () => {
+    const { id } = await create();
+    const service = await untilHealthy(id);
+    const [container] = await found(id, 'containers');
+    // One that is begun just as the server dies: how far it came, nobody knows.
+    const half = await create();
+    await server.kill('SIGKILL');
+    assert.equal(await (await fetch(`${service.url}/`)).text(), 'ok');
+    await server.start();
+    const other = await untilHealthy(half.id);
+    assert.notEqual(other.url, service.url);
+    await until(id, 'a check of the new server', ({ checked_at }) => checked_at > other.started_at);
+    assert.deepEqual(
+      (await found(id, 'containers')).map(({ Id }) => Id),
+      [container.Id],
+    );
+    assert.equal((await found(half.id, 'containers')).length, 1);
+    assert.equal((await ask('GET', `/${id}`)).body.restarts, 0);
+    for (const one of [id, half.id]) await remove(one);
+  });
+});
