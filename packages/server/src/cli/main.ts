@@ -4,6 +4,7 @@ import { agentCommand } from './agent.ts';
 import { agentsCommand } from './agents.ts';
 import { chatCommand } from './chat.ts';
 import { dbCommand } from './db.ts';
+import { doctorCommand } from './doctor.ts';
 import { reportError } from './errors.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { filesCommand } from './files.ts';
@@ -38,6 +39,7 @@ function createProgram(): Command {
     servicesCommand(),
     webhooksCommand(),
     dbCommand(),
+    doctorCommand(),
   ])
     program.addCommand(command);
   for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) command.exitOverride();

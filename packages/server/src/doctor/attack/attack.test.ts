@@ -56,3 +56,21 @@ test('docker: every attack on a sandbox is refused', { skip: engine.ok ? false :
   assert.ok(engine.ok);
   await assertHolds(createDockerDriver({ log: silentLogger }), engine.image);
 });
+
+test('docker: a sandbox with a hole is told apart', { skip: engine.ok ? false : engine.reason, timeout: 180_000 }, async () => {
+  assert.ok(engine.ok);
+  const { image } = engine;
+  const driver = createDockerDriver({ log: silentLogger });
+  // The folder of all sockets and workspaces, which no sandbox may see.
+  const leaky: RuntimeDriver = {
+    ...driver,
+    create: (spec, call) => {
+      const [workspace] = spec.mounts;
+      const folder = path.resolve(workspace?.hostPath ?? '', '../../..');
+      return driver.create({ ...spec, mounts: [...spec.mounts, { hostPath: folder, path: folder, isReadOnly: true }] }, call);
+    },
+  };
+  const results = await attackOn(leaky, image);
+  const open = results.filter(({ state }) => state === 'open').map(({ id }) => id);
+  for (const id of ['host-files', 'gateway-of-another', 'sockets']) assert.ok(open.includes(id), `${id} is not among ${open.join(', ')}`);
+});

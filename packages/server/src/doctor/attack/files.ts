@@ -1,29 +1,13 @@
 import type { Kit } from './kit.ts';
 
-/** Files of the host, of the kernel and of the image. */
-export async function attackFiles(kit: Kit): Promise<void> {
+/** Writing to the image and to the kernel. */
+export async function attackSystem(kit: Kit): Promise<void> {
   const fs = process.getBuiltinModule('node:fs');
-  const { input } = kit;
   const write = (id: string, what: string, places: readonly string[]) => {
     const seen = places.map((place) => ({
       place,
       how: kit.tryTo(() => fs.writeFileSync(place, place.endsWith('oom_score_adj') ? '-900' : '1')),
     }));
-    kit.tell(id, what, { got: seen.filter(({ how }) => how === 'ok').map(({ place }) => place), how: seen.map(({ how }) => how) });
-  };
-  const read = (id: string, what: string, places: readonly string[]) => {
-    const seen = places.map((place) => {
-      let length = 0;
-      const how = kit.tryTo(() => {
-        const file = fs.openSync(place, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
-        try {
-          length = fs.readSync(file, Buffer.alloc(4096));
-        } finally {
-          fs.closeSync(file);
-        }
-      });
-      return { place, how: how === 'ok' && length === 0 ? 'empty' : how };
-    });
     kit.tell(id, what, { got: seen.filter(({ how }) => how === 'ok').map(({ place }) => place), how: seen.map(({ how }) => how) });
   };
   write('system-files', 'writing to the system: root, programs, the agent itself', [
@@ -53,6 +37,27 @@ export async function attackFiles(kit: Kit): Promise<void> {
     '/sys/fs/cgroup/pids.max',
     '/sys/fs/cgroup/cgroup.procs',
   ]);
+}
+
+/** Reading what is the kernel's and the host's. */
+export async function attackFiles(kit: Kit): Promise<void> {
+  const fs = process.getBuiltinModule('node:fs');
+  const { input } = kit;
+  const read = (id: string, what: string, places: readonly string[]) => {
+    const seen = places.map((place) => {
+      let length = 0;
+      const how = kit.tryTo(() => {
+        const file = fs.openSync(place, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+        try {
+          length = fs.readSync(file, Buffer.alloc(4096));
+        } finally {
+          fs.closeSync(file);
+        }
+      });
+      return { place, how: how === 'ok' && length === 0 ? 'empty' : how };
+    });
+    kit.tell(id, what, { got: seen.filter(({ how }) => how === 'ok').map(({ place }) => place), how: seen.map(({ how }) => how) });
+  };
   read('proc-leaks', "the kernel's memory, keys, log and timers", [
     '/proc/kcore',
     '/proc/keys',

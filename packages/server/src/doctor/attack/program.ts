@@ -1,4 +1,4 @@
-import { attackDevices, attackFiles, plantTricks } from './files.ts';
+import { attackDevices, attackFiles, attackSystem, plantTricks } from './files.ts';
 import { attackCalls, attackProcesses, attackRights } from './kernel.ts';
 import { type AttackInput, createKit } from './kit.ts';
 import { attackLimits, attackMemory } from './limits.ts';
@@ -9,6 +9,7 @@ const ATTACKS = [
   attackNames,
   attackGateway,
   attackSockets,
+  attackSystem,
   attackFiles,
   attackDevices,
   attackRights,
