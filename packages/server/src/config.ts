@@ -205,7 +205,7 @@ const MAX_BYTES = 1024 ** 5;
 function egressSettings(env: Environment): EgressSettings {
   return {
     allowPrivate: networks(env, 'EGRESS_ALLOW_PRIVATE'),
-    nameServers: networks(env, 'EGRESS_NAME_SERVERS'),
+    nameServers: nameServers(env, 'EGRESS_NAME_SERVERS'),
     maxConnections: integer(env, 'EGRESS_MAX_CONNECTIONS', 64, { min: 1, max: 10_000 }),
     requestsPerSecond: limit(env, 'EGRESS_REQUESTS_PER_SECOND', { max: 100_000, fallback: 50 }),
     turn: {
@@ -348,6 +348,18 @@ function networks(env: Environment, name: string): readonly string[] {
       const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
       if (isIP(address) !== 0 && isPrefix && rest.length === 0) return one;
       throw invalid(name, `"${one}" is neither an address nor a network`);
+    });
+}
+
+/** Addresses, each with a port if it is not the usual one, apart by commas. */
+function nameServers(env: Environment, name: string): readonly string[] {
+  const all = (text(env, name) ?? '').split(',').map((one) => one.trim());
+  return all
+    .filter((one) => one !== '')
+    .map((one) => {
+      const [, v6, v4] = /^(?:\[([^\]]+)\]|([\d.]+))(?::\d{1,5})?$/.exec(one) ?? [];
+      if (isIP(v6 ?? v4 ?? one) !== 0) return one;
+      throw invalid(name, `"${one}" is not the address of a name server`);
     });
 }
 
