@@ -4,7 +4,7 @@ import path from 'node:path';
 import { systemClock } from '../../base/clock.ts';
 import { invariant, PlatformError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { CallOptions, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../driver.ts';
+import type { CallOptions, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec, StartOptions } from '../driver.ts';
 import type { BubblewrapContext } from './context.ts';
 import { removeSandbox, stopSandbox } from './ending.ts';
 import { execInSandbox } from './exec.ts';
@@ -13,6 +13,7 @@ import { readLogFile } from './log-file.ts';
 import { listSandboxes, observe } from './observe.ts';
 import { createProbe } from './probe.ts';
 import { seccompFilter } from './seccomp.ts';
+import { sleepPower } from './sleep.ts';
 import { createSpawn } from './spawn.ts';
 import { claimStart, requireMounts, requirePrograms, startSandbox } from './start.ts';
 import { createStateDirectory, isSameSpec, sandboxHandle, sandboxRef } from './state.ts';
@@ -43,13 +44,14 @@ export function createBubblewrapDriver(options: BubblewrapOptions): RuntimeDrive
   const bubblewrap: BubblewrapContext = { state, system, limits, clock, log: options.log, spawn: createSpawn(), closing: closing.signal };
   writeFileSync(state.seccompFile, seccompFilter() ?? '', { mode: 0o600 });
   const cleanUps = createCleanUps(options.log);
+  const sleep = sleepPower(bubblewrap);
   const checked =
     <T>(run: () => Promise<T>) =>
     (signal: AbortSignal | undefined): Promise<T> =>
       signal?.aborted ? Promise.reject(signal.reason) : run();
 
   const create = (spec: SandboxSpec, call?: CallOptions) => createSandbox(bubblewrap, cleanUps, { spec, ...call });
-  const start = (ref: SandboxRef, call?: CallOptions) => startCleanly(bubblewrap, cleanUps, { ref, ...call });
+  const start = (ref: SandboxRef, call?: StartOptions) => startCleanly(bubblewrap, cleanUps, { ref, ...call });
   const remove = (ref: SandboxRef, call?: CallOptions) => checked(() => removeSandbox(bubblewrap, ref.handle))(call?.signal);
   return {
     name: 'bubblewrap',
@@ -65,6 +67,7 @@ export function createBubblewrapDriver(options: BubblewrapOptions): RuntimeDrive
     exec: (ref, command, call) => checked(() => execInSandbox(bubblewrap, ref, command))(call?.signal),
     logs: (ref, logs) => checked(() => readLogFile(state.paths(ref.handle).log, logs?.tailLines))(logs?.signal),
     watch: ({ installation }, onExit, { signal }) => watchSandboxes(bubblewrap, installation, { onExit, signal }),
+    ...(sleep === undefined ? {} : { sleep }),
     async close() {
       await cleanUps.settled();
       closing.abort();
@@ -136,11 +139,11 @@ async function makeSandbox(bubblewrap: BubblewrapContext, spec: SandboxSpec): Pr
 async function startCleanly(
   bubblewrap: BubblewrapContext,
   cleanUps: CleanUps,
-  { ref, signal }: Call<{ readonly ref: SandboxRef }>,
+  { ref, signal, onAttached }: StartOptions & { readonly ref: SandboxRef },
 ): Promise<SandboxIo> {
   signal?.throwIfAborted();
   const spec = await claimStart(bubblewrap, ref);
-  const starting = startSandbox(bubblewrap, ref, spec);
+  const starting = startSandbox(bubblewrap, { ref, spec, onAttached });
   try {
     return await untilAborted(starting, signal);
   } catch (error) {

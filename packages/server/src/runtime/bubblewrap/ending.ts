@@ -1,6 +1,7 @@
 import { delay } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
 import type { BubblewrapContext } from './context.ts';
+import { missingIsFine } from './files.ts';
 import { findMain, findProcesses, signalProcess } from './processes.ts';
 import { SIGKILL_CODE } from './records.ts';
 
@@ -22,6 +23,7 @@ export async function stopSandbox(
     if (!isAsked && processes.init !== undefined) {
       const main = await findMain(processes.init);
       isAsked = main !== undefined && signalProcess(main, 'SIGTERM');
+      await thaw(bubblewrap, handle);
     }
     if (bubblewrap.clock.monotonic() >= deadline) break;
     await delay(bubblewrap.clock, POLL_MS, signal);
@@ -39,6 +41,7 @@ export async function killSandbox(bubblewrap: BubblewrapContext, handle: string)
     // Before there is a process 1 all that runs is one process group; after, all goes with process 1.
     if (processes.init === undefined) signalProcess(-processes.supervisor, 'SIGKILL');
     else signalProcess(processes.init, 'SIGKILL');
+    await thaw(bubblewrap, handle);
     if (clock.monotonic() > deadline) throw stuck();
     await delay(clock, POLL_MS);
   }
@@ -48,6 +51,14 @@ export async function killSandbox(bubblewrap: BubblewrapContext, handle: string)
     if (clock.monotonic() > deadline) throw stuck();
     await delay(clock, POLL_MS);
   }
+}
+
+/** A signal reaches a frozen process when it goes on, before anything else of it does. */
+async function thaw({ limits }: BubblewrapContext, handle: string): Promise<void> {
+  const freezer = limits?.freezer;
+  if (freezer === undefined || !(await freezer.isFrozen(handle))) return;
+  // It may have gone in between.
+  await missingIsFine(freezer.set(handle, false));
 }
 
 function stuck(): PlatformError {

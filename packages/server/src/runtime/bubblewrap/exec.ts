@@ -21,7 +21,8 @@ export async function execInSandbox(bubblewrap: BubblewrapContext, ref: SandboxR
   const { handle } = ref;
   const [spec, ended] = [await state.spec(handle), await state.exits.read(handle)];
   const init = ended === undefined ? (await findProcesses(bubblewrap, handle))?.init : undefined;
-  if (spec === undefined || init === undefined)
+  const isPaused = (await limits?.freezer?.isFrozen(handle)) === true;
+  if (spec === undefined || init === undefined || isPaused)
     throw new PlatformError('sandbox_exited', { detail: `The sandbox ${ref.sandbox} is not running.` });
   const groups = limits?.groups(handle) ?? [];
   const script = await openScript(bubblewrap, handle, payloadOf(bubblewrap, spec, command));

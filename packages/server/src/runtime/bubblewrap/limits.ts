@@ -11,8 +11,16 @@ export interface Limits {
   create(name: string, spec: SandboxSpec): Promise<void>;
   /** False when something in it is still on its way out. */
   remove(name: string): Promise<boolean>;
+  /** Holds all processes of a group still; undefined where the host has no freezer. */
+  readonly freezer: Freezer | undefined;
   /** Who is in the group now. */
   members(name: string): Promise<readonly number[]>;
+}
+
+export interface Freezer {
+  set(name: string, isFrozen: boolean): Promise<void>;
+  /** True once every process holds still; false also for a group that is not there. */
+  isFrozen(name: string): Promise<boolean>;
 }
 
 const CONTROLLERS = ['memory', 'pids', 'cpu'] as const;
@@ -38,16 +46,16 @@ function unified(root: string): Limits | undefined {
   mkdirSync(ours, { recursive: true });
   for (const directory of [root, ours]) handDown(directory);
   const group = (name: string) => path.join(ours, name);
-  return limitsOf(
-    2,
-    (name) => [group(name)],
-    async (name, spec) => {
-      await writeFile(path.join(group(name), 'memory.max'), String(spec.memoryBytes));
-      await writeIfThere(path.join(group(name), 'memory.swap.max'), '0');
-      await writeFile(path.join(group(name), 'pids.max'), String(spec.pids + OWN_PROCESSES));
-      await writeFile(path.join(group(name), 'cpu.max'), `${quota(spec)} ${CPU_PERIOD_US}`);
-    },
-  );
+  const freezer: Freezer = {
+    set: (name, isFrozen) => writeFile(path.join(group(name), 'cgroup.freeze'), isFrozen ? '1' : '0'),
+    isFrozen: async (name) => /^frozen 1$/m.test(await readIfThere(path.join(group(name), 'cgroup.events'))),
+  };
+  return limitsOf({ version: 2, groups: (name) => [group(name)], freezer }, async (name, spec) => {
+    await writeFile(path.join(group(name), 'memory.max'), String(spec.memoryBytes));
+    await writeIfThere(path.join(group(name), 'memory.swap.max'), '0');
+    await writeFile(path.join(group(name), 'pids.max'), String(spec.pids + OWN_PROCESSES));
+    await writeFile(path.join(group(name), 'cpu.max'), `${quota(spec)} ${CPU_PERIOD_US}`);
+  });
 }
 
 function handDown(directory: string): void {
@@ -63,10 +71,20 @@ function separate(root: string): Limits | undefined {
     accessSync(path.join(root, controller, 'cgroup.procs'), constants.W_OK);
     mkdirSync(path.join(root, controller, OURS), { recursive: true });
   }
-  const group = (controller: (typeof CONTROLLERS)[number], name: string) => path.join(root, controller, OURS, name);
+  const group = (controller: (typeof CONTROLLERS)[number] | 'freezer', name: string) => path.join(root, controller, OURS, name);
+  const hasFreezer = existsSync(path.join(root, 'freezer', 'cgroup.procs'));
+  const stateFile = (name: string) => path.join(group('freezer', name), 'freezer.state');
+  const freezer: Freezer = {
+    set: (name, isFrozen) => writeFile(stateFile(name), isFrozen ? 'FROZEN' : 'THAWED'),
+    isFrozen: async (name) => (await readIfThere(stateFile(name))).trim() === 'FROZEN',
+  };
+  const controllers = hasFreezer ? ([...CONTROLLERS, 'freezer'] as const) : CONTROLLERS;
   return limitsOf(
-    1,
-    (name) => CONTROLLERS.map((controller) => group(controller, name)),
+    {
+      version: 1,
+      groups: (name) => controllers.map((controller) => group(controller, name)),
+      freezer: hasFreezer ? freezer : undefined,
+    },
     async (name, spec) => {
       await writeFile(path.join(group('memory', name), 'memory.limit_in_bytes'), String(spec.memoryBytes));
       // Memory and swap together: no swap, so the limit is the limit.
@@ -78,10 +96,13 @@ function separate(root: string): Limits | undefined {
   );
 }
 
-function limitsOf(version: 1 | 2, groups: Limits['groups'], write: (name: string, spec: SandboxSpec) => Promise<void>): Limits {
+function limitsOf(
+  layout: Pick<Limits, 'version' | 'groups' | 'freezer'>,
+  write: (name: string, spec: SandboxSpec) => Promise<void>,
+): Limits {
+  const { groups } = layout;
   return {
-    version,
-    groups,
+    ...layout,
     async create(name, spec) {
       for (const directory of groups(name)) await mkdir(directory, { recursive: true });
       await write(name, spec);
@@ -104,6 +125,15 @@ function quota(spec: SandboxSpec): number {
 /** Kernels without swap accounting have no such file. */
 async function writeIfThere(file: string, text: string): Promise<void> {
   if (existsSync(file)) await writeFile(file, text);
+}
+
+async function readIfThere(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (isFileError(error) && (error.code === 'ENOENT' || error.code === 'ENODEV')) return '';
+    throw error;
+  }
 }
 
 async function removeGroup(directory: string): Promise<boolean> {

@@ -22,7 +22,8 @@ export async function observe(bubblewrap: BubblewrapContext, handle: string): Pr
   if (claimedAt === undefined) return seen('created');
   const ended = await state.exits.read(handle);
   if (ended !== undefined) return seen('exited', ended.report);
-  if ((await findProcesses(bubblewrap, handle)) !== undefined) return seen('running');
+  if ((await findProcesses(bubblewrap, handle)) !== undefined)
+    return seen((await bubblewrap.limits?.freezer?.isFrozen(handle)) === true ? 'paused' : 'running');
   return seenLost(bubblewrap, handle, { owner, claimedAt, seen });
 }
 

@@ -4,7 +4,7 @@ import { access, type FileHandle, open, writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { invariant, PlatformError } from '../../base/errors.ts';
-import type { ExitReport, SandboxIo, SandboxRef, SandboxSpec } from '../driver.ts';
+import type { ExitReport, SandboxIo, SandboxRef, SandboxSpec, StartOptions } from '../driver.ts';
 import { SEARCH_PATH, sandboxArguments } from './arguments.ts';
 import type { BubblewrapContext } from './context.ts';
 import { startFailure } from './failures.ts';
@@ -37,8 +37,14 @@ export async function claimStart({ state }: BubblewrapContext, ref: SandboxRef):
   return spec;
 }
 
+interface StartRequest {
+  readonly ref: SandboxRef;
+  readonly spec: SandboxSpec;
+  readonly onAttached: StartOptions['onAttached'];
+}
+
 /** Resolves when every wall stands and the program is about to run. What a failure leaves is removed by the caller. */
-export async function startSandbox(bubblewrap: BubblewrapContext, ref: SandboxRef, spec: SandboxSpec): Promise<SandboxIo> {
+export async function startSandbox(bubblewrap: BubblewrapContext, { ref, spec, onAttached }: StartRequest): Promise<SandboxIo> {
   const { state, limits } = bubblewrap;
   const { handle } = ref;
   await requireMounts(spec);
@@ -48,6 +54,7 @@ export async function startSandbox(bubblewrap: BubblewrapContext, ref: SandboxRe
   const { supervisor, ready } = await spawnSupervisor(bubblewrap, handle);
   const { stdin, stdout, stderr } = supervisor;
   invariant(stdin !== null && stdout !== null && stderr !== null, 'the three streams of the supervisor are pipes');
+  onAttached?.();
   if (!(await firstByte(supervisor, ready))) {
     stdout.resume();
     throw startFailure(await text(stderr));

@@ -186,8 +186,8 @@ describe('sandboxes of bubblewrap', { skip }, () => {
     );
     const [output, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')]);
     assert.equal(code, 1, output);
-    for (const law of ['the memory limit bites', 'the limit on processes bites', 'the CPU limit bites'])
-      assert.match(output, new RegExp(`not ok \\d+ - ${law}`));
+    // On a busy machine nobody gets a whole CPU, so the law on that one may hold by accident.
+    for (const law of ['the memory limit bites', 'the limit on processes bites']) assert.match(output, new RegExp(`not ok \\d+ - ${law}`));
   });
 });
 
