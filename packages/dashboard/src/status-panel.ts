@@ -17,7 +17,7 @@ export function renderStatus(status: Status, onSignOut: () => void): HTMLElement
       'dl',
       {},
       ...row('Runtime', status.runtime),
-      ...(status.isolation === 'container' ? [] : row('Isolation', status.isolation)),
+      ...(status.isolation === 'container' ? [] : [...row('Isolation', status.isolation), ...row('Why', status.runtime_reason)]),
       ...row('Model', status.model),
       ...row('Harness', status.harness),
       ...row('Version', status.version),

@@ -55,7 +55,8 @@ export async function selectRuntime(selection: RuntimeSelection): Promise<Chosen
     }
     const reason = reasonFor(selection, tried.detail, refusals);
     const about = { runtime: tried.driver.name, engine: tried.detail, reason };
-    if (tried.driver.capabilities.isolationClass === 'weaker') log.warn(about, 'runtime chosen: its isolation is weaker than an engine’s');
+    if (tried.driver.capabilities.isolationClass === 'weaker')
+      log.warn(about, 'runtime chosen: its isolation is weaker than that of a container engine');
     else log.info(about, 'runtime chosen');
     return { driver: tried.driver, reason, engine: tried.engine };
   }

@@ -14,9 +14,11 @@ export async function probeEngine(docker: DockerContext, signal: AbortSignal | u
     const engine = parseEngine(version, info);
     if (engine.os !== 'linux')
       return { ok: false, detail: `The engine runs ${engine.os} containers.`, fix: 'Switch it to Linux containers.' };
+    // Podman names the system it runs on there.
+    const name = address.kind === 'docker' ? engine.name : address.quirks.title;
     const weak = engine.missing.length === 0 ? '' : `; it cannot enforce ${engine.missing.join(', ')}`;
     const far = isRemote(address.endpoint) ? '; workspaces are bind mounts, so it must run on this host' : '';
-    const detail = `${engine.name} ${engine.version}, API ${address.apiVersion}, ${describeEndpoint(address.endpoint)}${weak}${far}`;
+    const detail = `${name} ${engine.version}, API ${address.apiVersion}, ${describeEndpoint(address.endpoint)}${weak}${far}`;
     return { ok: true, version: engine.version, detail };
   } catch (error) {
     if (signal?.aborted) return { ok: false, detail: 'The question to the engine was given up.', fix: 'Ask again.' };
