@@ -31,13 +31,13 @@ import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandbo
 import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
 import { sleepOf } from './sandboxes/sleep-policy.ts';
 import { createStageLog, type StageLog } from './sandboxes/stages.ts';
+import { createServiceParts, type ServiceParts } from './services/wiring.ts';
 import { createEventBus, type EventBus } from './sessions/event-bus.ts';
 import { createQueueAdmission, type QueueAdmission } from './sessions/queue-admission.ts';
 import { relayRemoteCommits } from './sessions/remote-commits.ts';
 import { createSendEvents } from './sessions/send-events.ts';
 import { createSessions, type SessionsDeps } from './sessions/sessions.ts';
 import { createTurns } from './sessions/turns.ts';
-import { createServiceParts, type ServiceParts } from './services/wiring.ts';
 import { openPostgresStore } from './store/postgres/postgres-store.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
@@ -50,7 +50,7 @@ import { createPrestart } from './turns/prestart.ts';
 import { createWebhookDelivery } from './webhooks/deliver.ts';
 import { createSender } from './webhooks/send.ts';
 import { createWebhooks } from './webhooks/webhooks.ts';
-import { createWorkspaceFiles } from './workspaces/workspace-files.ts';
+import { createWorkspaces } from './workspaces/workspaces.ts';
 
 export interface RunningServer {
   readonly url: string;
@@ -120,7 +120,18 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const admission = createQueueAdmission({ store, clock, log, refusals, max, maxPerTenant });
   const { dataDir } = config;
   const fileSweep = createFileSweep({ sessions: store.sessions, clock, log, dataDir, installation: engine.installation });
-  const app = await createHttp(config, engine, { live, dispatcher, stages, health, outbox, admission, refusals, retention, release, parts });
+  const app = await createHttp(config, engine, {
+    live,
+    dispatcher,
+    stages,
+    health,
+    outbox,
+    admission,
+    refusals,
+    retention,
+    release,
+    parts,
+  });
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
   for (const service of [presence, reconciler, dispatcher, outbox, health, admission, duty, fileSweep, ...parts.keepers]) {
     undo.push(() => service.stop());
@@ -359,7 +370,7 @@ async function createHttp(
     turns: createTurns({ store, send: sendEvents }),
     webhooks: createWebhooks({ store, clock }),
     services: parts.services,
-    files: createWorkspaceFiles({ store, dataDir: config.dataDir, limits: config.files }),
+    ...createWorkspaces({ store, clock, dataDir: config.dataDir, limits: config.files, release }),
     health: () => health.current(),
     status,
     sandboxes: live.list,

@@ -17,6 +17,7 @@ export const ID_PREFIXES = {
   installation: 'ins',
   webhook: 'whk',
   delivery: 'dlv',
+  snapshot: 'snp',
   service: 'svc',
   egress: 'egr',
 } as const;

@@ -14,6 +14,7 @@ import { fileRoutes } from './routes/files.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { serviceRoutes } from './routes/services.ts';
 import { sessionRoutes } from './routes/sessions.ts';
+import { snapshotRoutes } from './routes/snapshots.ts';
 import { closingRoutes, systemRoutes } from './routes/system.ts';
 import { turnRoutes } from './routes/turns.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
@@ -57,6 +58,7 @@ export function createApp(deps: HttpDeps): App {
   eventRoutes(table);
   turnRoutes(table);
   fileRoutes(table);
+  snapshotRoutes(table);
   webhookRoutes(table);
   serviceRoutes(table);
   pageRoutes(table);

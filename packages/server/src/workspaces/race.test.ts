@@ -130,7 +130,7 @@ describe('files beside somebody who swaps directories for links', { skip: proces
       for (const one of ['read: inside', 'write: done', 'remove: done'])
         assert.ok(seen.includes(one), `${one} is missing in ${seen.join(', ')}`);
       assert.ok(seen.includes('read: file_not_found') || seen.includes('read: file_refused'), seen.join(', '));
-      assert.deepEqual(readdirSync(outside, { recursive: true }).sort(), ['secret', 'sub', 'sub/secret']);
+      assert.deepEqual(readdirSync(outside, { recursive: true, encoding: 'utf8' }).sort(), ['secret', 'sub', 'sub/secret']);
       for (const file of ['secret', 'sub/secret']) assert.equal(readFileSync(path.join(outside, file), 'utf8'), 'CANARY');
     } finally {
       child.kill('SIGKILL');

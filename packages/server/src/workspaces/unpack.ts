@@ -41,7 +41,7 @@ export async function unpack(source: AsyncIterable<Uint8Array>, into: HeldDirect
   const done: Unpacked = { files: 0, directories: 0, links: 0, bytes: 0 };
   const parents = createParents(into, options.owner);
   try {
-    for await (const entry of readTar(bounded(source, options.maxBytes))) {
+    for await (const entry of readTar(bounded(source, options))) {
       if (done.files + done.directories + done.links >= options.maxEntries)
         throw new PlatformError('archive_too_large', { detail: `The archive has more than ${options.maxEntries} entries.` });
       if (entry.size > options.maxBytes) throw tooLarge(options.maxBytes);
@@ -158,7 +158,7 @@ function createParents(into: HeldDirectory, owner: Owner): Parents {
 }
 
 /** The bytes of the tar archive itself, gunzipped where needed, and no more than so many. */
-async function* bounded(source: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
+async function* bounded(source: AsyncIterable<Uint8Array>, { maxBytes, origin }: UnpackOptions): AsyncGenerator<Uint8Array> {
   const counted = { in: 0 };
   const { head, all } = await peek(count(source, counted));
   const isGzip = head[0] === 0x1f && head[1] === 0x8b;
@@ -166,7 +166,7 @@ async function* bounded(source: AsyncIterable<Uint8Array>, maxBytes: number): As
   for await (const chunk of isGzip ? gunzip(all) : all) {
     out += chunk.byteLength;
     if (out > maxBytes) throw tooLarge(maxBytes);
-    if (out > RATIO_FROM_BYTES && out > counted.in * MAX_RATIO)
+    if (origin === 'sent' && out > RATIO_FROM_BYTES && out > counted.in * MAX_RATIO)
       throw new PlatformError('archive_too_large', { detail: `The archive unpacks to more than ${MAX_RATIO} times its size.` });
     yield chunk;
   }

@@ -1,0 +1,12 @@
+import { createSnapshots, type Snapshots, type SnapshotsDeps } from './snapshots.ts';
+import { createWorkspaceFiles, type WorkspaceFiles } from './workspace-files.ts';
+
+export interface Workspaces {
+  readonly files: WorkspaceFiles;
+  readonly snapshots: Snapshots;
+}
+
+/** All that can be done with the files of sessions from outside their sandboxes. */
+export function createWorkspaces(deps: SnapshotsDeps): Workspaces {
+  return { files: createWorkspaceFiles(deps), snapshots: createSnapshots(deps) };
+}
