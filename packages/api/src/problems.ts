@@ -258,6 +258,18 @@ export const PROBLEMS = {
     'Unrestricted networking is not allowed on this installation.',
     'Use `limited` with `allowed_hosts`, or ask the operator.',
   ),
+  runtime_class_missing: p(
+    'unprocessable',
+    'change',
+    'The environment asks for a container runtime that cannot be had here.',
+    "Use one that the message names, or register it with the engine and, where the operator's list is set, in CLOISTER_RUNTIME_CLASSES.",
+  ),
+  mount_refused: p(
+    'forbidden',
+    'change',
+    'The environment asks for a mount that is not allowed here.',
+    "Use a folder that the operator's MOUNT_ALLOWLIST allows, `memory` or `shared`, and a target below /mnt.",
+  ),
   // running
   rate_limited: p(
     'exhausted',

@@ -66,6 +66,10 @@ export interface Config {
   /** Where a rootless engine has its socket: XDG_RUNTIME_DIR. */
   readonly runtimeDir: string | undefined;
   readonly sandboxImage: string | undefined;
+  /** The OCI runtimes that environments may ask for; the first is for those that ask for none. Empty leaves it to the engine. */
+  readonly runtimeClasses: readonly string[];
+  /** The file that says what environments may mount; undefined for nothing. */
+  readonly mountAllowlist: string | undefined;
   readonly defaultHarness: string | undefined;
   readonly defaultModel: string | undefined;
   readonly providers: ReadonlyMap<Provider, ProviderConfig>;
@@ -124,6 +128,8 @@ export function loadConfig(env: Environment = process.env): Config {
     dockerCertPath: dockerCertPath(env),
     runtimeDir: text(env, 'XDG_RUNTIME_DIR'),
     sandboxImage: text(env, 'CLOISTER_SANDBOX_IMAGE'),
+    runtimeClasses: words(env, 'CLOISTER_RUNTIME_CLASSES'),
+    mountAllowlist: absolutePath(env, 'MOUNT_ALLOWLIST'),
     defaultHarness: text(env, 'CLOISTER_HARNESS'),
     defaultModel: text(env, 'CLOISTER_MODEL') ?? text(env, 'ANTHROPIC_MODEL'),
     providers: providers(env),
@@ -377,6 +383,20 @@ function seconds(env: Environment, name: string, fallback: number): number {
   const number = Number(value);
   if (number >= 0.1 && number <= 3600) return number;
   throw invalid(name, `"${value}" is not a number of seconds from 0.1 to 3600`);
+}
+
+/** Names, apart by commas. */
+function words(env: Environment, name: string): readonly string[] {
+  return (text(env, name) ?? '')
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '');
+}
+
+function absolutePath(env: Environment, name: string): string | undefined {
+  const value = text(env, name);
+  if (value === undefined || path.isAbsolute(value)) return value;
+  throw invalid(name, `"${value}" is no absolute path`);
 }
 
 function flag(env: Environment, name: string, fallback = false): boolean {

@@ -26,6 +26,7 @@ import type { RuntimeDriver, SandboxObservation } from './runtime/driver.ts';
 import { sandboxImageTag } from './runtime/image.ts';
 import { createReconciler } from './runtime/reconciler.ts';
 import { ensureVolume, removeSessionDirectories } from './sandboxes/directories.ts';
+import { createExtras } from './sandboxes/extras.ts';
 import { createFileSweep } from './sandboxes/file-sweep.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
@@ -248,6 +249,7 @@ function createTurnParts(config: Config, engine: Engine): TurnParts {
     dataDir: config.dataDir,
     startTimeoutMs: config.sandboxStartTimeoutMs,
     imageFor: (variant) => (variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant)),
+    extras: createExtras({ ...config, driver }),
   };
   // The dispatcher runs turns in sandboxes, and the sandboxes ask it for room.
   const parts: { dispatcher?: Dispatcher } = {};
@@ -336,7 +338,8 @@ async function createHttp(
   const onChanged = engine.egress.policies.refresh;
   const agents = createAgents({ store, clock, limits, onChanged });
   const { allowUnrestrictedNetwork } = config;
-  const environments = createEnvironments({ store, clock, limits: { allowUnrestrictedNetwork }, onChanged });
+  const checkExtras = createExtras({ ...config, driver }).check;
+  const environments = createEnvironments({ store, clock, limits: { allowUnrestrictedNetwork }, checkExtras, onChanged });
   const { maxQueuedPerSession } = config;
   const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession, admit: admission.admit });
   const sessions = createSessions({ store, clock, limits, send: sendEvents, release, prepare: prestartOf(config, engine, live) });

@@ -36,6 +36,16 @@ const sleepParamSchema = z
   })
   .describe("How long after its last turn a sandbox sleeps; 0 is never, and what is left out is the server's own setting");
 
+const mountParamSchema = z.strictObject({
+  source: z
+    .string()
+    .min(1)
+    .max(4096)
+    .describe("A folder or file that the operator allows; `memory`, the agent's own folder; or `shared`, the tenant's"),
+  target: z.string().min(1).max(200).describe('Below /mnt'),
+  read_only: z.boolean().nullish().describe('Default true; `shared` always is'),
+});
+
 export const environmentConfigParamSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('cloud'), networking: networkingParamSchema.nullish(), packages: packagesParamSchema.nullish() }),
   z.strictObject({
@@ -50,8 +60,12 @@ export const environmentConfigParamSchema = z.discriminatedUnion('type', [
       .describe('Readable inside the sandbox: never put a secret here'),
     networking: networkingParamSchema.nullish(),
     sleep: sleepParamSchema.nullish(),
-    runtime: z.string().nullish(),
-    mounts: z.array(z.unknown()).nullish(),
+    runtime: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'such as `runsc`')
+      .nullish()
+      .describe("OCI runtime of the engine, such as `runsc` (gVisor), `kata` or `crun`; default the operator's"),
+    mounts: z.array(mountParamSchema).max(16).nullish(),
   }),
   z.strictObject({ type: z.literal('self_hosted') }),
 ]);
@@ -97,6 +111,8 @@ export const environmentConfigSchema = z.discriminatedUnion('type', [
     pids: z.int(),
     env: z.record(z.string(), z.string()),
     networking: networkingSchema,
+    runtime: z.string().nullable().default(null),
+    mounts: z.array(z.object({ source: z.string(), target: z.string(), read_only: z.boolean() })).default([]),
     sleep: sleepSchema.nullable().default(null).describe("Null when the server's own settings count"),
   }),
 ]);

@@ -12,7 +12,7 @@ import { patchMetadata, unsupported } from '../agents/definition.ts';
 import { type Clock, toTimestamp } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
-import { toJsonObject } from '../base/json.ts';
+import { type JsonObject, toJsonObject } from '../base/json.ts';
 import type { EnvironmentRow, Page, PageInput, Store } from '../store/store.ts';
 import { resolveLimited } from './networking.ts';
 
@@ -36,6 +36,8 @@ export function createEnvironments(deps: {
   readonly store: Store;
   readonly clock: Clock;
   readonly limits: EnvironmentLimits;
+  /** Looks whether the mounts and the runtime asked for can be had. */
+  readonly checkExtras: (config: JsonObject) => Promise<void>;
   /** Told once a change is in the store. */
   readonly onChanged?: () => Promise<void>;
 }): Environments {
@@ -49,6 +51,7 @@ export function createEnvironments(deps: {
         config: resolveConfig(body.config ?? { type: 'container' }, limits),
         metadata: body.metadata ?? {},
       };
+      await deps.checkExtras(toJsonObject(definition.config));
       return toEnvironment(await store.environments.create({ id, tenantId, definition: toJsonObject(definition), now: clock.now() }));
     },
     get: async (tenantId, id) => toEnvironment(await requireEnvironment(store, tenantId, id)),
@@ -64,6 +67,7 @@ export function createEnvironments(deps: {
         config: body.config === undefined || body.config === null ? current.config : mergeConfig(current.config, body.config, limits),
         metadata: patchMetadata(current.metadata, body.metadata),
       };
+      if (body.config !== undefined && body.config !== null) await deps.checkExtras(toJsonObject(definition.config));
       const updated = await store.environments.update({ tenantId, id, definition: toJsonObject(definition), now: clock.now() });
       await deps.onChanged?.();
       return toEnvironment(updated);
@@ -95,8 +99,6 @@ function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits)
   if (param.type === 'self_hosted') throw unsupported('/config/type', 'self-hosted environments: this server is the host');
   const networking = resolveNetworking(param.networking, limits);
   if (param.type === 'cloud') return { type: 'cloud', networking, packages: resolvePackages(param.packages) };
-  if (param.runtime !== undefined && param.runtime !== null) throw unsupported('/config/runtime', 'the choice of a container runtime');
-  if (param.mounts?.length) throw unsupported('/config/mounts', 'extra mounts');
   return {
     type: 'container',
     image: param.image ?? null,
@@ -105,6 +107,12 @@ function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits)
     pids: param.pids ?? CONTAINER_DEFAULTS.pids,
     env: param.env ?? {},
     networking,
+    runtime: param.runtime ?? null,
+    mounts: (param.mounts ?? []).map(({ source, target, read_only }) => ({
+      source,
+      target,
+      read_only: source === 'shared' || read_only !== false,
+    })),
     sleep: resolveSleep(param.sleep),
   };
 }

@@ -9,6 +9,7 @@ import { type AgentOptions, type Harness, SANDBOX_WORKSPACE } from '../harness/h
 import type { ExitReport, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../runtime/driver.ts';
 import type { SessionRow } from '../store/store.ts';
 import { ensureSessionDirectories, ensureSocketDirectory } from './directories.ts';
+import type { Extras } from './extras.ts';
 import { createObserverRelay } from './observer-relay.ts';
 import { buildSpec } from './spec.ts';
 import { createStageTimer, type StageLog, type Stages, type StageTimer } from './stages.ts';
@@ -26,6 +27,8 @@ export interface SandboxDeps {
   readonly startTimeoutMs: number;
   readonly imageFor: (variant: Harness['imageVariant']) => string;
   readonly stages?: StageLog | undefined;
+  /** What environments ask for beyond the usual; without it they get none of that. */
+  readonly extras?: Pick<Extras, 'resolve'> | undefined;
 }
 
 export interface OpenSandboxInput {
@@ -159,7 +162,9 @@ async function openConversation(
 
 async function sandboxSpec(deps: SandboxDeps, input: OpenSandboxInput, socketDirectory: string): Promise<SandboxSpec> {
   const { session, harness } = input;
+  const extras = await deps.extras?.resolve(session);
   return buildSpec({
+    ...extras,
     labels: {
       node: deps.nodeId,
       installation: deps.installation,

@@ -219,6 +219,24 @@ export const BODIES: readonly Case[] = [
     pointer: '/config/networking/type',
   },
   {
+    what: 'a runtime that is not there',
+    send: ['POST', '/v1/environments', environment({ type: 'container', runtime: 'gvisor' })],
+    code: 'runtime_class_missing',
+    pointer: '/config/runtime',
+  },
+  {
+    what: 'a mount without a list of what may be mounted',
+    send: ['POST', '/v1/environments', environment({ type: 'container', mounts: [{ source: '/etc', target: '/mnt/etc' }] })],
+    code: 'mount_refused',
+    pointer: '/config/mounts/0/source',
+  },
+  {
+    what: 'a mount over the workspace',
+    send: ['POST', '/v1/environments', environment({ type: 'container', mounts: [{ source: 'memory', target: '/workspace' }] })],
+    code: 'mount_refused',
+    pointer: '/config/mounts/0/target',
+  },
+  {
     what: 'a host that is none',
     send: ['POST', '/v1/environments', environment({ type: 'cloud', networking: { type: 'limited', allowed_hosts: ['http://x/'] } })],
     code: 'request_invalid',
@@ -276,8 +294,6 @@ export const UNSUPPORTED: readonly Case[] = [
     '/initial_events/0/type',
   ),
   unsupported('MCP servers of a session', '/v1/sessions/ses_0', { agent: { mcp_servers: [{ name: 'a' }] } }, '/agent/mcp_servers'),
-  unsupported('mounts', '/v1/environments', { name: 'x', config: { ...container, mounts: ['/etc'] } }, '/config/mounts'),
-  unsupported('a runtime', '/v1/environments', { name: 'x', config: { ...container, runtime: 'gvisor' } }, '/config/runtime'),
   unsupported('self-hosted', '/v1/environments', { name: 'x', config: { type: 'self_hosted' } }, '/config/type'),
   unsupported(
     'packages',

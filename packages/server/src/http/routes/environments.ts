@@ -10,7 +10,7 @@ import { type RouteTable, route } from '../openapi.ts';
 import { toPage } from './paging.ts';
 
 const tag = 'Environments';
-const REFUSED = ['capability_unsupported', 'network_unrestricted_refused'] as const;
+const REFUSED = ['capability_unsupported', 'network_unrestricted_refused', 'runtime_class_missing', 'mount_refused'] as const;
 
 export function environmentRoutes(table: RouteTable): void {
   const { environments } = table.deps;
