@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { PlatformError } from './base/errors.ts';
+import type { EgressSettings } from './core/egress-settings.ts';
 import type { Provider } from './core/model.ts';
 import type { ServiceSettings } from './core/service-settings.ts';
 
@@ -16,26 +17,6 @@ export interface ProviderConfig {
 
 export const RUNTIME_CHOICES = ['auto', 'docker', 'podman', 'bubblewrap', 'fake'] as const;
 export const STORE_CHOICES = ['sqlite', 'postgres', 'memory'] as const;
-
-/** What sandboxes may have of the network; undefined stands for no limit. */
-export interface EgressSettings {
-  /** Networks that are private and may be reached all the same, where a policy names the host. */
-  readonly allowPrivate: readonly string[];
-  /** Name servers; empty takes those of this machine. */
-  readonly nameServers: readonly string[];
-  readonly maxConnections: number;
-  readonly requestsPerSecond: number | undefined;
-  readonly turn: { readonly requests: number | undefined; readonly bytes: number | undefined };
-  readonly session: { readonly requests: number | undefined; readonly bytes: number | undefined };
-  readonly idleMs: number;
-  readonly totalMs: number;
-  readonly pollMs: number;
-  readonly auditMs: number;
-  readonly auditRowsPerSession: number;
-  readonly credentialsFile: string | undefined;
-  /** Authorities that are trusted for inspected hosts, besides the public ones. */
-  readonly upstreamCaFile: string | undefined;
-}
 
 /** What one server takes at once; undefined stands for no limit. */
 interface HttpLimits {

@@ -134,11 +134,9 @@ test('denies what is no address in its one plain form', () => {
 test('private networks that the operator opens can be reached, in their own form only, and never the metadata', () => {
   const denied = deniedBut(['10.1.2.0/24', '127.0.0.1', 'fd12::/16', '169.254.0.0/16', '100.100.0.0/16']);
   for (const address of ['10.1.2.3', '127.0.0.1', 'fd12::5', '1.1.1.1', '2606:4700::1111']) assert.equal(denied(address), false, address);
-  for (const address of [
-    ...['10.1.3.1', '127.0.0.2', '192.168.1.1', '::1', 'fd13::1', 'fd00:ec2::254', '169.254.169.254', '100.100.100.200'],
-    ...['::ffff:10.1.2.3', '::10.1.2.3', '64:ff9b::a01:203', '64:ff9b:1::a01:203', '2002:a01:203::1', '2001:0:a01:203::1', 'fd12::5%eth0'],
-    ...['10.1.515', '0x0a010203', 'localhost', ''],
-  ])
-    assert.equal(denied(address), true, address);
+  const outside = ['10.1.3.1', '127.0.0.2', '192.168.1.1', '::1', 'fd13::1', 'fd00:ec2::254', '169.254.169.254', '100.100.100.200'];
+  const inside = ['::ffff:10.1.2.3', '::10.1.2.3', '64:ff9b::a01:203', '64:ff9b:1::a01:203', '2002:a01:203::1', '2001:0:a01:203::1'];
+  const odd = ['fd12::5%eth0', '10.1.515', '0x0a010203', 'localhost', ''];
+  for (const address of [outside, inside, odd].flat()) assert.equal(denied(address), true, address);
   assert.equal(deniedBut([])('10.1.2.3'), true);
 });

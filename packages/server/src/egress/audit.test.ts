@@ -8,9 +8,23 @@ import { createEgressAudit } from './audit.ts';
 
 function recordOf(more: Partial<EgressRecord> = {}): EgressRecord {
   return {
-    ...{ id: newId('egress'), tenantId: 'default', sessionId: 'ses_1', sandboxId: 'sbx_1', way: 'tunnel', method: 'CONNECT' },
-    ...{ host: 'a.example', port: 443, address: null, outcome: 'allowed', reason: 'listed', times: 1, bytesUp: 0, bytesDown: 0 },
-    ...{ ending: null, createdAt: 1, endedAt: null },
+    id: newId('egress'),
+    tenantId: 'default',
+    sessionId: 'ses_1',
+    sandboxId: 'sbx_1',
+    way: 'tunnel',
+    method: 'CONNECT',
+    host: 'a.example',
+    port: 443,
+    address: null,
+    outcome: 'allowed',
+    reason: 'listed',
+    times: 1,
+    bytesUp: 0,
+    bytesDown: 0,
+    ending: null,
+    createdAt: 1,
+    endedAt: null,
     ...more,
   };
 }

@@ -1,13 +1,13 @@
 import type { ProblemCode } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
-import { isPlatformError, toPlatformError } from '../base/errors.ts';
+import { isPlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
 import type { TokenBuckets } from '../base/token-buckets.ts';
 import type { EgressOutcome, EgressUsage, EgressWay } from '../store/store.ts';
 import type { EgressAudit } from './audit.ts';
 import type { NetworkPolicy } from './gateway.ts';
-import { createHostPolicy, type Target } from './host-policy.ts';
+import { createHostPolicy, type HostPolicy, type Target } from './host-policy.ts';
 import type { GatewayLimits } from './limits.ts';
 
 export interface Ask {
@@ -79,122 +79,162 @@ interface OpenVisit {
 
 type Used = { -readonly [K in keyof EgressUsage]: EgressUsage[K] };
 
+interface State {
+  readonly options: GuardOptions;
+  readonly open: Set<OpenVisit>;
+  readonly session: Used;
+  readonly turn: Used;
+  policy: HostPolicy;
+}
+
 export function createGuard(options: GuardOptions): Guard {
-  const { sandboxId, tenantId, sessionId, limits, audit, clock, log } = options;
-  let policy = createHostPolicy(options.policies);
-  const open = new Set<OpenVisit>();
-  const session: Used = { ...options.used };
-  const turn: Used = { requests: 0, bytes: 0 };
-
-  function keep(ask: Ask, outcome: EgressOutcome, reason: string, address: string | null = null): string {
-    const id = newId('egress');
-    const { way, method, target } = ask;
-    const now = clock.now();
-    audit.add({
-      ...{ id, tenantId, sessionId, sandboxId, way, outcome, reason, address },
-      method: method.slice(0, 20),
-      host: target?.host.slice(0, 253) ?? '',
-      port: target?.port ?? 0,
-      ...{ times: 1, bytesUp: 0, bytesDown: 0, ending: null, createdAt: now },
-      endedAt: outcome === 'allowed' ? null : now,
-    });
-    return id;
-  }
-
-  function refuse(ask: Ask, reason: string, refusal: Refusal, outcome: EgressOutcome = 'denied'): Refusal {
-    keep(ask, outcome, reason);
-    log.info({ way: ask.way, host: ask.target?.host, port: ask.target?.port, reason }, 'egress refused');
-    return refusal;
-  }
-
-  /** What stands against it apart from the policy, in the order of its cost to find out. */
-  function hindrance(): { readonly reason: string; readonly refusal: Refusal } | undefined {
-    if (open.size >= limits.tunnel.max) {
-      const detail = `This sandbox has ${open.size} connections to other hosts open, and more are not allowed.`;
-      return { reason: 'connections', refusal: { code: 'capacity_exhausted', detail } };
-    }
-    const exhausted = exhaustedBudget(limits, turn, session);
-    if (exhausted === undefined) return undefined;
-    return { reason: `${exhausted.what}_budget`, refusal: { code: 'egress_budget_exhausted', detail: exhausted.detail } };
-  }
-
-  function visitOf(visit: OpenVisit, credential: string | undefined): Visit {
-    const { ask } = visit;
-    const bytes = { up: 0, down: 0 };
-    let recordId: string | undefined;
-    let isOver = false;
-    open.add(visit);
-    session.requests++;
-    turn.requests++;
-    audit.use({ tenantId, sessionId }, { requests: 1, bytes: 0 });
-    const leave = () => {
-      isOver = true;
-      open.delete(visit);
-    };
-    return {
-      target: ask.target,
-      credential,
-      connected(address) {
-        recordId = keep(ask, 'allowed', 'listed', address);
-      },
-      failed(error) {
-        leave();
-        const known = isPlatformError(error) ? error : toPlatformError(error);
-        if (known.code === 'bug') log.info({ err: error, host: ask.target.host }, 'a connection to a host broke off');
-        const isDenied = known.code === 'egress_denied';
-        const code = known.code === 'bug' ? 'egress_unreachable' : known.code;
-        const detail = known.code === 'bug' ? `${ask.target.host}:${ask.target.port} broke off the connection.` : known.detail;
-        return refuse(ask, isDenied ? 'address' : 'unreachable', { code, detail }, isDenied ? 'denied' : 'failed');
-      },
-      count(direction, count) {
-        bytes[direction] += count;
-        session.bytes += count;
-        turn.bytes += count;
-        audit.use({ tenantId, sessionId }, { requests: 0, bytes: count });
-        if (!isOver && exhaustedBudget(limits, turn, session)?.what === 'byte') visit.stop('byte_budget');
-      },
-      end(ending) {
-        if (isOver) return;
-        leave();
-        if (recordId === undefined) keep(ask, 'failed', ending);
-        else audit.end({ tenantId, sessionId, id: recordId, bytesUp: bytes.up, bytesDown: bytes.down, ending, endedAt: clock.now() });
-      },
-    };
-  }
-
+  const state: State = {
+    options,
+    open: new Set(),
+    session: { ...options.used },
+    turn: { requests: 0, bytes: 0 },
+    policy: createHostPolicy(options.policies),
+  };
   return {
-    ask(ask, stop) {
-      const refused = (reason: string, refusal: Refusal): Answer => ({ type: 'refused', refusal: refuse(ask, reason, refusal) });
-      if (options.buckets?.take(sandboxId).isTaken === false) {
-        const detail = `This sandbox asks for more than ${limits.requestsPerSecond} connections a second; wait a little.`;
-        return refused('rate', { code: 'rate_limited', detail });
-      }
-      const { target } = ask;
-      if (target === undefined)
-        return refused('malformed', { code: 'request_invalid', detail: 'The address is not of the form host:port.' });
-      const verdict = policy({ target, method: ask.method, path: ask.path });
-      if (verdict.type === 'denied') return refused(verdict.reason, { code: 'egress_denied', detail: verdict.detail });
-      const hindered = hindrance();
-      if (hindered !== undefined) return refused(hindered.reason, hindered.refusal);
-      if (verdict.type === 'inspect') return { type: 'inspect', target };
-      return { type: 'visit', visit: visitOf({ ask: { ...ask, target }, stop }, verdict.credential) };
-    },
-    refuse,
+    ask: (ask, stop) => decide(state, ask, stop),
+    refuse: (ask, reason, refusal) => refuse(options, ask, reason, refusal),
     apply(policies) {
-      policy = createHostPolicy(policies);
-      for (const visit of [...open]) {
+      state.policy = createHostPolicy(policies);
+      for (const visit of state.open) {
         const { target, method, path } = visit.ask;
-        if (policy({ target, method, path }).type !== 'allowed') visit.stop('policy');
+        if (state.policy({ target, method, path }).type !== 'allowed') visit.stop('policy');
       }
     },
     beginTurn() {
-      turn.requests = 0;
-      turn.bytes = 0;
+      state.turn.requests = 0;
+      state.turn.bytes = 0;
     },
     close() {
-      for (const visit of [...open]) visit.stop('closed');
+      for (const visit of state.open) visit.stop('closed');
     },
   };
+}
+
+function decide(state: State, ask: Ask, stop: OpenVisit['stop']): Answer {
+  const { options } = state;
+  const refused = (reason: string, refusal: Refusal): Answer => ({ type: 'refused', refusal: refuse(options, ask, reason, refusal) });
+  if (options.buckets?.take(options.sandboxId).isTaken === false) {
+    const detail = `This sandbox asks for more than ${options.limits.requestsPerSecond} connections a second; wait a little.`;
+    return refused('rate', { code: 'rate_limited', detail });
+  }
+  const { target } = ask;
+  if (target === undefined) return refused('malformed', { code: 'request_invalid', detail: 'The address is not of the form host:port.' });
+  const verdict = state.policy({ target, method: ask.method, path: ask.path });
+  if (verdict.type === 'denied') return refused(verdict.reason, { code: 'egress_denied', detail: verdict.detail });
+  const hindered = hindrance(state);
+  if (hindered !== undefined) return refused(hindered.reason, hindered.refusal);
+  if (verdict.type === 'inspect') return { type: 'inspect', target };
+  return { type: 'visit', visit: openVisit(state, { ask: { ...ask, target }, stop }, verdict.credential) };
+}
+
+/** What stands against it apart from the policy. */
+function hindrance({
+  options: { limits },
+  open,
+  turn,
+  session,
+}: State): { readonly reason: string; readonly refusal: Refusal } | undefined {
+  if (open.size >= limits.tunnel.max) {
+    const detail = `This sandbox has ${open.size} connections to other hosts open, and more are not allowed.`;
+    return { reason: 'connections', refusal: { code: 'capacity_exhausted', detail } };
+  }
+  const exhausted = exhaustedBudget(limits, turn, session);
+  if (exhausted === undefined) return undefined;
+  return { reason: `${exhausted.what}_budget`, refusal: { code: 'egress_budget_exhausted', detail: exhausted.detail } };
+}
+
+/** Has the decision kept; answers the record's id. */
+function keep(options: GuardOptions, ask: Ask, outcome: EgressOutcome, reason: string, address: string | null = null): string {
+  const { sandboxId, tenantId, sessionId, audit, clock } = options;
+  const id = newId('egress');
+  const now = clock.now();
+  audit.add({
+    id,
+    tenantId,
+    sessionId,
+    sandboxId,
+    way: ask.way,
+    method: ask.method.slice(0, 20),
+    host: ask.target?.host.slice(0, 253) ?? '',
+    port: ask.target?.port ?? 0,
+    address,
+    outcome,
+    reason,
+    times: 1,
+    bytesUp: 0,
+    bytesDown: 0,
+    ending: null,
+    createdAt: now,
+    endedAt: outcome === 'allowed' ? null : now,
+  });
+  return id;
+}
+
+function refuse(options: GuardOptions, ask: Ask, reason: string, refusal: Refusal, outcome: EgressOutcome = 'denied'): Refusal {
+  keep(options, ask, outcome, reason);
+  options.log.info({ way: ask.way, host: ask.target?.host, port: ask.target?.port, reason }, 'egress refused');
+  return refusal;
+}
+
+function openVisit({ options, open, turn, session }: State, visit: OpenVisit, credential: string | undefined): Visit {
+  const { tenantId, sessionId, limits, audit, clock } = options;
+  const { ask } = visit;
+  const bytes = { up: 0, down: 0 };
+  let recordId: string | undefined;
+  let isOver = false;
+  open.add(visit);
+  for (const used of [turn, session]) used.requests++;
+  audit.use({ tenantId, sessionId }, { requests: 1, bytes: 0 });
+  const leave = () => {
+    isOver = true;
+    open.delete(visit);
+  };
+  return {
+    target: ask.target,
+    credential,
+    connected(address) {
+      recordId = keep(options, ask, 'allowed', 'listed', address);
+    },
+    failed(error) {
+      leave();
+      const { outcome, reason, refusal } = failureOf(options, ask.target, error);
+      if (recordId === undefined) return refuse(options, ask, reason, refusal, outcome);
+      audit.end({ tenantId, sessionId, id: recordId, bytesUp: bytes.up, bytesDown: bytes.down, ending: reason, endedAt: clock.now() });
+      return refusal;
+    },
+    count(direction, count) {
+      bytes[direction] += count;
+      for (const used of [turn, session]) used.bytes += count;
+      audit.use({ tenantId, sessionId }, { requests: 0, bytes: count });
+      if (!isOver && exhaustedBudget(limits, turn, session)?.what === 'byte') visit.stop('byte_budget');
+    },
+    end(ending) {
+      if (isOver) return;
+      leave();
+      if (recordId === undefined) return void keep(options, ask, 'failed', ending);
+      audit.end({ tenantId, sessionId, id: recordId, bytesUp: bytes.up, bytesDown: bytes.down, ending, endedAt: clock.now() });
+    },
+  };
+}
+
+interface Failure {
+  readonly outcome: EgressOutcome;
+  readonly reason: string;
+  readonly refusal: Refusal;
+}
+
+function failureOf({ log }: GuardOptions, { host, port }: Target, error: unknown): Failure {
+  if (isPlatformError(error, 'egress_denied'))
+    return { outcome: 'denied', reason: 'address', refusal: { code: error.code, detail: error.detail } };
+  const known = isPlatformError(error) ? error : undefined;
+  if (known === undefined) log.info({ err: error, host }, 'a connection to a host broke off');
+  const detail = known?.detail ?? `${host}:${port} broke off the connection.`;
+  return { outcome: 'failed', reason: 'unreachable', refusal: { code: known?.code ?? 'egress_unreachable', detail } };
 }
 
 function exhaustedBudget(

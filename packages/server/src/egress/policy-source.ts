@@ -40,31 +40,7 @@ export function createPolicySource({ store, clock, log, pollMs }: PolicySourceOp
   let refreshing: Promise<void> = Promise.resolve();
   let cancel: (() => void) | undefined;
 
-  type Read = (tenantId: string, id: string) => Promise<NetworkPolicy | undefined>;
-
-  /** Each environment and agent is read once a round, however many sandboxes it has. */
-  function reader(): { environment: Read; agent: Read } {
-    const known = new Map<string, Promise<NetworkPolicy | undefined>>();
-    const once = (key: string, read: () => Promise<NetworkPolicy | undefined>) => {
-      const found = known.get(key) ?? read();
-      known.set(key, found);
-      return found;
-    };
-    return {
-      environment: (tenantId, id) =>
-        once(`${tenantId} ${id}`, async () => {
-          const row = await store.environments.find({ tenantId, id });
-          return row && environmentPolicy(row.definition);
-        }),
-      agent: (tenantId, id) =>
-        once(`${tenantId} ${id}`, async () => {
-          const row = await store.agents.find({ tenantId, id });
-          return row && agentPolicy(row.definition);
-        }),
-    };
-  }
-
-  async function update(follower: PolicyFollower, read: ReturnType<typeof reader>): Promise<void> {
+  async function update(follower: PolicyFollower, read: Reader): Promise<void> {
     const { tenantId, subject, snapshot } = follower;
     const environment = (await read.environment(tenantId, subject.environmentId)) ?? snapshot;
     const agent = await read.agent(tenantId, subject.agentId);
@@ -76,8 +52,8 @@ export function createPolicySource({ store, clock, log, pollMs }: PolicySourceOp
   }
 
   async function refreshAll(): Promise<void> {
-    const read = reader();
-    for (const follower of [...followers.keys()]) {
+    const read = createReader(store);
+    for (const follower of followers.keys()) {
       try {
         await update(follower, read);
       } catch (error) {
@@ -99,7 +75,7 @@ export function createPolicySource({ store, clock, log, pollMs }: PolicySourceOp
     async follow(follower) {
       followers.set(follower, '');
       try {
-        await inTurn(() => update(follower, reader()));
+        await inTurn(() => update(follower, createReader(store)));
       } catch (error) {
         followers.delete(follower);
         throw error;
@@ -117,5 +93,34 @@ export function createPolicySource({ store, clock, log, pollMs }: PolicySourceOp
       cancel = undefined;
       await refreshing;
     },
+  };
+}
+
+type Read = (tenantId: string, id: string) => Promise<NetworkPolicy | undefined>;
+
+interface Reader {
+  readonly environment: Read;
+  readonly agent: Read;
+}
+
+/** Each environment and agent is read once a round, however many sandboxes it has. */
+function createReader(store: PolicySourceOptions['store']): Reader {
+  const known = new Map<string, Promise<NetworkPolicy | undefined>>();
+  const once = (key: string, read: () => Promise<NetworkPolicy | undefined>) => {
+    const found = known.get(key) ?? read();
+    known.set(key, found);
+    return found;
+  };
+  return {
+    environment: (tenantId, id) =>
+      once(`${tenantId} ${id}`, async () => {
+        const row = await store.environments.find({ tenantId, id });
+        return row && environmentPolicy(row.definition);
+      }),
+    agent: (tenantId, id) =>
+      once(`${tenantId} ${id}`, async () => {
+        const row = await store.agents.find({ tenantId, id });
+        return row && agentPolicy(row.definition);
+      }),
   };
 }

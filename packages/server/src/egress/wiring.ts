@@ -37,12 +37,21 @@ export async function openEgress(config: Config, { store, clock, log }: EgressDe
   const inspection = await openInspection(config, clock);
   const policies = createPolicySource({ store, clock, log, pollMs: egress.pollMs });
   const gateway = createEgressGateway({
-    ...{ providers, modelIdleMs, clock, log, audit, policies, inspection, allowPrivate },
+    providers,
+    modelIdleMs,
+    clock,
+    log,
+    audit,
+    policies,
+    inspection,
+    allowPrivate,
     // Beside the tunnels there are the model calls, and connections that are kept open between requests.
     limits: {
       maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2),
       tunnel: { max, idleMs, totalMs },
-      ...{ requestsPerSecond, turn, session },
+      requestsPerSecond,
+      turn,
+      session,
     },
     resolve: createDnsResolve(nameServers.length === 0 ? undefined : nameServers),
   });

@@ -87,11 +87,12 @@ interface Sent {
 function send(socket: TLSSocket, method: string, target: string, headers: Record<string, string> = {}): Promise<Sent> {
   return new Promise((resolve, reject) => {
     const outgoing = request({ createConnection: () => socket, method, path: target, headers: { host: HOST, ...headers } });
-    outgoing.once('error', reject).once('response', async (message) => {
+    const read = async (message: IncomingMessage): Promise<Sent> => {
       let text = '';
       for await (const chunk of message.setEncoding('utf8')) text += chunk;
-      resolve({ status: message.statusCode, headers: message.headers, text });
-    });
+      return { status: message.statusCode, headers: message.headers, text };
+    };
+    outgoing.once('error', reject).once('response', (message) => void read(message).then(resolve, reject));
     outgoing.end();
   });
 }
