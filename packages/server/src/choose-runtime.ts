@@ -2,6 +2,7 @@ import path from 'node:path';
 import { findAssets } from './assets.ts';
 import type { Logger } from './base/log.ts';
 import type { Config } from './config.ts';
+import { CLAUDE_DIRECTORY } from './harness/claude.ts';
 import { SANDBOX_RUNNER } from './harness/harness.ts';
 import type { FakeProgram } from './runtime/fake/process.ts';
 import { type ChosenRuntime, selectRuntime } from './runtime/select.ts';
@@ -12,6 +13,8 @@ export function chooseRuntime(
   options: { readonly log: Logger; readonly fakePrograms?: Readonly<Record<string, FakeProgram>> },
 ): Promise<ChosenRuntime> {
   const { runtime: choice, dockerHost, dockerCertPath, runtimeDir, dataDir } = config;
-  const bubblewrap = { stateDirectory: path.join(dataDir, 'bubblewrap'), programs: { [SANDBOX_RUNNER]: findAssets().sandboxRunner } };
-  return selectRuntime({ choice, dockerHost, dockerCertPath, runtimeDir, bubblewrap, ...options });
+  // What the image carries otherwise: our own programs, and Anthropic's agent where the operator has installed it.
+  const programs = { [SANDBOX_RUNNER]: findAssets().sandboxRunner, [CLAUDE_DIRECTORY]: CLAUDE_DIRECTORY };
+  const bubblewrap = { stateDirectory: path.join(dataDir, 'bubblewrap'), programs };
+  return selectRuntime({ choice, dockerHost, dockerCertPath, runtimeDir, dataDir, bubblewrap, ...options });
 }

@@ -19,7 +19,9 @@ const ASKED_TOOLS = [...Object.keys(TOOL_NAMES), 'NotebookEdit', 'Skill'];
 /** The provider's web tools need hosts that the gateway does not serve. */
 const REMOTE_TOOLS = ['WebSearch'];
 
-const ADAPTER = '/opt/claude/node_modules/@agentclientprotocol/claude-agent-acp/dist/index.js';
+/** Where the agent is installed, in the image and, for a runtime without images, on the host. */
+export const CLAUDE_DIRECTORY = '/opt/claude';
+const ADAPTER = `${CLAUDE_DIRECTORY}/node_modules/@agentclientprotocol/claude-agent-acp/dist/index.js`;
 
 /** The real Claude agent behind its ACP adapter, in the `claude` variant of the image. */
 export const claudeHarness: Harness = {

@@ -13,6 +13,9 @@ const KNOWN_EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, KnownExc
     },
     'io-uring': { reason: 'the filter of Docker Engine before 25 lets it through', until: 25 },
   },
+  bubblewrap: {
+    'inode-fill': { reason: 'bubblewrap bounds the bytes of /tmp and not its files; their memory counts as the sandbox’s own' },
+  },
 };
 
 /**
