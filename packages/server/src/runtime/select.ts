@@ -13,6 +13,7 @@ export interface RuntimeSelection {
   /** The directory of ca.pem, cert.pem and key.pem, when DOCKER_HOST is reached over TLS. */
   readonly dockerCertPath?: string | undefined;
   readonly runtimeDir?: string | undefined;
+  readonly dataDir?: string | undefined;
   /** Where engines have their sockets, in place of the usual ones. */
   readonly sockets?: Partial<Record<'docker' | 'podman', readonly string[]>>;
   readonly log: Logger;
@@ -105,14 +106,14 @@ function createDriver(
   kind: Kind,
   selection: RuntimeSelection,
 ): { readonly driver: RuntimeDriver; readonly engine: EndpointOptions | undefined } {
-  const { log, bubblewrap, dockerHost, dockerCertPath, runtimeDir, sockets } = selection;
+  const { log, bubblewrap, dockerHost, dockerCertPath, runtimeDir, sockets, dataDir } = selection;
   if (kind === 'bubblewrap') {
     if (bubblewrap === undefined)
       throw new PlatformError('config_invalid', { detail: 'bubblewrap has no images: nothing is to be made for it.' });
     return { driver: createBubblewrapDriver({ ...bubblewrap, log }), engine: undefined };
   }
   const engine = { kind, endpoint: dockerHost, certPath: dockerCertPath, runtimeDir, sockets: sockets?.[kind] };
-  return { driver: createDockerDriver({ ...engine, log }), engine };
+  return { driver: createDockerDriver({ ...engine, dataDir, log }), engine };
 }
 
 function reasonFor({ choice, dockerHost }: RuntimeSelection, detail: string, refusals: readonly Refusal[]): string {

@@ -15,14 +15,16 @@ import { listRuntimeClasses, probeEngine } from './probe.ts';
 import { containerName } from './profile.ts';
 import { QUIRKS } from './quirks.ts';
 import { createSeccompFile } from './seccomp.ts';
-import { sleepPower } from './sleep.ts';
 import { createDockerServices } from './services.ts';
+import { sleepPower } from './sleep.ts';
 import { isSecondStart, startContainer } from './start.ts';
 import { watchContainers } from './watch.ts';
 
 export interface DockerDriverOptions extends EndpointOptions {
   readonly log: Logger;
   readonly clock?: Clock;
+  /** A directory of this server's that the engine can see; only Podman needs a file there. */
+  readonly dataDir?: string | undefined;
   /** Limit for each call to the engine; 30 s when left out. */
   readonly deadlineMs?: number;
 }
@@ -35,7 +37,7 @@ export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver 
   const clock = options.clock ?? systemClock;
   const closing = new AbortController();
   const engine = createEngine({ ...options, clock });
-  const seccomp = createSeccompFile();
+  const seccomp = createSeccompFile(options.dataDir);
   const docker: DockerContext = { engine, seccomp, clock, log: options.log, closing: closing.signal };
   const cleanUps = createCleanUps(docker);
   const services = createDockerServices(docker);

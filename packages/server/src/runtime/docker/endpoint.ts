@@ -48,7 +48,7 @@ function dockerSockets({ runtimeDir }: EndpointOptions): [string, ...string[]] {
 
 /** The user's own service comes first: its containers have no root at all. */
 function podmanSockets({ runtimeDir }: EndpointOptions): [string, ...string[]] {
-  const [first, ...rest] = [...userDirectories(runtimeDir).map((directory) => path.join(directory, 'podman/podman.sock'))];
+  const [first, ...rest] = userDirectories(runtimeDir).map((directory) => path.join(directory, 'podman/podman.sock'));
   const system = '/run/podman/podman.sock';
   return first === undefined ? [system] : [first, ...rest, system];
 }

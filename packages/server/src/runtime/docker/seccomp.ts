@@ -1,7 +1,8 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PlatformError } from '../../base/errors.ts';
+import { newId } from '../../base/ids.ts';
 import { asJsonObject, isJsonObject, type JsonObject, type JsonValue } from '../../base/json.ts';
 import { parseJson } from './json-lines.ts';
 
@@ -70,12 +71,15 @@ export interface SeccompFile {
   close(): Promise<void>;
 }
 
-/** An engine that takes a filter by path only is given one in a directory that only this user can write to. */
-export function createSeccompFile(): SeccompFile {
+/**
+ * An engine that takes a filter by path only is given one in a directory that only this user can write to: the given
+ * one, which it can see since workspaces are mounted from there, else a new one that goes with this.
+ */
+export function createSeccompFile(directory?: string): SeccompFile {
   let made: Promise<string> | undefined;
   return {
     path(engineInfo) {
-      made ??= writeFilter(engineInfo).catch((error: unknown) => {
+      made ??= writeFilter(engineInfo, directory).catch((error: unknown) => {
         made = undefined;
         throw error;
       });
@@ -83,18 +87,21 @@ export function createSeccompFile(): SeccompFile {
     },
     async close() {
       const file = await made?.catch(() => undefined); // one that was not made is not removed
-      if (file !== undefined) await rm(path.dirname(file), { recursive: true, force: true });
+      if (file !== undefined && directory === undefined) await rm(path.dirname(file), { recursive: true, force: true });
     },
   };
 }
 
-async function writeFilter(engineInfo: () => Promise<JsonValue | undefined>): Promise<string> {
+async function writeFilter(engineInfo: () => Promise<JsonValue | undefined>, directory: string | undefined): Promise<string> {
   const security = asJsonObject(asJsonObject(asJsonObject(await engineInfo()).host).security);
   const source = typeof security.seccompProfilePath === 'string' ? security.seccompProfilePath : '';
   const profile = await readFile(source, 'utf8').then(parseJson, (cause: unknown) => Promise.reject(withoutFilter(source, cause)));
   if (!isJsonObject(profile) || !Array.isArray(profile.syscalls)) throw withoutFilter(source, undefined);
-  const file = path.join(await mkdtemp(path.join(tmpdir(), 'cloister-seccomp-')), 'profile.json');
-  await writeFile(file, JSON.stringify(tightenSeccomp(profile)), { mode: 0o644 });
+  const file = path.join(directory ?? (await mkdtemp(path.join(tmpdir(), 'cloister-seccomp-'))), 'podman-seccomp.json');
+  // Another server may be reading it: it is there whole or not at all.
+  const unfinished = `${file}.${newId('request')}`;
+  await writeFile(unfinished, JSON.stringify(tightenSeccomp(profile)), { mode: 0o644 });
+  await rename(unfinished, file);
   return file;
 }
 
