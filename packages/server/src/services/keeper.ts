@@ -6,10 +6,12 @@ import type { Logger } from '../base/log.ts';
 import type { ServiceSettings } from '../core/service-settings.ts';
 import type { ServiceObservation, ServiceRef, ServiceRuntime, ServiceSpec } from '../runtime/services.ts';
 import type { ServiceChanges, ServiceEventInput, ServiceRow, ServiceStore } from '../store/store.ts';
+import { type CallbackSockets, createCallbackSockets } from './callback-sockets.ts';
 import { decide, ended, type Step } from './decide.ts';
 import { prepareFiles, removeFiles } from './files.ts';
 import type { Probe } from './health.ts';
 import { createHealthChecks, type HealthChecks } from './health-checks.ts';
+import { createReport } from './report.ts';
 import { readDefinition, STOP_GRACE_MS } from './spec.ts';
 
 export interface KeeperDeps {
@@ -66,26 +68,28 @@ export function createKeeper(deps: KeeperDeps): Keeper {
     wake,
     async run(signal) {
       const health = createHealthChecks({ ...deps, onUnhealthy: wake });
+      const sockets = createCallbackSockets({ ...deps, report: createReport(deps) });
       const busy = new Map<string, Promise<void>>();
       const watching = deps.runtime.watch(deps, wake, { signal });
       while (!signal.aborted) {
         isWanted = false;
         let waitMs = LOOK_MS;
         try {
-          waitMs = await look(deps, { health, busy, wake, signal });
+          waitMs = await look(deps, { health, sockets, busy, wake, signal });
         } catch (error) {
           if (!signal.aborted) deps.log.warn({ err: error }, 'the services could not be looked at; trying again');
         }
         await pause(signal, waitMs);
       }
       health.close();
-      await Promise.all([watching, ...busy.values()]);
+      await Promise.all([watching, sockets.close(), ...busy.values()]);
     },
   };
 }
 
 interface Look {
   readonly health: HealthChecks;
+  readonly sockets: CallbackSockets;
   /** What is under way, by service: one thing at a time. */
   readonly busy: Map<string, Promise<void>>;
   readonly wake: () => void;
@@ -93,7 +97,7 @@ interface Look {
 }
 
 /** Begins what there is to do, and says after how long to look again. */
-async function look(deps: KeeperDeps, { health, busy, wake, signal }: Look): Promise<number> {
+async function look(deps: KeeperDeps, { health, sockets, busy, wake, signal }: Look): Promise<number> {
   const { runtime, services, hostId, log } = deps;
   // The containers first: what is made while we look has its row already.
   const seen = await runtime.list(deps, { signal });
@@ -116,6 +120,7 @@ async function look(deps: KeeperDeps, { health, busy, wake, signal }: Look): Pro
   const orphans = new Set([...seen.map(({ ref }) => ref.service), ...remnants].filter((id) => !known.has(id)));
   for (const id of orphans) begin(id, () => clearAway(deps, id, seen));
   health.keep(rows);
+  await sockets.keep(rows);
   const waits = rows.flatMap(({ nextStartAt }) => (nextStartAt === null ? [] : [nextStartAt - deps.clock.now()]));
   // One that is overdue is under way, and wakes us.
   return Math.min(LOOK_MS, ...waits.filter((ms) => ms > 0));

@@ -1,5 +1,4 @@
-import { timingSafeEqual } from 'node:crypto';
-import { type Service, type ServiceCallback, type ServiceCreate, type ServiceEvent, toBytes } from '@cloister/api';
+import { type Service, type ServiceCreate, type ServiceEvent, toBytes } from '@cloister/api';
 import { mapPage } from '../agents/agents.ts';
 import { type Clock, toTimestamp } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
@@ -8,8 +7,8 @@ import { type JsonObject, toJsonObject } from '../base/json.ts';
 import type { ServiceSettings } from '../core/service-settings.ts';
 import type { ContainerStats, LogLine, ServiceRef, ServiceRuntime } from '../runtime/services.ts';
 import type { Page, PageInput, ServiceEventInput, ServiceEventRow, ServiceRow, ServiceStore } from '../store/store.ts';
-import { hashCallbackToken } from './files.ts';
 import { connectAddress } from './health.ts';
+import { createReport, type Report } from './report.ts';
 import { readDefinition, type ServiceDefinition, toStored } from './spec.ts';
 import { createStatsHub } from './stats-hub.ts';
 
@@ -30,8 +29,7 @@ export interface Services {
     input: { readonly tail: number; readonly follow: boolean; readonly signal: AbortSignal },
   ): Promise<AsyncIterable<LogLine>>;
   stats(tenantId: string, id: string, signal: AbortSignal): Promise<AsyncIterable<ContainerStats>>;
-  /** What its program tells. Throws `credentials_invalid` when the token is not the one its container was given. */
-  report(id: string, token: string | undefined, body: ServiceCallback): Promise<void>;
+  readonly report: Report;
 }
 
 export interface ServicesDeps {
@@ -103,15 +101,7 @@ export function createServices(deps: ServicesDeps): Services {
       if (hub === undefined) throw noServices();
       return hub.watch(ref, signal);
     },
-    async report(id, token, body) {
-      const row = await services.findById({ id });
-      const given = Buffer.from(hashCallbackToken(token ?? ''));
-      // Compared also where there is nothing to compare with, so that the time tells nothing.
-      const isRight = timingSafeEqual(Buffer.from(row?.callbackHash ?? hashCallbackToken('')), given);
-      if (row === undefined || row.callbackHash === null || token === undefined || !isRight) throw new PlatformError('credentials_invalid');
-      const { status = null, progress = null, message = null } = body;
-      await services.report({ tenantId: row.tenantId, id, reported: { status, progress, message }, now: clock.now() });
-    },
+    report: createReport(deps),
   };
 }
 

@@ -123,7 +123,8 @@ describe('Idempotency-Key on every POST', () => {
   it('is in the description of every POST', async () => {
     const { paths } = (await server.json('GET', '/openapi.json')).body;
     for (const [route, { post: operation }] of Object.entries<Wire>(paths)) {
-      if (operation === undefined) continue;
+      // What takes no key of ours has none to remember answers for.
+      if (operation === undefined || operation.security?.length === 0) continue;
       assert.ok(
         operation.parameters.some(({ name }: Wire) => name === 'Idempotency-Key'),
         route,

@@ -26,6 +26,12 @@ http.createServer(async (request, response) => {
   else if (request.url === '/who') response.end(JSON.stringify({
     uid: process.getuid(), token: fs.readFileSync('/run/cloister/callback-token', 'utf8').length, kept: fs.existsSync('/data/kept'),
     env: Object.keys(process.env).filter((name) => /TOKEN/.test(name)) }));
+  else if (request.url === '/tell') {
+    const authorization = 'Bearer ' + fs.readFileSync('/run/cloister/callback-token', 'utf8');
+    const call = http.request({ socketPath: '/run/cloister/callback.sock', path: '/callback', method: 'POST', headers: { authorization } });
+    call.on('response', (answer) => response.end(String(answer.statusCode))).on('error', (error) => response.end(error.code));
+    call.end(JSON.stringify({ status: 'busy', progress: 0.25 }));
+  }
   else if (request.url === '/keep') { fs.writeFileSync('/data/kept', 'x'); response.end('ok'); }
   else if (request.url === '/write') { try { fs.writeFileSync('/usr/x', 'x'); response.end('written'); } catch (error) { response.end(error.code); } }
   else response.end('ok');
@@ -109,6 +115,12 @@ describe('services on a real engine', { skip: docker.ok ? false : docker.reason,
     assert.deepEqual(await inside(service, '/out'), ['not reached', 'not reached']);
     assert.deepEqual(await inside(service, '/who'), { uid: 1000, token: 48, kept: false, env: [] });
     assert.equal(await (await fetch(`${service.url}/write`)).text(), 'EROFS');
+    // The socket is there a moment after the container is.
+    await waitFor(async () => (await (await fetch(`${service.url}/tell`)).text()) === '200', { timeoutMs: 20_000, what: 'the callback' });
+    assert.deepEqual(
+      [(await ask('GET', `/${id}`)).body.reported.status, (await ask('GET', `/${id}`)).body.reported.progress],
+      ['busy', 0.25],
+    );
     const [container] = await found(id, 'containers');
     const { body } = await engine.call({ method: 'GET', path: `/containers/${container.Id}/json` });
     const { HostConfig: host } = body as Wire;
@@ -135,7 +147,7 @@ describe('services on a real engine', { skip: docker.ok ? false : docker.reason,
     assert.deepEqual(ends, ['it exited with code 7', 'its container was removed from outside']);
     await ask('POST', `/${id}/stop`);
     await until(id, 'the stop', ({ state }) => state === 'stopped');
-    assert.deepEqual(await found(id, 'containers'), []);
+    await waitFor(async () => (await found(id, 'containers')).length === 0, { timeoutMs: 60_000, what: 'its container to go' });
     await remove(id);
   });
 
