@@ -15,6 +15,7 @@ import { memoryBench } from './memory.ts';
 import { memorySlopeBench } from './memory-slope.ts';
 import { profileInto } from './platform.ts';
 import { type Bench, failed, type Row, skipped, table } from './row.ts';
+import { sleepBench } from './sleep.ts';
 import { sseBench } from './sse.ts';
 import { turnsBench } from './turns.ts';
 import { twoServersBench } from './two-servers.ts';
@@ -32,6 +33,7 @@ const BENCHES: readonly Bench[] = [
   memorySlopeBench,
   bigStoreBench,
   coldStartBench,
+  sleepBench,
   firstTokenBench,
   firstTokenClaudeBench,
 ];

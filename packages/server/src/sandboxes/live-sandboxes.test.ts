@@ -92,12 +92,20 @@ async function openFake(
   { sandboxId, session, signal }: OpenSandboxInput,
 ): Promise<OpenSandbox> {
   const labels = { installation: 'ins', node: 'nod', tenant: 'ten', agent: 'agt', session: session.id, sandbox: sandboxId };
-  const [uid, memoryBytes] = [1000, 2 ** 30];
   const ref = await driver.create(
     {
       labels: { ...labels, incarnation: newId('incarnation') },
-      ...{ image: 'none', argv: fakeCommand({ name: 'hang' }), env: {}, cwd: '/', uid, gid: uid, memoryBytes, cpus: 1, pids: 64 },
-      ...{ mounts: [], tmpBytes: 1024 },
+      image: 'none',
+      argv: fakeCommand({ name: 'hang' }),
+      env: {},
+      cwd: '/',
+      uid: 1000,
+      gid: 1000,
+      memoryBytes: 2 ** 30,
+      cpus: 1,
+      pids: 64,
+      mounts: [],
+      tmpBytes: 1024,
     },
     { signal },
   );
@@ -121,9 +129,23 @@ async function openFake(
 function session(id: string, sleep: Record<string, number> | null = null): SessionRow {
   const usage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheCreationTokens: 0 };
   return {
-    ...{ id, tenantId: 'ten', agentId: 'agt', agentVersion: 1, agent: {}, environmentId: 'env', environment: { config: { sleep } } },
-    ...{ title: null, metadata: {}, state: 'idle', lastSeq: 0, harnessSessionId: null, usage, activeMs: 0 },
-    ...{ createdAt: 0, updatedAt: 0, archivedAt: null },
+    id,
+    tenantId: 'ten',
+    agentId: 'agt',
+    agentVersion: 1,
+    agent: {},
+    environmentId: 'env',
+    environment: { config: { sleep } },
+    title: null,
+    metadata: {},
+    state: 'idle',
+    lastSeq: 0,
+    harnessSessionId: null,
+    usage,
+    activeMs: 0,
+    createdAt: 0,
+    updatedAt: 0,
+    archivedAt: null,
   };
 }
 

@@ -7,7 +7,7 @@ import type { AgentOptions, Harness } from '../harness/harness.ts';
 import type { SandboxRef, SleepPower } from '../runtime/driver.ts';
 import type { SessionKey, SessionRow } from '../store/store.ts';
 import { abortable, type OpenSandbox, type OpenSandboxInput } from './open-sandbox.ts';
-import { createRoom } from './room.ts';
+import { createRoom, type Room } from './room.ts';
 import { beginRest, type ReclaimGate, type Rest, type RestState, type SleepPolicy } from './sleep.ts';
 import type { StageLog, Stages } from './stages.ts';
 
@@ -104,14 +104,73 @@ const MAX_PREPARING = 2;
 const SPARE_PLACES = 1;
 
 export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
-  const entries = new Map<string, Entry>();
-  const room = createRoom({ max: deps.maxSandboxes, free: () => freeOne(entries, discardEntry, deps.makeRoom) });
-  const reclaiming: ReclaimGate = { isBusy: false };
-  /** Sessions whose turn waits for a place. */
-  const waiting = new Set<string>();
+  const shelf = createShelf(deps);
+  const { entries, discardEntry } = shelf;
   let isDraining = false;
+  return {
+    acquire: createAcquire(deps, shelf),
+    async prepare({ claim, ...request }) {
+      const { session } = request;
+      if (isDraining || entries.has(session.id) || shelf.waiting.has(session.id)) return;
+      if (preparingOf(entries).length >= MAX_PREPARING || !shelf.room.takeFree(SPARE_PLACES)) return;
+      const entry = newEntry(deps, session);
+      entry.idleSince = deps.clock.monotonic();
+      const first = async (): Promise<void> => {
+        if (!(await claim())) throw new PlatformError('sandbox_exited', { detail: 'The session is not to be prepared here.' });
+      };
+      try {
+        const sandbox = await shelf.start(entry, { ...request, signal: entry.giveUp.signal }, first);
+        if (!entry.isWanted && entry.closing === undefined) shelf.beginToRest(entry, sandbox);
+      } catch (error) {
+        // The turn makes its own, and tells what is wrong.
+        deps.log.debug({ err: error, session: session.id }, 'a sandbox was not opened ahead');
+      }
+    },
+    release(sessionId) {
+      const entry = entries.get(sessionId);
+      if (entry?.sandbox === undefined || entry.closing !== undefined) return;
+      if (isDraining) return void discardEntry(entry);
+      shelf.beginToRest(entry, entry.sandbox);
+    },
+    discard: async (sessionId) => {
+      const entry = entries.get(sessionId);
+      if (entry !== undefined) await discardEntry(entry);
+    },
+    isOwned: (ref) => [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),
+    list: () => [...entries.values()].map(toInfo),
+    idle: () => idleOf(entries).map(({ tenantId, sessionId }) => ({ tenantId, id: sessionId })),
+    async discardIdle({ only, andLater = false } = {}) {
+      isDraining ||= andLater;
+      await Promise.all(idleOf(entries, only).map(discardEntry));
+    },
+    async close() {
+      isDraining = true;
+      await Promise.all([...entries.values()].map(discardEntry));
+    },
+  };
+}
 
-  const discardEntry = (entry: Entry): Promise<void> => (entry.closing ??= closeEntry(entry));
+/** The sandboxes there are, and what makes, rests and ends one. */
+interface Shelf {
+  readonly entries: ReadonlyMap<string, Entry>;
+  readonly room: Room;
+  /** Sessions whose turn waits for a place. */
+  readonly waiting: Set<string>;
+  discardEntry(entry: Entry): Promise<void>;
+  /** Makes the entry's sandbox, whose place in the room is taken; `first` comes before anything is made. */
+  start(entry: Entry, input: AcquireInput, first?: () => Promise<void>): Promise<OpenSandbox>;
+  beginToRest(entry: Entry, sandbox: OpenSandbox): void;
+}
+
+function createShelf(deps: LiveSandboxesDeps): Shelf {
+  const entries = new Map<string, Entry>();
+  const reclaiming: ReclaimGate = { isBusy: false };
+  const room = createRoom({ max: deps.maxSandboxes, free: () => freeOne(entries, discardEntry, deps.makeRoom) });
+
+  function discardEntry(entry: Entry): Promise<void> {
+    entry.closing ??= closeEntry(entry);
+    return entry.closing;
+  }
 
   function forget(entry: Entry): void {
     const { tenantId, sessionId } = entry;
@@ -138,45 +197,51 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     }
   }
 
-  /** Makes the entry's sandbox, whose place in the room is taken. */
-  async function start(entry: Entry, input: AcquireInput, first: () => Promise<void> = async () => undefined): Promise<OpenSandbox> {
-    entries.set(entry.sessionId, entry);
-    const signal = AbortSignal.any([input.signal, entry.giveUp.signal]);
-    const { session, harness, options } = input;
-    entry.opening = first().then(() => deps.open({ session, harness, options, sandboxId: entry.sandboxId, signal }));
-    try {
-      const sandbox = await settleIn(entry, entry.opening);
-      void sandbox.exited.then(() => discardEntry(entry));
-      return sandbox;
-    } catch (error) {
-      await discardEntry(entry);
-      throw error;
-    }
-  }
+  return {
+    entries,
+    room,
+    waiting: new Set(),
+    discardEntry,
+    async start(entry, input, first = async () => undefined) {
+      entries.set(entry.sessionId, entry);
+      const signal = AbortSignal.any([input.signal, entry.giveUp.signal]);
+      const { session, harness, options } = input;
+      entry.opening = first().then(() => deps.open({ session, harness, options, sandboxId: entry.sandboxId, signal }));
+      try {
+        const sandbox = await settleIn(entry, entry.opening);
+        void sandbox.exited.then(() => discardEntry(entry));
+        return sandbox;
+      } catch (error) {
+        await discardEntry(entry);
+        throw error;
+      }
+    },
+    beginToRest(entry, { ref }) {
+      const { clock, log, power } = deps;
+      entry.state = 'resting';
+      entry.isWanted = false;
+      entry.idleSince = clock.monotonic();
+      entry.rest = beginRest({ clock, log, power, policy: entry.policy, ref, stop: () => void discardEntry(entry), reclaiming });
+    },
+  };
+}
 
-  async function open(input: AcquireInput, definition: string): Promise<OpenSandbox> {
+function createAcquire(deps: LiveSandboxesDeps, { entries, room, waiting, discardEntry, start }: Shelf): LiveSandboxes['acquire'] {
+  async function open(input: AcquireInput): Promise<OpenSandbox> {
     const began = deps.clock.monotonic();
     waiting.add(input.session.id);
     await room.take(input.signal).finally(() => waiting.delete(input.session.id));
     noteStage(deps, input, { stage: 'room', began });
-    const entry = newEntry(deps, input.session, definition);
+    const entry = newEntry(deps, input.session);
     entry.isWanted = true;
     const sandbox = await start(entry, input);
     if (input.stages !== undefined) Object.assign(input.stages, sandbox.stages);
     return sandbox;
   }
 
-  function beginToRest(entry: Entry, { ref }: OpenSandbox): void {
-    const { clock, log, power } = deps;
-    entry.state = 'resting';
-    entry.isWanted = false;
-    entry.idleSince = clock.monotonic();
-    entry.rest = beginRest({ clock, log, power, policy: entry.policy, ref, stop: () => void discardEntry(entry), reclaiming });
-  }
-
   /** The entry's sandbox, awake, when it still is what the session asks for. */
-  async function takeBack(entry: Entry, input: AcquireInput, definition: string): Promise<OpenSandbox | undefined> {
-    if (entry.closing !== undefined || entry.definition !== definition || entry.opening === undefined) return undefined;
+  async function takeBack(entry: Entry, input: AcquireInput): Promise<OpenSandbox | undefined> {
+    if (entry.closing !== undefined || entry.opening === undefined || entry.definition !== definitionOf(input.session)) return undefined;
     const isPreparing = entry.sandbox === undefined;
     if (isPreparing && entry.isWanted) return undefined;
     const began = deps.clock.monotonic();
@@ -200,53 +265,12 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     return undefined;
   }
 
-  return {
-    async acquire(input) {
-      const definition = definitionOf(input.session);
-      const entry = entries.get(input.session.id);
-      const kept = entry === undefined ? undefined : await takeBack(entry, input, definition);
-      if (kept !== undefined) return kept;
-      if (entry !== undefined) await discardEntry(entry);
-      return open(input, definition);
-    },
-    async prepare({ claim, ...request }) {
-      const { session } = request;
-      if (isDraining || entries.has(session.id) || waiting.has(session.id)) return;
-      if (preparingOf(entries).length >= MAX_PREPARING || !room.takeFree(SPARE_PLACES)) return;
-      const entry = newEntry(deps, session, definitionOf(session));
-      entry.idleSince = deps.clock.monotonic();
-      const first = async (): Promise<void> => {
-        if (!(await claim())) throw new PlatformError('sandbox_exited', { detail: 'The session is not to be prepared here.' });
-      };
-      try {
-        const sandbox = await start(entry, { ...request, signal: entry.giveUp.signal }, first);
-        if (!entry.isWanted && entry.closing === undefined) beginToRest(entry, sandbox);
-      } catch (error) {
-        // The turn makes its own, and tells what is wrong.
-        deps.log.debug({ err: error, session: session.id }, 'a sandbox was not opened ahead');
-      }
-    },
-    release(sessionId) {
-      const entry = entries.get(sessionId);
-      if (entry?.sandbox === undefined || entry.closing !== undefined) return;
-      if (isDraining) return void discardEntry(entry);
-      beginToRest(entry, entry.sandbox);
-    },
-    discard: async (sessionId) => {
-      const entry = entries.get(sessionId);
-      if (entry !== undefined) await discardEntry(entry);
-    },
-    isOwned: (ref) => [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),
-    list: () => [...entries.values()].map(toInfo),
-    idle: () => idleOf(entries).map(({ tenantId, sessionId }) => ({ tenantId, id: sessionId })),
-    async discardIdle({ only, andLater = false } = {}) {
-      isDraining ||= andLater;
-      await Promise.all(idleOf(entries, only).map(discardEntry));
-    },
-    async close() {
-      isDraining = true;
-      await Promise.all([...entries.values()].map(discardEntry));
-    },
+  return async (input) => {
+    const entry = entries.get(input.session.id);
+    const kept = entry === undefined ? undefined : await takeBack(entry, input);
+    if (kept !== undefined) return kept;
+    if (entry !== undefined) await discardEntry(entry);
+    return open(input);
   };
 }
 
@@ -296,12 +320,12 @@ function definitionOf(session: SessionRow): string {
   return JSON.stringify([session.agent, session.environment]);
 }
 
-function newEntry({ policyOf }: LiveSandboxesDeps, session: SessionRow, definition: string): Entry {
+function newEntry({ policyOf }: LiveSandboxesDeps, session: SessionRow): Entry {
   return {
     sandboxId: newId('sandbox'),
     sessionId: session.id,
     tenantId: session.tenantId,
-    definition,
+    definition: definitionOf(session),
     policy: policyOf(session.environment),
     giveUp: new AbortController(),
     state: 'starting',

@@ -1,0 +1,98 @@
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { newId } from '../../packages/server/src/base/ids.ts';
+import { silentLogger } from '../../packages/server/src/base/log.ts';
+import { createDockerDriver } from '../../packages/server/src/runtime/docker/driver.ts';
+import type { SandboxIo, SandboxRef, SleepPower } from '../../packages/server/src/runtime/driver.ts';
+import { sandboxImageTag } from '../../packages/server/src/runtime/image.ts';
+import { type Bench, ms, type Row, skipped, summary, verdict } from './row.ts';
+
+const RUNS = 12;
+const HELD_MIB = 128;
+/** Holds memory as an agent does, and answers each line. */
+const PROGRAM = `const held = Buffer.alloc(${HELD_MIB} << 20, 1); process.stdin.on('data', () => console.log('x' + held[0])); console.log('up');`;
+
+/** What a sandbox costs in each depth of its sleep, and how long it takes to answer again. */
+export const sleepBench: Bench = {
+  name: 'sleep',
+  needsEngine: true,
+  async run() {
+    const driver = createDockerDriver({ log: silentLogger });
+    const power = driver.sleep;
+    if (power === undefined) return [skipped('wake of a sandbox', 'the runtime cannot pause')];
+    const names = { sandbox: newId('sandbox'), node: newId('node'), incarnation: newId('incarnation') };
+    const ref = await driver.create({
+      labels: { installation: 'bench', tenant: 'bench', agent: 'bench', session: 'bench', ...names },
+      image: sandboxImageTag('default'),
+      argv: ['node', '-e', PROGRAM],
+      env: {},
+      cwd: '/workspace',
+      uid: 1000,
+      gid: 1000,
+      memoryBytes: 1024 ** 3,
+      cpus: 1,
+      pids: 256,
+      mounts: [],
+      tmpBytes: 64 * 1024 ** 2,
+    });
+    try {
+      const io = await driver.start(ref);
+      io.stderr.resume();
+      await once(io.stdout, 'data');
+      return await measure(power, ref, io);
+    } finally {
+      await driver.remove(ref);
+      await driver.close();
+    }
+  },
+};
+
+async function measure(power: SleepPower, ref: SandboxRef, io: SandboxIo): Promise<readonly Row[]> {
+  const wakes: number[] = [];
+  const awake = await power.memory(ref);
+  for (let run = 0; run < RUNS; run++) {
+    await power.pause(ref);
+    wakes.push(await wake(power, ref, io));
+  }
+  await power.pause(ref);
+  const paused = await power.memory(ref);
+  const given = await power.reclaim(ref);
+  const hibernated = await power.memory(ref);
+  const fromHibernation = await wake(power, ref, io);
+  const { p50 } = summary(wakes);
+  return [
+    {
+      measure: 'wake of a paused sandbox, to its answer (p50)',
+      result: ms(p50),
+      must: '≤ 100 ms',
+      goal: '≤ 25 ms',
+      verdict: verdict(p50 <= 100, p50 <= 25),
+      values: { p50, fromHibernation },
+    },
+    {
+      measure: 'memory of a sandbox: idle, paused, hibernated',
+      result: `${mib(awake)}, ${mib(paused)}, ${given === undefined ? 'not here' : mib(hibernated)} (wake ${ms(fromHibernation)})`,
+      must: '',
+      goal: '',
+      verdict: 'info',
+      values: { awake: awake ?? -1, paused: paused ?? -1, hibernated: hibernated ?? -1 },
+    },
+  ];
+}
+
+async function wake(power: SleepPower, ref: SandboxRef, io: SandboxIo): Promise<number> {
+  const began = performance.now();
+  await power.resume(ref);
+  const answered = nextLine(io.stdout);
+  io.stdin.write('x\n');
+  await answered;
+  return performance.now() - began;
+}
+
+async function nextLine(stdout: Readable): Promise<void> {
+  await once(stdout, 'data');
+}
+
+function mib(bytes: number | undefined): string {
+  return bytes === undefined ? 'unknown' : `${Math.round(bytes / 1024 ** 2)} MiB`;
+}
