@@ -126,6 +126,7 @@ const STATUS = {
   version: '0.1.0',
   runtime: 'docker',
   isolation: 'container',
+  runtime_reason: 'the first choice',
   model: 'demo',
   harness: 'builtin',
   is_demo: true,
