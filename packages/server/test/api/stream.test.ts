@@ -115,8 +115,8 @@ describe('the event stream', () => {
     await using live = await openStream(server, session);
     await send(session, text);
     await send(session, text);
-    let idles = 0;
-    const events = await live.readUntil((event) => isIdle(event) && ++idles === 1);
+    let ends = 0;
+    const events = await live.readUntil((event) => event.type === 'turn.ended' && ++ends === 2);
     assert.deepEqual(seqs(events), upTo(events.length));
     assert.equal(events.filter((event) => event.type === 'user.message' && event.content[0].text === text).length, 2);
   });
