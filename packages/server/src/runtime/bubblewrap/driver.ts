@@ -122,6 +122,10 @@ async function createSandbox(
 
 /** Answers whether it is new. */
 async function makeSandbox(bubblewrap: BubblewrapContext, spec: SandboxSpec): Promise<boolean> {
+  if (spec.runtimeClass !== undefined)
+    throw new PlatformError('sandbox_start_failed', {
+      detail: `Bubblewrap has no OCI runtime "${spec.runtimeClass}". Leave it out of the environment, or use Docker.`,
+    });
   await requireMounts(spec);
   await requirePrograms(bubblewrap, spec);
   const handle = sandboxHandle(spec.labels);

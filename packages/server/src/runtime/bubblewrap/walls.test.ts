@@ -117,7 +117,7 @@ describe('sandboxes of bubblewrap', { skip }, () => {
     assert.equal(stderr.match(/cannot be preloaded/g)?.length, 1, stderr);
   });
 
-  test('a mount inside a directory of the agent is refused, and an agent that the host has not got', async () => {
+  test('what cannot be had is refused: a mount inside a directory of the agent, an OCI runtime, an agent that is not installed', async () => {
     const workspace = path.join(directory.path, 'workspace');
     await mkdir(workspace, { recursive: true });
     const mounts = [
@@ -125,6 +125,7 @@ describe('sandboxes of bubblewrap', { skip }, () => {
       { hostPath: workspace, path: '/workspace/inner', isReadOnly: true },
     ];
     await assert.rejects(driver.create(spec(['true'], { mounts })), isProblem('sandbox_start_failed'));
+    await assert.rejects(driver.create(spec(['true'], { runtimeClass: 'runsc' })), isProblem('sandbox_start_failed'));
     const other = createBubblewrapDriver({ stateDirectory, log: silentLogger, programs: { '/opt/agent': '/no/such/agent' } });
     await assert.rejects(other.create(spec(['node', '/opt/agent/main.js'])), isProblem('image_missing'));
     await other.close();
