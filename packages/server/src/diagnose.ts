@@ -12,6 +12,7 @@ import { createEgressGateway } from './egress/egress-gateway.ts';
 import { createUnkeptAudit } from './egress/unkept-audit.ts';
 import type { RuntimeDriver } from './runtime/driver.ts';
 import { sandboxImageTag } from './runtime/image.ts';
+import { createExtras } from './sandboxes/extras.ts';
 
 export type { AttackResult } from './doctor/attack/run.ts';
 export type { Finding } from './doctor/checks.ts';
@@ -50,10 +51,9 @@ export async function attackInstallation(
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
     const image = config.sandboxImage ?? sandboxImageTag('default');
-    return await runAttack(
-      { driver, gateway, clock: systemClock, dataDir, image, nodeId: newId('node'), secrets: secretsOf(config) },
-      onResult,
-    );
+    const { runtimeClass } = await createExtras({ ...config, driver }).resolve({ tenantId: 'doctor', agentId: 'doctor', environment: {} });
+    const deps = { driver, gateway, clock: systemClock, dataDir, image, nodeId: newId('node'), secrets: secretsOf(config), runtimeClass };
+    return await runAttack(deps, onResult);
   } finally {
     await gateway.close();
     await driver.close();

@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
+import { chmodSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { systemClock } from '../../base/clock.ts';
 import { newId } from '../../base/ids.ts';
 import { silentLogger } from '../../base/log.ts';
 import { createEgressGateway } from '../../egress/egress-gateway.ts';
 import { createUnkeptAudit } from '../../egress/unkept-audit.ts';
+import { createBubblewrapDriver } from '../../runtime/bubblewrap/driver.ts';
+import { bubblewrapMissing, testDirectory } from '../../runtime/bubblewrap/test-host.ts';
 import { createDockerDriver } from '../../runtime/docker/driver.ts';
+import { findPodman } from '../../runtime/docker/podman-service.ts';
 import { testEngine } from '../../runtime/docker/test-engine.ts';
 import type { RuntimeDriver } from '../../runtime/driver.ts';
 import { exceptionsOf } from './exceptions.ts';
@@ -67,10 +71,30 @@ test('docker: a sandbox with a hole is told apart', { skip: engine.ok ? false : 
     create: (spec, call) => {
       const [workspace] = spec.mounts;
       const folder = path.resolve(workspace?.hostPath ?? '', '../../..');
+      for (const closed of [folder, path.join(folder, 'run')]) chmodSync(closed, 0o755);
       return driver.create({ ...spec, mounts: [...spec.mounts, { hostPath: folder, path: folder, isReadOnly: true }] }, call);
     },
   };
   const results = await attackOn(leaky, image);
   const open = results.filter(({ state }) => state === 'open').map(({ id }) => id);
   for (const id of ['host-files', 'gateway-of-another', 'sockets']) assert.ok(open.includes(id), `${id} is not among ${open.join(', ')}`);
+});
+
+const bubblewrap = testDirectory();
+after(() => bubblewrap.remove());
+const bubblewrapSkip = await bubblewrapMissing({ stateDirectory: bubblewrap.path });
+
+test('bubblewrap: every attack on a sandbox is refused, but what is known', { skip: bubblewrapSkip, timeout: 180_000 }, async () => {
+  await assertHolds(createBubblewrapDriver({ stateDirectory: bubblewrap.path, log: silentLogger }), 'none');
+});
+
+const podman = await findPodman();
+
+test('podman: every attack on a sandbox is refused, but what is known', {
+  skip: podman.ok ? false : podman.reason,
+  timeout: 240_000,
+}, async () => {
+  assert.ok(podman.ok);
+  await using service = await podman.start();
+  await assertHolds(createDockerDriver({ kind: 'podman', endpoint: service.endpoint, log: silentLogger }), service.image);
 });

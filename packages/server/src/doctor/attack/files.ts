@@ -6,7 +6,9 @@ export async function attackSystem(kit: Kit): Promise<void> {
   const write = (id: string, what: string, places: readonly string[]) => {
     const seen = places.map((place) => ({
       place,
-      how: kit.tryTo(() => fs.writeFileSync(place, place.endsWith('oom_score_adj') ? '-900' : '1')),
+      how: kit.tryTo(() =>
+        fs.writeFileSync(place, place.endsWith('oom_score_adj') ? '-900' : '1', { flag: /^\/(proc|sys)\//.test(place) ? 'r+' : 'w' }),
+      ),
     }));
     kit.tell(id, what, { got: seen.filter(({ how }) => how === 'ok').map(({ place }) => place), how: seen.map(({ how }) => how) });
   };
