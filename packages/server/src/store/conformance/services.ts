@@ -50,6 +50,8 @@ export const serviceLaws: Laws = {
     assert.deepEqual(await create(store, { id: one.id }), one);
     await refuses(create(store, { max: 1 }), 'service_limit_reached');
     await create(store, { max: 1, tenantId: 'tnt_other' });
+    const made = await Promise.allSettled(Array.from({ length: 4 }, () => create(store, { max: 2, hostId: 'host-two' })));
+    assert.equal(made.filter(({ status }) => status === 'fulfilled').length, 1, 'also when several come at once');
   }),
 
   'what is wanted is written once, and a wish for a new start forgets the restarts': law(async (store) => {

@@ -22,6 +22,9 @@ const FIND = `${SELECT} WHERE services.tenant_id = :tenantId AND services.id = :
 const FIND_BY_ID = `${SELECT} WHERE services.id = :id`;
 const HOLD: Sql = ({ forUpdate }) => `${FIND} ${forUpdate('services')}`;
 const ON_HOST = `${SELECT} WHERE services.host_id = :hostId ORDER BY services.created_at, services.id`;
+/** Of several that come at once each counts the ones before it. Where one writer works alone nothing is asked. */
+const LOCK_TENANT: Sql = ({ name }) =>
+  name === 'postgres' ? "SELECT pg_advisory_xact_lock(hashtextextended('services of ' || CAST(:tenantId AS TEXT), 0))" : '';
 const COUNT = 'SELECT count(*) AS number FROM services WHERE tenant_id = :tenantId';
 const INSERT = `INSERT INTO services (tenant_id, id, host_id, name, spec, metadata, created_at, updated_at)
   VALUES (:tenantId, :id, :hostId, :name, :spec, :metadata, :now, :now)`;
@@ -98,6 +101,7 @@ function* create(input: Parameters<ServiceStore['create']>[0]): Query<ServiceRow
   const { tenantId, id, hostId, name, spec, metadata, ports, max, now } = input;
   const existing = yield* getAs(parseService, FIND, { tenantId, id });
   if (existing !== undefined) return existing;
+  yield* run(LOCK_TENANT, { tenantId });
   const counted = yield* get(COUNT, { tenantId });
   if (counted !== undefined && integer(counted, 'number') >= max)
     throw new PlatformError('service_limit_reached', { detail: `There are ${max} services, and more are not allowed.` });
