@@ -13,7 +13,7 @@ import { VERSION } from './base/version.ts';
 import { chooseRuntime } from './choose-runtime.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createConnector } from './egress/connector.ts';
-import { type Egress, openEgress } from './egress/wiring.ts';
+import { type Egress, openEgress } from './open-egress.ts';
 import { createEnvironments } from './environments/environments.ts';
 import { runFakeAgent } from './harness/fake/fake-agent.ts';
 import { FAKE_AGENT_PROGRAM } from './harness/fake/fake-harness.ts';

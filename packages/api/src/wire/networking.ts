@@ -81,3 +81,22 @@ export type NetworkRuleParam = z.infer<typeof networkRuleParamSchema>;
 export type NetworkRule = z.infer<typeof networkRuleSchema>;
 export type AgentNetworkingParam = z.infer<typeof agentNetworkingParamSchema>;
 export type AgentNetworking = z.infer<typeof agentNetworkingSchema>;
+
+/** One entry of the operator's file of credentials. */
+const egressCredentialSchema = z.strictObject({
+  name: z.string().min(1).max(64),
+  tenants: z.array(z.string()).min(1).default(['default']),
+  hosts: z.array(z.string()).min(1),
+  secret: z.string().min(8),
+  header: z
+    .string()
+    .regex(/^[A-Za-z0-9-]+$/)
+    .default('authorization'),
+  template: z.string().includes('{secret}').default('Bearer {secret}'),
+  /** For hosts that want a name with it: the header is then of the scheme Basic. */
+  username: z.string().optional(),
+});
+
+/** The file of `EGRESS_CREDENTIALS_FILE`. */
+export const egressCredentialsFileSchema = z.strictObject({ credentials: z.array(egressCredentialSchema) });
+export type EgressCredential = z.infer<typeof egressCredentialSchema>;

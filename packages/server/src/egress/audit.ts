@@ -1,10 +1,11 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import type { EgressReport } from '../core/egress-report.ts';
 import type { EgressEnding, EgressRecord, EgressStore, EgressUsage } from '../store/store.ts';
 import { createAuditQueue, MAX_WAITING, type SessionOf } from './audit-queue.ts';
 
 /** Keeps every decision of the gateway, off its way: nothing here ever makes a connection wait. */
-export interface EgressAudit {
+export interface EgressAudit extends EgressReport {
   add(record: EgressRecord): void;
   /** The connection of an earlier record is over. */
   end(ending: EgressEnding): void;
@@ -12,13 +13,6 @@ export interface EgressAudit {
   use(session: SessionOf, used: EgressUsage): void;
   /** What a session has used over its life, this server's last second included. */
   usage(session: SessionOf): Promise<EgressUsage>;
-  /** Decisions since the start, by outcome and reason. */
-  counts(): readonly { readonly outcome: string; readonly reason: string; readonly count: number }[];
-  bytes(): number;
-  /** Records that were lost because the store did not keep up. */
-  dropped(): number;
-  /** Writes what waits; throws when the store does not take it, and it goes on waiting. */
-  flush(): Promise<void>;
   close(): Promise<void>;
 }
 

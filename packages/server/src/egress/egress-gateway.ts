@@ -10,10 +10,9 @@ import { deniedBut } from './addresses.ts';
 import type { EgressAudit } from './audit.ts';
 import type { Dialer, Resolve } from './dial.ts';
 import { createDnsResolve } from './dns.ts';
-import type { EgressGateway, GatewayBinding } from './gateway.ts';
+import type { EgressGateway, GatewayBinding, PolicyFeed } from './gateway.ts';
 import type { InspectorDeps } from './inspection/inspector.ts';
 import { DEFAULT_LIMITS, type GatewayLimits } from './limits.ts';
-import type { PolicySource } from './policy-source.ts';
 import { openSocketServer, type SocketServer, socketPathOf } from './socket-server.ts';
 
 export interface EgressGatewayOptions {
@@ -25,7 +24,7 @@ export interface EgressGatewayOptions {
   readonly limits?: Partial<GatewayLimits>;
   readonly audit: EgressAudit;
   /** Where policies are followed from while sandboxes live; without it those of their start hold. */
-  readonly policies?: Pick<PolicySource, 'follow'> | undefined;
+  readonly policies?: PolicyFeed | undefined;
   /** Without it no TLS is looked into, and what would have to be is refused. */
   readonly inspection?: InspectorDeps | undefined;
   /** Private networks that may be reached where a policy names the host. */

@@ -93,3 +93,20 @@ export interface ModelFailure {
   readonly status: number | null;
   readonly retryAfterMs: number | null;
 }
+
+/** Where the gateway learns what policies hold. */
+export interface PolicyFeed {
+  /**
+   * Calls `apply` with the policies before it resolves, and again with each change: at once for a change that was
+   * made on this server, within the time of a poll for another. Throws when they cannot be read. Returns the way out.
+   */
+  follow(follower: PolicyFollower): Promise<() => void>;
+}
+
+export interface PolicyFollower {
+  readonly tenantId: string;
+  readonly subject: PolicySubject;
+  /** The session's copy of the environment's policy. */
+  readonly snapshot: NetworkPolicy;
+  apply(policies: readonly NetworkPolicy[]): void;
+}

@@ -3,8 +3,8 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { ask, type Bench, type BenchOptions, openBench, rawConnection, waitFor } from '../../test/support/egress-bench.ts';
+import type { PolicyFollower } from './gateway.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
-import type { PolicyFollower } from './policy-source.ts';
 
 let echo: Server;
 let web: Server;

@@ -4,7 +4,7 @@ import type { Agents } from '../agents/agents.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Refusals } from '../base/refusals.ts';
-import type { EgressAudit } from '../egress/audit.ts';
+import type { EgressReport } from '../core/egress-report.ts';
 import type { Environments } from '../environments/environments.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
@@ -48,14 +48,13 @@ export interface HttpDeps {
   readonly sendEvents: SendEvents;
   readonly turns: Turns;
   readonly webhooks: Webhooks;
-  readonly services: Services;
   readonly files: WorkspaceFiles;
   readonly snapshots: Snapshots;
   readonly health: () => Health;
   readonly status: () => Promise<Status>;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
   readonly stages: StageLog;
-  readonly egress: Pick<EgressAudit, 'flush' | 'counts' | 'bytes' | 'dropped'>;
+  readonly egress: EgressReport;
   /** What came of this server's attempts at deliveries. */
   readonly deliveryAttempts: () => AttemptCounts;
   /** What retention has removed here, by kind. */

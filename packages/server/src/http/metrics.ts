@@ -2,7 +2,7 @@ import type { MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Refusals } from '../base/refusals.ts';
-import type { EgressAudit } from '../egress/audit.ts';
+import type { EgressReport } from '../core/egress-report.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { StageLog } from '../sandboxes/stages.ts';
@@ -11,7 +11,7 @@ import type { AppVariables } from './context.ts';
 
 export interface MetricSources {
   readonly store: Store;
-  readonly egress: Pick<EgressAudit, 'counts' | 'bytes' | 'dropped'>;
+  readonly egress: EgressReport;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
   readonly stages: StageLog;
   readonly deliveryAttempts: () => AttemptCounts;

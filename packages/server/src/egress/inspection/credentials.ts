@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { z } from 'zod';
+import { type EgressCredential, egressCredentialsFileSchema } from '@cloister/api';
 import { PlatformError } from '../../base/errors.ts';
 import { createHostPolicy, type Target } from '../host-policy.ts';
 
@@ -18,22 +18,6 @@ export interface CredentialSource {
   find(input: { readonly tenantId: string; readonly name: string; readonly target: Target }): Promise<InjectedCredential | undefined>;
 }
 
-const entrySchema = z.strictObject({
-  name: z.string().min(1).max(64),
-  tenants: z.array(z.string()).min(1).default(['default']),
-  hosts: z.array(z.string()).min(1),
-  secret: z.string().min(8),
-  header: z
-    .string()
-    .regex(/^[A-Za-z0-9-]+$/)
-    .default('authorization'),
-  template: z.string().includes('{secret}').default('Bearer {secret}'),
-  /** For hosts that want a name with it: the header is then of the scheme Basic. */
-  username: z.string().optional(),
-});
-const fileSchema = z.strictObject({ credentials: z.array(entrySchema) });
-type Entry = z.infer<typeof entrySchema>;
-
 /** Credentials from the operator's file, which nobody but its owner may read. Throws `config_invalid`. */
 export async function readCredentialsFile(file: string): Promise<CredentialSource> {
   const entries = await readEntries(file);
@@ -49,7 +33,7 @@ export async function readCredentialsFile(file: string): Promise<CredentialSourc
   };
 }
 
-async function readEntries(file: string): Promise<readonly Entry[]> {
+async function readEntries(file: string): Promise<readonly EgressCredential[]> {
   const invalid = (why: string, cause?: unknown) =>
     new PlatformError('config_invalid', {
       detail: `EGRESS_CREDENTIALS_FILE: ${file} ${why}.`,
@@ -71,12 +55,12 @@ async function readEntries(file: string): Promise<readonly Entry[]> {
     // The parser's own words would quote the file.
     throw invalid('is not JSON');
   }
-  const parsed = fileSchema.safeParse(value);
+  const parsed = egressCredentialsFileSchema.safeParse(value);
   if (parsed.success) return parsed.data.credentials;
   throw invalid(`has a wrong field at ${parsed.error.issues.map((issue) => issue.path.join('/')).join(', ') || 'its top'}`);
 }
 
-function injected({ header, template, username, secret }: Entry): InjectedCredential {
+function injected({ header, template, username, secret }: EgressCredential): InjectedCredential {
   const basic = username === undefined ? undefined : Buffer.from(`${username}:${secret}`).toString('base64');
   const value = basic === undefined ? template.replaceAll('{secret}', () => secret) : `Basic ${basic}`;
   const secrets = [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64'), ...(basic === undefined ? [] : [basic])];

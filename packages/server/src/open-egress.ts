@@ -1,19 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { rootCertificates } from 'node:tls';
-import type { Clock } from '../base/clock.ts';
-import { PlatformError } from '../base/errors.ts';
-import type { Logger } from '../base/log.ts';
-import type { Config } from '../config.ts';
-import type { Store } from '../store/store.ts';
-import { createEgressAudit, type EgressAudit } from './audit.ts';
-import { createDnsResolve } from './dns.ts';
-import { createEgressGateway } from './egress-gateway.ts';
-import type { EgressGateway } from './gateway.ts';
-import { createAuthority } from './inspection/authority.ts';
-import { type CredentialSource, readCredentialsFile } from './inspection/credentials.ts';
-import type { InspectorDeps } from './inspection/inspector.ts';
-import { DEFAULT_LIMITS } from './limits.ts';
-import { createPolicySource, type PolicySource } from './policy-source.ts';
+import type { Clock } from './base/clock.ts';
+import { PlatformError } from './base/errors.ts';
+import type { Logger } from './base/log.ts';
+import type { Config } from './config.ts';
+import { createEgressAudit, type EgressAudit } from './egress/audit.ts';
+import { createDnsResolve } from './egress/dns.ts';
+import { createEgressGateway } from './egress/egress-gateway.ts';
+import type { EgressGateway } from './egress/gateway.ts';
+import { createAuthority } from './egress/inspection/authority.ts';
+import { type CredentialSource, readCredentialsFile } from './egress/inspection/credentials.ts';
+import type { InspectorDeps } from './egress/inspection/inspector.ts';
+import { DEFAULT_LIMITS } from './egress/limits.ts';
+import { createPolicySource, type PolicySource } from './environments/policy-source.ts';
+import type { Store } from './store/store.ts';
 
 /** The parts of the way out of the sandboxes, as the settings want them. */
 export interface Egress {

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { createManualClock } from '../../test/support/manual-clock.ts';
 import { systemClock } from '../base/clock.ts';
 import { silentLogger } from '../base/log.ts';
+import type { NetworkPolicy } from '../egress/gateway.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
-import type { NetworkPolicy } from './gateway.ts';
 import { createPolicySource } from './policy-source.ts';
 
 const tenantId = 'default';

@@ -1,31 +1,18 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
-import { agentPolicy, environmentPolicy } from '../environments/networking.ts';
+import type { NetworkPolicy, PolicyFeed, PolicyFollower } from '../egress/gateway.ts';
 import type { Store } from '../store/store.ts';
-import type { NetworkPolicy, PolicySubject } from './gateway.ts';
+import { agentPolicy, environmentPolicy } from './networking.ts';
 
 /**
  * The policies of live sandboxes, as they stand in the store. Of the network the newest word holds: the
  * environment as it is now, and the newest version of the agent, whatever a session keeps a copy of. Only when
  * the environment is gone does the copy hold.
  */
-export interface PolicySource extends Service {
-  /**
-   * Calls `apply` with the policies before it resolves, and again with each change: at once for a change that was
-   * made on this server, within the time of a poll for another. Throws when they cannot be read. Returns the way out.
-   */
-  follow(follower: PolicyFollower): Promise<() => void>;
+export interface PolicySource extends Service, PolicyFeed {
   /** Something may have changed; resolves when all followers have been told. Never throws. */
   refresh(): Promise<void>;
-}
-
-export interface PolicyFollower {
-  readonly tenantId: string;
-  readonly subject: PolicySubject;
-  /** The session's copy of the environment's policy. */
-  readonly snapshot: NetworkPolicy;
-  apply(policies: readonly NetworkPolicy[]): void;
 }
 
 export interface PolicySourceOptions {
