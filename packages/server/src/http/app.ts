@@ -11,6 +11,7 @@ import { egressRoutes } from './routes/egress.ts';
 import { environmentRoutes } from './routes/environments.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fileRoutes } from './routes/files.ts';
+import { forkRoutes } from './routes/fork.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { serviceRoutes } from './routes/services.ts';
 import { sessionRoutes } from './routes/sessions.ts';
@@ -59,6 +60,7 @@ export function createApp(deps: HttpDeps): App {
   turnRoutes(table);
   fileRoutes(table);
   snapshotRoutes(table);
+  forkRoutes(table);
   webhookRoutes(table);
   serviceRoutes(table);
   pageRoutes(table);

@@ -57,6 +57,29 @@ export const sessionLaws: Laws = {
     assert.equal(await store.sessions.find({ tenantId: 'other', id: session.id }), undefined);
   }),
 
+  'a fork has the log through an event, with ids of its own, and leaves the first as it was': law(async (store) => {
+    const { id } = await createSession(store);
+    const [one, two, three] = [newEvent('user.message'), newEvent('agent.tool_use'), newEvent('agent.tool_result')];
+    const linked = { ...three, payload: { tool_use_id: two.id, content: [{ about: two.id }] } };
+    for (const event of [one, two, linked]) await store.sessions.update({ tenantId: TENANT, id, event, now: T0 + 1 });
+    const from = await getSession(store, id);
+    const input = { tenantId: TENANT, from: id, throughSeq: undefined, now: T0 + 5 };
+    const whole = await store.sessions.fork({ ...input, id: 'ses_whole', title: 'fork' });
+    assert.deepEqual([whole.title, whole.state, whole.lastSeq, whole.createdAt, whole.agent], ['fork', 'idle', 3, T0 + 5, from.agent]);
+    assert.deepEqual(await store.sessions.fork({ ...input, id: 'ses_whole' }), whole);
+    const copies = await readLog(store, 'ses_whole');
+    assert.deepEqual(
+      copies.map(({ type, seq }) => [type, seq]),
+      [one, two, three].map(({ type }, index) => [type, index + 1]),
+    );
+    assert.notEqual(copies[1]?.id, two.id);
+    assert.deepEqual(copies[2]?.payload, { tool_use_id: copies[1]?.id, content: [{ about: copies[1]?.id }] });
+    const part = await store.sessions.fork({ ...input, id: 'ses_part', throughSeq: 1 });
+    assert.deepEqual([part.lastSeq, part.title, (await readLog(store, 'ses_part')).length], [1, from.title, 1]);
+    assert.deepEqual(await getSession(store, id), from);
+    await refuses(store.sessions.fork({ ...input, tenantId: 'other', id: 'ses_other' }), 'session_not_found');
+  }),
+
   'an update replaces what is given and logs its event': law(async (store) => {
     const { id } = await createSession(store);
     const first = await store.sessions.update({

@@ -51,6 +51,19 @@ export interface SessionStore {
     metadata: JsonObject;
     now: number;
   }): Promise<SessionRow>;
+  /**
+   * Makes a session of the same definitions with a copy of the log of `from` through `throughSeq`; left out, of all of it,
+   * with the harness's id of the conversation. One that has the id already is returned as it is. Throws
+   * `session_not_found`, and `session_busy` when all is wanted of one that is not idle.
+   */
+  fork(input: {
+    tenantId: string;
+    from: string;
+    id: string;
+    throughSeq: number | undefined;
+    title?: string | null | undefined;
+    now: number;
+  }): Promise<SessionRow>;
   find(input: { tenantId: string; id: string }): Promise<SessionRow | undefined>;
   list(
     input: {

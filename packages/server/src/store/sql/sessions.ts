@@ -3,6 +3,7 @@ import type { SessionRow, SessionStore } from '../store.ts';
 import { tellOf, tellOfEvents } from './deliveries.ts';
 import type { Engine, Transaction } from './engine.ts';
 import { appendEvents, toStored } from './event-log.ts';
+import { copyLog } from './fork.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { lockSession } from './locks.ts';
 import { all, type Dialect, get, type Query, run, type Sql, textOf } from './query.ts';
@@ -40,6 +41,7 @@ type UpdateInput = Parameters<SessionStore['update']>[0];
 export function createSessionStore(engine: Engine): SessionStore {
   return {
     create: (input) => engine.write((tx) => create(tx, input)),
+    fork: (input) => engine.write((tx) => fork(tx, input)),
     find: ({ tenantId, id }) => engine.read(() => findSession(tenantId, id)),
     list: (input) => engine.read(() => list(input)),
     update: (input) => engine.write((tx) => update(tx, input)),
@@ -92,6 +94,17 @@ function* create(tx: Transaction, { tenantId, id, agent, environment, metadata, 
   if ((yield* run(INSERT, row)) === 0) return yield* requireSession(tenantId, id);
   yield* run(INSERT_DEFINITIONS, { tenantId, id, agent: JSON.stringify(agent), environment: JSON.stringify(environment) });
   yield* tellOf(tx, { type: 'session.created', data: { id, session_id: id } }, { tenantId, sessionId: id });
+  return yield* requireSession(tenantId, id);
+}
+
+function* fork(tx: Transaction, input: Parameters<SessionStore['fork']>[0]): Query<SessionRow> {
+  const { tenantId, from, id, title, now } = input;
+  yield* lockSession({ tenantId, sessionId: from });
+  const made = yield* findSession(tenantId, id);
+  if (made !== undefined) return made;
+  const source = yield* requireSession(tenantId, from);
+  yield* create(tx, { ...source, id, title: title === undefined ? source.title : title, now });
+  yield* copyLog(tx, source, input);
   return yield* requireSession(tenantId, id);
 }
 

@@ -1,0 +1,66 @@
+import type { Session, SessionFork } from '@cloister/api';
+import type { Clock } from '../base/clock.ts';
+import { PlatformError } from '../base/errors.ts';
+import { newId } from '../base/ids.ts';
+import { ensureSessionDirectories, sandboxUser, sessionDirectories } from '../sandboxes/directories.ts';
+import { requireSession } from '../sessions/sessions.ts';
+import { toSession } from '../sessions/wire.ts';
+import type { SessionRow, Store } from '../store/store.ts';
+import { fileProblem } from './file-problem.ts';
+import { openRoot } from './held-directory.ts';
+import { packTree } from './pack.ts';
+import { emptyDirectory } from './remove-tree.ts';
+import { unpack } from './unpack.ts';
+import type { FileLimits, SessionKey } from './workspace-files.ts';
+
+export interface ForksDeps {
+  readonly store: Pick<Store, 'sessions' | 'events'>;
+  readonly clock: Clock;
+  readonly dataDir: string;
+  readonly limits: FileLimits;
+}
+
+/**
+ * A new session with the log of another up to an event, and a copy of its workspace as it is now. A fork of the whole
+ * log has the agent's own memory too; another is told the conversation by its first message. With `id`, the fork is the
+ * one of that id, made now or by an earlier try.
+ */
+export type Fork = (session: SessionKey, input: SessionFork, id?: string) => Promise<Session>;
+
+export function createFork({ store, clock, dataDir, limits }: ForksDeps): Fork {
+  return async ({ tenantId, sessionId }, { event_id: eventId, title }, id = newId('session')) => {
+    const source = await requireSession(store, tenantId, sessionId);
+    const throughSeq = eventId === undefined ? undefined : await seqOf(store, source, eventId);
+    const isWhole = throughSeq === undefined || throughSeq === source.lastSeq;
+    const now = clock.now();
+    const row = await store.sessions.fork({ tenantId, from: sessionId, id, throughSeq: isWhole ? undefined : throughSeq, title, now });
+    try {
+      await ensureSessionDirectories(dataDir, id);
+      const [from, to] = [sessionDirectories(dataDir, sessionId), sessionDirectories(dataDir, id)];
+      await ensureSessionDirectories(dataDir, sessionId);
+      await copyInto(from.workspace, to.workspace, limits.maxArchiveBytes);
+      if (isWhole) await copyInto(from.home, to.home, limits.maxArchiveBytes);
+    } catch (error) {
+      // The caller is told that nothing was made; its files are swept with the row gone.
+      const event = { id: newId('event'), type: 'session.deleted', payload: {}, processedAt: now };
+      await store.sessions.remove({ tenantId, id, event, now });
+      throw fileProblem(error, 'The workspace');
+    }
+    return toSession(row, now);
+  };
+}
+
+async function seqOf(store: Pick<Store, 'events'>, { tenantId, id: sessionId }: SessionRow, eventId: string): Promise<number> {
+  const event = await store.events.find({ tenantId, sessionId, id: eventId });
+  if (event !== undefined) return event.seq;
+  throw new PlatformError('event_not_found', { detail: `There is no event "${eventId.slice(0, 80).toWellFormed()}" in this session.` });
+}
+
+/** What an earlier try left there goes first. */
+async function copyInto(from: string, to: string, maxBytes: number): Promise<void> {
+  const owner = sandboxUser();
+  await using source = await openRoot(from);
+  await using target = await openRoot(to);
+  await emptyDirectory(target);
+  await unpack(packTree(source, owner), target, { maxBytes, maxEntries: Number.MAX_SAFE_INTEGER, owner, origin: 'own' });
+}
