@@ -17,37 +17,10 @@ export interface AllowList {
 }
 
 /** Always blocked, whatever the file says. */
-export const BLOCKED_NAMES: readonly string[] = [
-  ...[
-    '.ssh',
-    '.gnupg',
-    '.aws',
-    '.azure',
-    '.gcloud',
-    '.kube',
-    '.docker',
-    '.git-credentials',
-    '.netrc',
-    '.npmrc',
-    '.pypirc',
-    '.password-store',
-  ],
-  ...[
-    '.env',
-    '.env.*',
-    '*.pem',
-    '*.key',
-    '*.p12',
-    '*.pfx',
-    'id_rsa*',
-    'id_ed25519*',
-    'id_ecdsa*',
-    'credentials',
-    'credentials.json',
-    'shadow',
-  ],
-  ...['docker.sock', 'podman.sock', 'containerd.sock', 'crio.sock', 'admin.key'],
-];
+const BLOCKED_NAMES: readonly string[] =
+  '.ssh .gnupg .aws .azure .gcloud .kube .docker .git-credentials .netrc .npmrc .pypirc .password-store .env .env.* *.pem *.key *.p12 *.pfx id_rsa* id_ed25519* id_ecdsa* credentials credentials.json shadow docker.sock podman.sock containerd.sock crio.sock admin.key'.split(
+    ' ',
+  );
 
 /** Neither these nor what holds one of them may be a root: each gives away the machine. */
 const CLOSED_PLACES = [
