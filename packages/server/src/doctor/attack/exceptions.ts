@@ -14,8 +14,6 @@ const KNOWN_EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, KnownExc
     'io-uring': { reason: 'the filter of Docker Engine before 25 lets it through', until: 25 },
   },
   podman: {
-    'system-files': { reason: 'Podman gives a read-only sandbox a /run of its own, which is memory' },
-    vsock: { reason: "Podman's filter lets such sockets be made; what listens on the hypervisor's side must ask who it is" },
     'inode-fill': { reason: 'Podman bounds the bytes of /tmp and not its files; their memory counts as the sandbox’s own' },
   },
   bubblewrap: {

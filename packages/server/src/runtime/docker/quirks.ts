@@ -82,7 +82,8 @@ export const QUIRKS: Readonly<Record<EngineKind, EngineQuirks>> = {
     needsOwnSeccomp: true,
     closesNetworks: false,
     takesInodeLimit: false,
-    closedTmpfs: { '/var/tmp': 'ro,noexec,nosuid,nodev,size=4096' },
+    // Its init and its marks go to /run, so that one is left to root.
+    closedTmpfs: { '/run': 'rw,noexec,nosuid,nodev,size=65536,mode=755', '/var/tmp': 'ro,noexec,nosuid,nodev,size=4096' },
     ulimits: [{ Name: 'nproc', Soft: 16_384, Hard: 16_384 }],
   },
 };

@@ -7,7 +7,7 @@ import { asJsonObject, isJsonObject, type JsonObject, type JsonValue } from '../
 import { parseJson } from './json-lines.ts';
 
 /**
- * System calls that need CAP_SYS_ADMIN, and that a program without it has no use for but to attack the kernel from
+ * System calls that need CAP_SYS_ADMIN or reach into other processes, and that a program without it has no use for but to attack the kernel from
  * a user namespace of its own. Docker's filter denies them to such programs; Podman's lets them through.
  */
 const ADMIN_CALLS = [
@@ -17,6 +17,7 @@ const ADMIN_CALLS = [
   'fsmount',
   'fsopen',
   'fspick',
+  'kcmp',
   'keyctl',
   'lookup_dcookie',
   'mount',
@@ -26,6 +27,9 @@ const ADMIN_CALLS = [
   'open_tree',
   'perf_event_open',
   'pivot_root',
+  'process_madvise',
+  'process_vm_readv',
+  'process_vm_writev',
   'quotactl',
   'quotactl_fd',
   'setdomainname',
@@ -37,6 +41,10 @@ const ADMIN_CALLS = [
   'unshare',
 ] as const;
 
+/** Unix, IPv4 and IPv6: what programs use. Others lead to the hypervisor, to devices, or into seldom used parts of the kernel. */
+const FAMILIES = [1, 2, 10] as const;
+const NETLINK = 16;
+const AUDIT = 9;
 const NOT_PERMITTED = 1;
 const NOT_IMPLEMENTED = 38;
 /** Every CLONE_NEW… flag. */
@@ -44,7 +52,7 @@ const NAMESPACE_FLAGS = 0x7e02_0000;
 
 /** The engine's own filter without what lets a program make namespaces. */
 export function tightenSeccomp(profile: JsonObject): JsonObject {
-  const denied = new Set<string>([...ADMIN_CALLS, 'clone', 'clone3']);
+  const denied = new Set<string>([...ADMIN_CALLS, 'clone', 'clone3', 'socket']);
   const rules = Array.isArray(profile.syscalls) ? profile.syscalls : [];
   const kept = rules.flatMap((rule: JsonValue) => {
     if (!isJsonObject(rule) || !Array.isArray(rule.names)) return [];
@@ -58,7 +66,13 @@ export function tightenSeccomp(profile: JsonObject): JsonObject {
     { names: ['clone'], action: 'SCMP_ACT_ALLOW', args: [noNamespaces(0)], excludes: { arches: ['s390', 's390x'] } },
     { names: ['clone'], action: 'SCMP_ACT_ALLOW', args: [noNamespaces(1)], includes: { arches: ['s390', 's390x'] } },
   ];
-  return { ...profile, syscalls: [...kept, ...added] };
+  const sockets = FAMILIES.map((value) => ({ names: ['socket'], action: 'SCMP_ACT_ALLOW', args: [compare(0, value, 'SCMP_CMP_EQ')] }));
+  const netlink = [compare(0, NETLINK, 'SCMP_CMP_EQ'), compare(2, AUDIT, 'SCMP_CMP_NE')];
+  return { ...profile, syscalls: [...kept, ...added, ...sockets, { names: ['socket'], action: 'SCMP_ACT_ALLOW', args: netlink }] };
+}
+
+function compare(index: number, value: number, op: string): JsonObject {
+  return { index, value, valueTwo: 0, op };
 }
 
 function noNamespaces(index: number): JsonObject {
