@@ -16,6 +16,7 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { Turns } from '../sessions/turns.ts';
 import type { Store } from '../store/store.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
+import type { Fork } from '../workspaces/fork.ts';
 import type { Snapshots } from '../workspaces/snapshots.ts';
 import type { WorkspaceFiles } from '../workspaces/workspace-files.ts';
 import type { Flight } from './limits/flights.ts';
@@ -50,6 +51,7 @@ export interface HttpDeps {
   readonly webhooks: Webhooks;
   readonly files: WorkspaceFiles;
   readonly snapshots: Snapshots;
+  readonly fork: Fork;
   readonly services: Services;
   readonly health: () => Health;
   readonly status: () => Promise<Status>;
