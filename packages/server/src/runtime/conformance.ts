@@ -9,6 +9,7 @@ import { abortLaws, creationLaws, endingLaws, ownershipLaws } from './conformanc
 import { sleepLaws } from './conformance/sleep.ts';
 
 export type { ConformanceOptions } from './conformance/bench.ts';
+export { KNOWN_SKIPS, type SkipList } from './conformance/known-skips.ts';
 export { posixCommand, type Scenario } from './conformance/scenarios.ts';
 
 const LAW_TIMEOUT_MS = 60_000;

@@ -4,8 +4,7 @@
  */
 import { Readable } from 'node:stream';
 import { systemClock } from '../../base/clock.ts';
-import { KNOWN_SKIPS, type SkipList } from '../conformance/known-skips.ts';
-import { runtimeConformance } from '../conformance.ts';
+import { KNOWN_SKIPS, runtimeConformance, type SkipList } from '../conformance.ts';
 import type { ExitReport, RuntimeDriver, SandboxIo } from '../driver.ts';
 import { conformancePrograms, fakeCommand } from './conformance-programs.ts';
 import { createFakeDriver } from './driver.ts';
