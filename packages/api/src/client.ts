@@ -241,19 +241,7 @@ export function createClient(options: ClientOptions) {
       restore: (id: string, snapshot: string) =>
         json<Snapshot>('POST', `${path('sessions', id)}/snapshots/${encodeURIComponent(snapshot)}/restore`),
     },
-    services: {
-      list: (query: Query = {}) => json<PageOf<Service>>('GET', '/v1/services', { query }),
-      get: (id: string) => json<Service>('GET', path('services', id)),
-      create: (body: ServiceCreate) => json<Service>('POST', '/v1/services', { body }),
-      start: (id: string) => json<Service>('POST', `${path('services', id)}/start`),
-      stop: (id: string) => json<Service>('POST', `${path('services', id)}/stop`),
-      restart: (id: string) => json<Service>('POST', `${path('services', id)}/restart`),
-      remove: (id: string) => json<Service>('DELETE', path('services', id)),
-      events: (id: string, query: Query = {}) => json<PageOf<ServiceEvent>>('GET', `${path('services', id)}/events`, { query }),
-      /** Its last lines, and with `follow` the new ones until its container ends. */
-      logs: (id: string, query: { readonly tail?: number; readonly follow?: boolean } = {}, signal?: AbortSignal) =>
-        readFrames<ServiceLogLine>(request('GET', `${path('services', id)}/logs`, { query, signal })),
-    },
+    services: servicesOf(request, json),
     webhooks: {
       list: (query: Query = {}) => json<PageOf<Webhook>>('GET', '/v1/webhooks', { query }),
       get: (id: string) => json<Webhook>('GET', path('webhooks', id)),
@@ -266,6 +254,24 @@ export function createClient(options: ClientOptions) {
       retryDelivery: (id: string, deliveryId: string) =>
         json<WebhookDelivery>('POST', `${path('webhooks', id)}/deliveries/${encodeURIComponent(deliveryId)}/retry`),
     },
+  };
+}
+
+type Json = <T>(...args: Parameters<Request>) => Promise<T>;
+
+function servicesOf(request: Request, json: Json) {
+  return {
+    list: (query: Query = {}) => json<PageOf<Service>>('GET', '/v1/services', { query }),
+    get: (id: string) => json<Service>('GET', path('services', id)),
+    create: (body: ServiceCreate) => json<Service>('POST', '/v1/services', { body }),
+    start: (id: string) => json<Service>('POST', `${path('services', id)}/start`),
+    stop: (id: string) => json<Service>('POST', `${path('services', id)}/stop`),
+    restart: (id: string) => json<Service>('POST', `${path('services', id)}/restart`),
+    remove: (id: string) => json<Service>('DELETE', path('services', id)),
+    events: (id: string, query: Query = {}) => json<PageOf<ServiceEvent>>('GET', `${path('services', id)}/events`, { query }),
+    /** Its last lines, and with `follow` the new ones until its container ends. */
+    logs: (id: string, query: { readonly tail?: number; readonly follow?: boolean } = {}, signal?: AbortSignal) =>
+      readFrames<ServiceLogLine>(request('GET', `${path('services', id)}/logs`, { query, signal })),
   };
 }
 
