@@ -52,7 +52,7 @@ export interface Kit {
 export function createKit(input: AttackInput): Kit {
   const net = process.getBuiltinModule('node:net');
   const childProcess = process.getBuiltinModule('node:child_process');
-  const timers = process.getBuiltinModule('node:timers/promises');
+  const { setTimeout: wait } = process.getBuiltinModule('node:timers/promises');
   const write = (outcome: object) => process.stdout.write(`${JSON.stringify(outcome)}\n`);
   const codeOf = (error: unknown) =>
     error instanceof Error ? ('code' in error ? String(error.code) : error.message.slice(0, 80)) : 'refused';
@@ -66,7 +66,7 @@ export function createKit(input: AttackInput): Kit {
   return {
     input,
     run,
-    wait: (ms) => timers.setTimeout(ms),
+    wait: (ms) => wait(ms),
     tell: (id, what, { got, how }) =>
       write({ id, what, isRefused: got.length === 0, how: (got.length === 0 ? [...new Set(how)] : got).join(', ').slice(0, 400) }),
     cannot: (id, what, why) => write({ id, what, isRefused: null, how: why }),
@@ -80,12 +80,15 @@ export function createKit(input: AttackInput): Kit {
     },
     dial: (to) =>
       new Promise((resolve) => {
-        const socket = to.path === undefined ? net.connect({ host: to.host ?? '', port: to.port ?? 0 }) : net.connect({ path: to.path });
+        const socket =
+          to.path === undefined
+            ? net.connect({ host: to.host ?? '', port: to.port ?? 0, timeout: 1500 })
+            : net.connect({ path: to.path, timeout: 1500 });
         const end = (seen: string) => {
           socket.destroy();
           resolve(seen);
         };
-        socket.setTimeout(1500, () => end('no answer'));
+        socket.once('timeout', () => end('no answer'));
         socket.once('connect', () => end('connected')).once('error', (error) => end(codeOf(error)));
       }),
     syscalls: (calls) => {

@@ -75,13 +75,13 @@ export async function attackGateway(kit: Kit): Promise<void> {
   const { input } = kit;
   const ask = (head: string) =>
     new Promise<string>((resolve) => {
-      const socket = net.connect({ path: input.gatewaySocket });
+      const socket = net.connect({ path: input.gatewaySocket, timeout: 4000 });
       let answer = '';
       const end = (seen: string) => {
         socket.destroy();
         resolve(seen);
       };
-      socket.setTimeout(4000, () => end(answer === '' ? 'no answer' : answer));
+      socket.once('timeout', () => end(answer === '' ? 'no answer' : answer));
       socket.once('error', (error: NodeJS.ErrnoException) => end(error.code ?? 'refused')).once('close', () => end(answer));
       socket.on('data', (chunk) => {
         answer += chunk.toString('latin1');

@@ -27,7 +27,7 @@ const LIFE_SECONDS = 90;
 export function attackProgram(input: AttackInput): string {
   const parts = ATTACKS.map((attack) => `await (${attack.toString()})(kit);`);
   return `(async () => {
-setTimeout(() => process.exit(3), ${LIFE_SECONDS * 1000}).unref();
+${endAfter(3)}
 process.on('uncaughtException', (error) => { process.stderr.write(String(error && error.stack)); process.exit(4); });
 const kit = (${createKit.toString()})(${JSON.stringify(input)});
 const fs = process.getBuiltinModule('node:fs');
@@ -43,5 +43,10 @@ process.stdout.write(JSON.stringify({ done: true }) + '\\n', () => process.exit(
 
 /** The other sandbox: it listens, and would notice a visitor. */
 export function neighbourProgram(port: number): string {
-  return `setTimeout(() => process.exit(0), ${LIFE_SECONDS * 1000}); require('node:net').createServer((s) => { console.log('visited'); s.destroy(); }).listen(${port}, '0.0.0.0', () => console.log('ready'));`;
+  return `${endAfter(0)} require('node:net').createServer((s) => { console.log('visited'); s.destroy(); }).listen(${port}, '0.0.0.0', () => console.log('ready'));`;
+}
+
+/** Ends the program in any case, and keeps none alive. */
+function endAfter(exitCode: number): string {
+  return `{ const { setTimeout: wait } = require('node:timers/promises'); void wait(${LIFE_SECONDS * 1000}, 0, { ref: false }).then(() => process.exit(${exitCode})); }`;
 }
