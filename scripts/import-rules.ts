@@ -60,7 +60,15 @@ const SIBLINGS = ['store', 'runtime', 'harness', 'channels'];
 /** What the implementations of a port share. */
 const SHARED = ['store/port', 'store/sql'];
 /** The composition root, which names concrete parts together, and what prepares the ground for it. */
-const COMPOSITION = ['main.ts', 'agent-choices.ts', 'choose-runtime.ts', 'prepare-images.ts', 'databases.ts', 'diagnose.ts', 'open-egress.ts'];
+const COMPOSITION = [
+  'main.ts',
+  'agent-choices.ts',
+  'choose-runtime.ts',
+  'prepare-images.ts',
+  'databases.ts',
+  'diagnose.ts',
+  'open-egress.ts',
+];
 /** What everything but core and base may read. */
 const ROOT_FILES = ['config.ts', 'assets.ts'];
 

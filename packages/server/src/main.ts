@@ -338,8 +338,13 @@ async function createHttp(
   const onChanged = engine.egress.policies.refresh;
   const agents = createAgents({ store, clock, limits, onChanged });
   const { allowUnrestrictedNetwork } = config;
-  const checkExtras = createExtras({ ...config, driver }).check;
-  const environments = createEnvironments({ store, clock, limits: { allowUnrestrictedNetwork }, checkExtras, onChanged });
+  const environments = createEnvironments({
+    store,
+    clock,
+    limits: { allowUnrestrictedNetwork },
+    checkExtras: createExtras({ ...config, driver }).check,
+    onChanged,
+  });
   const { maxQueuedPerSession } = config;
   const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession, admit: admission.admit });
   const sessions = createSessions({ store, clock, limits, send: sendEvents, release, prepare: prestartOf(config, engine, live) });
@@ -372,8 +377,8 @@ async function createHttp(
     sendEvents,
     turns: createTurns({ store, send: sendEvents }),
     webhooks: createWebhooks({ store, clock }),
-    services: parts.services,
     ...createWorkspaces({ store, clock, dataDir: config.dataDir, limits: config.files, release }),
+    services: parts.services,
     health: () => health.current(),
     status,
     sandboxes: live.list,

@@ -4,8 +4,8 @@ import { systemClock } from '../../base/clock.ts';
 import { invariant, PlatformError } from '../../base/errors.ts';
 import type { ExecCommand, RuntimeDriver, SandboxIo, SandboxObservation, SandboxProcess, SandboxRef, SandboxSpec } from '../driver.ts';
 import { createFakeEngine, type FakeEngine, type FakeSandbox } from './engine.ts';
-import { createFakeServices } from './services.ts';
 import { type FakeProcess, type FakeProgram, startFakeProcess } from './process.ts';
+import { createFakeServices } from './services.ts';
 import { goOn, sleepPower } from './sleep.ts';
 
 export interface FakeDriverOptions {
