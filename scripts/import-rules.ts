@@ -63,6 +63,8 @@ const SHARED = ['store/port', 'store/sql'];
 const COMPOSITION = [
   'main.ts',
   'agent-choices.ts',
+  'open-engine.ts',
+  'turn-parts.ts',
   'choose-runtime.ts',
   'prepare-images.ts',
   'databases.ts',
@@ -70,7 +72,7 @@ const COMPOSITION = [
   'open-egress.ts',
 ];
 /** What everything but core and base may read. */
-const ROOT_FILES = ['config.ts', 'assets.ts'];
+const ROOT_FILES = ['config.ts', 'config-values.ts', 'assets.ts'];
 
 export interface Violation {
   readonly file: string;

@@ -213,51 +213,63 @@ export function createClient(options: ClientOptions) {
       retry: (sessionId: string, id: string, input: SendInput = {}) =>
         json<EventSendResponse>('POST', `${turnPath(sessionId, id)}/retry`, sendOptions(input)),
     },
-    /** Files of a session's workspace. What is read comes as the response itself, to be streamed. */
-    files: {
-      list: (id: string, query: { path?: string; limit?: number; page?: string } = {}) =>
-        json<PageOf<WorkspaceFile>>('GET', `${path('sessions', id)}/files`, { query }),
-      read: (id: string, file: string, signal?: AbortSignal) =>
-        request('GET', `${path('sessions', id)}/files/content`, { query: { path: file }, signal }),
-      write: (id: string, file: string, raw: Blob | Uint8Array<ArrayBuffer>, { overwrite }: { overwrite?: boolean } = {}) =>
-        json<WorkspaceFile>('PUT', `${path('sessions', id)}/files/content`, { query: { path: file, overwrite }, raw }),
-      remove: (id: string, file: string, { recursive }: { recursive?: boolean } = {}) =>
-        json<{ path: string }>('DELETE', `${path('sessions', id)}/files`, { query: { path: file, recursive } }),
-      makeDirectory: (id: string, directory: string) =>
-        json<WorkspaceFile>('POST', `${path('sessions', id)}/files/directories`, { body: { path: directory } }),
-      move: (id: string, body: FileMove) => json<WorkspaceFile>('POST', `${path('sessions', id)}/files/move`, { body }),
-      /** A tar.gz of the workspace, or of a directory of it. */
-      download: (id: string, directory?: string, signal?: AbortSignal) =>
-        request('GET', `${path('sessions', id)}/files/archive`, { query: { path: directory }, signal }),
-      /** Unpacks a tar or tar.gz into the workspace, or into a directory of it. */
-      upload: (id: string, raw: Blob | Uint8Array<ArrayBuffer>, directory?: string) =>
-        json<ArchiveUnpacked>('PUT', `${path('sessions', id)}/files/archive`, { query: { path: directory }, raw }),
-    },
-    snapshots: {
-      list: (id: string) => json<PageOf<Snapshot>>('GET', `${path('sessions', id)}/snapshots`),
-      create: (id: string) => json<Snapshot>('POST', `${path('sessions', id)}/snapshots`),
-      remove: (id: string, snapshot: string) =>
-        json<{ id: string }>('DELETE', `${path('sessions', id)}/snapshots/${encodeURIComponent(snapshot)}`),
-      restore: (id: string, snapshot: string) =>
-        json<Snapshot>('POST', `${path('sessions', id)}/snapshots/${encodeURIComponent(snapshot)}/restore`),
-    },
+    files: filesOf(request, json),
+    snapshots: snapshotsOf(json),
     services: servicesOf(request, json),
-    webhooks: {
-      list: (query: Query = {}) => json<PageOf<Webhook>>('GET', '/v1/webhooks', { query }),
-      get: (id: string) => json<Webhook>('GET', path('webhooks', id)),
-      create: (body: WebhookCreate) => json<WebhookWithSecret>('POST', '/v1/webhooks', { body }),
-      update: (id: string, body: WebhookUpdate) => json<Webhook>('POST', path('webhooks', id), { body }),
-      remove: (id: string) => json<{ id: string }>('DELETE', path('webhooks', id)),
-      rotateSecret: (id: string) => json<WebhookWithSecret>('POST', `${path('webhooks', id)}/rotate_secret`),
-      test: (id: string) => json<WebhookDelivery>('POST', `${path('webhooks', id)}/test`),
-      deliveries: (id: string, query: Query = {}) => json<PageOf<WebhookDelivery>>('GET', `${path('webhooks', id)}/deliveries`, { query }),
-      retryDelivery: (id: string, deliveryId: string) =>
-        json<WebhookDelivery>('POST', `${path('webhooks', id)}/deliveries/${encodeURIComponent(deliveryId)}/retry`),
-    },
+    webhooks: webhooksOf(json),
   };
 }
 
 type Json = <T>(...args: Parameters<Request>) => Promise<T>;
+
+/** Files of a session's workspace. What is read comes as the response itself, to be streamed. */
+function filesOf(request: Request, json: Json) {
+  return {
+    list: (id: string, query: { path?: string; limit?: number; page?: string } = {}) =>
+      json<PageOf<WorkspaceFile>>('GET', `${path('sessions', id)}/files`, { query }),
+    read: (id: string, file: string, signal?: AbortSignal) =>
+      request('GET', `${path('sessions', id)}/files/content`, { query: { path: file }, signal }),
+    write: (id: string, file: string, raw: Blob | Uint8Array<ArrayBuffer>, { overwrite }: { overwrite?: boolean } = {}) =>
+      json<WorkspaceFile>('PUT', `${path('sessions', id)}/files/content`, { query: { path: file, overwrite }, raw }),
+    remove: (id: string, file: string, { recursive }: { recursive?: boolean } = {}) =>
+      json<{ path: string }>('DELETE', `${path('sessions', id)}/files`, { query: { path: file, recursive } }),
+    makeDirectory: (id: string, directory: string) =>
+      json<WorkspaceFile>('POST', `${path('sessions', id)}/files/directories`, { body: { path: directory } }),
+    move: (id: string, body: FileMove) => json<WorkspaceFile>('POST', `${path('sessions', id)}/files/move`, { body }),
+    /** A tar.gz of the workspace, or of a directory of it. */
+    download: (id: string, directory?: string, signal?: AbortSignal) =>
+      request('GET', `${path('sessions', id)}/files/archive`, { query: { path: directory }, signal }),
+    /** Unpacks a tar or tar.gz into the workspace, or into a directory of it. */
+    upload: (id: string, raw: Blob | Uint8Array<ArrayBuffer>, directory?: string) =>
+      json<ArchiveUnpacked>('PUT', `${path('sessions', id)}/files/archive`, { query: { path: directory }, raw }),
+  };
+}
+
+function snapshotsOf(json: Json) {
+  return {
+    list: (id: string) => json<PageOf<Snapshot>>('GET', `${path('sessions', id)}/snapshots`),
+    create: (id: string) => json<Snapshot>('POST', `${path('sessions', id)}/snapshots`),
+    remove: (id: string, snapshot: string) =>
+      json<{ id: string }>('DELETE', `${path('sessions', id)}/snapshots/${encodeURIComponent(snapshot)}`),
+    restore: (id: string, snapshot: string) =>
+      json<Snapshot>('POST', `${path('sessions', id)}/snapshots/${encodeURIComponent(snapshot)}/restore`),
+  };
+}
+
+function webhooksOf(json: Json) {
+  return {
+    list: (query: Query = {}) => json<PageOf<Webhook>>('GET', '/v1/webhooks', { query }),
+    get: (id: string) => json<Webhook>('GET', path('webhooks', id)),
+    create: (body: WebhookCreate) => json<WebhookWithSecret>('POST', '/v1/webhooks', { body }),
+    update: (id: string, body: WebhookUpdate) => json<Webhook>('POST', path('webhooks', id), { body }),
+    remove: (id: string) => json<{ id: string }>('DELETE', path('webhooks', id)),
+    rotateSecret: (id: string) => json<WebhookWithSecret>('POST', `${path('webhooks', id)}/rotate_secret`),
+    test: (id: string) => json<WebhookDelivery>('POST', `${path('webhooks', id)}/test`),
+    deliveries: (id: string, query: Query = {}) => json<PageOf<WebhookDelivery>>('GET', `${path('webhooks', id)}/deliveries`, { query }),
+    retryDelivery: (id: string, deliveryId: string) =>
+      json<WebhookDelivery>('POST', `${path('webhooks', id)}/deliveries/${encodeURIComponent(deliveryId)}/retry`),
+  };
+}
 
 function servicesOf(request: Request, json: Json) {
   return {

@@ -1,8 +1,24 @@
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { PlatformError } from './base/errors.ts';
+import {
+  absolutePath,
+  choice,
+  type Environment,
+  flag,
+  integer,
+  invalid,
+  limit,
+  nameServers,
+  networks,
+  portRange,
+  seconds,
+  secret,
+  text,
+  times,
+  url,
+  words,
+} from './config-values.ts';
 import type { EgressSettings } from './core/egress-settings.ts';
 import type { Provider } from './core/model.ts';
 import type { ServiceSettings } from './core/service-settings.ts';
@@ -91,10 +107,10 @@ export interface Config {
   readonly log: { readonly level: string; readonly format: 'human' | 'json'; readonly file: string | undefined };
 }
 
+export type { Environment } from './config-values.ts';
+
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Reads the whole configuration once. Throws `config_invalid` naming the setting. */
 export function loadConfig(env: Environment = process.env): Config {
@@ -229,15 +245,6 @@ function serviceSettings(env: Environment): ServiceSettings {
   };
 }
 
-function portRange(env: Environment, name: string, fallback: ServiceSettings['ports']): ServiceSettings['ports'] {
-  const value = text(env, name);
-  if (value === undefined) return fallback;
-  const [, first, last] = /^(\d{1,5})-(\d{1,5})$/.exec(value) ?? [];
-  const range = { first: Number(first), last: Number(last) };
-  if (range.first >= 1024 && range.last <= 65_535 && range.first <= range.last) return range;
-  throw invalid(name, `"${value}" is not a range of ports such as 19000-19999, from 1024 to 65535`);
-}
-
 /** Where the command line looks for a running server and its key. */
 export function loadClientConfig(env: Environment = process.env): {
   readonly url: string;
@@ -287,124 +294,10 @@ function bearerProvider(baseUrl: string, key: string): ProviderConfig {
   return { baseUrl, auth: { header: 'authorization', value: `Bearer ${key}` } };
 }
 
-/** An empty value counts as not set, so that a line `NAME=` in a file switches nothing on. */
-function text(env: Environment, name: string): string | undefined {
-  const value = env[name]?.trim();
-  return value === '' ? undefined : value;
-}
-
-/** A secret from `NAME`, or from the file that `NAME_FILE` names. */
-function secret(env: Environment, name: string): string | undefined {
-  const direct = text(env, name);
-  const file = text(env, `${name}_FILE`);
-  if (direct !== undefined || file === undefined) return direct;
-  try {
-    const value = readFileSync(file, 'utf8').trim();
-    return value === '' ? undefined : value;
-  } catch (cause) {
-    throw invalid(`${name}_FILE`, `the file ${file} cannot be read`, cause);
-  }
-}
-
-function integer(env: Environment, name: string, fallback: number, range: { min: number; max: number }): number {
-  const value = text(env, name);
-  if (value === undefined) return fallback;
-  const number = Number(value);
-  if (Number.isInteger(number) && number >= range.min && number <= range.max) return number;
-  throw invalid(name, `"${value}" is not a whole number from ${range.min} to ${range.max}`);
-}
-
-/** A limit that 0 takes away. */
-function limit(env: Environment, name: string, range: { max: number; fallback?: number }): number | undefined {
-  const value = integer(env, name, range.fallback ?? 0, { min: 0, max: range.max });
-  return value === 0 ? undefined : value;
-}
-
-function times(value: number | undefined, factor: number): number | undefined {
-  return value === undefined ? undefined : value * factor;
-}
-
-/** Addresses, or networks such as `10.0.0.0/8`, apart by commas. */
-function networks(env: Environment, name: string): readonly string[] {
-  const all = (text(env, name) ?? '').split(',').map((one) => one.trim());
-  return all
-    .filter((one) => one !== '')
-    .map((one) => {
-      const [address = '', prefix, ...rest] = one.split('/');
-      const bits = isIP(address) === 6 ? 128 : 32;
-      const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
-      if (isIP(address) !== 0 && isPrefix && rest.length === 0) return one;
-      throw invalid(name, `"${one}" is neither an address nor a network`);
-    });
-}
-
-/** Addresses, each with a port if it is not the usual one, apart by commas. */
-function nameServers(env: Environment, name: string): readonly string[] {
-  const all = (text(env, name) ?? '').split(',').map((one) => one.trim());
-  return all
-    .filter((one) => one !== '')
-    .map((one) => {
-      const [, v6, v4] = /^(?:\[([^\]]+)\]|([\d.]+))(?::\d{1,5})?$/.exec(one) ?? [];
-      if (isIP(v6 ?? v4 ?? one) !== 0) return one;
-      throw invalid(name, `"${one}" is not the address of a name server`);
-    });
-}
-
 /** A lease that is not extended in time is lost, so there must be room for a heartbeat that fails. */
 function leases(env: Environment): Pick<Config, 'leaseMs' | 'heartbeatMs' | 'sweepMs'> {
   const leaseMs = integer(env, 'LEASE_SECONDS', 30, { min: 1, max: 3600 }) * 1000;
   const heartbeatMs = seconds(env, 'HEARTBEAT_SECONDS', leaseMs / 3000) * 1000;
   if (heartbeatMs * 2 > leaseMs) throw invalid('HEARTBEAT_SECONDS', 'it may be at most half of LEASE_SECONDS');
   return { leaseMs, heartbeatMs, sweepMs: seconds(env, 'SWEEP_SECONDS', 5) * 1000 };
-}
-
-function seconds(env: Environment, name: string, fallback: number): number {
-  const value = text(env, name);
-  if (value === undefined) return fallback;
-  const number = Number(value);
-  if (number >= 0.1 && number <= 3600) return number;
-  throw invalid(name, `"${value}" is not a number of seconds from 0.1 to 3600`);
-}
-
-/** Names, apart by commas. */
-function words(env: Environment, name: string): readonly string[] {
-  return (text(env, name) ?? '')
-    .split(',')
-    .map((one) => one.trim())
-    .filter((one) => one !== '');
-}
-
-function absolutePath(env: Environment, name: string): string | undefined {
-  const value = text(env, name);
-  if (value === undefined || path.isAbsolute(value)) return value;
-  throw invalid(name, `"${value}" is no absolute path`);
-}
-
-function flag(env: Environment, name: string, fallback = false): boolean {
-  const value = text(env, name)?.toLowerCase();
-  if (value === undefined) return fallback;
-  if (value === 'false' || value === '0' || value === 'no') return false;
-  if (value === 'true' || value === '1' || value === 'yes') return true;
-  throw invalid(name, `"${value}" is neither true nor false`);
-}
-
-function choice<const T extends string>(env: Environment, name: string, allowed: readonly T[], fallback: NoInfer<T>): T {
-  const value = text(env, name);
-  if (value === undefined) return fallback;
-  const found = allowed.find((one) => one === value);
-  if (found !== undefined) return found;
-  throw invalid(name, `"${value}" is none of ${allowed.join(', ')}`);
-}
-
-function url(env: Environment, name: string): string | undefined {
-  const value = text(env, name);
-  if (value === undefined) return undefined;
-  const parsed = URL.parse(value);
-  if (parsed === null || (parsed.protocol !== 'http:' && parsed.protocol !== 'https:'))
-    throw invalid(name, `"${value}" is not an http or https URL`);
-  return value.replace(/\/+$/, '');
-}
-
-function invalid(name: string, why: string, cause?: unknown): PlatformError {
-  return new PlatformError('config_invalid', { detail: `${name}: ${why}.`, fields: [{ pointer: name, message: why }], cause });
 }

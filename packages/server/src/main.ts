@@ -1,53 +1,37 @@
 import { mkdir } from 'node:fs/promises';
-import path from 'node:path';
 import type { Status } from '@cloister/api';
-import { type AgentChoices, chooseAgents } from './agent-choices.ts';
 import { createAgents } from './agents/agents.ts';
 import { findAssets } from './assets.ts';
 import { systemClock } from './base/clock.ts';
-import { newId } from './base/ids.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import { createRefusals, type Refusals } from './base/refusals.ts';
 import type { Service } from './base/service.ts';
 import { VERSION } from './base/version.ts';
-import { chooseRuntime } from './choose-runtime.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createConnector } from './egress/connector.ts';
 import { createEnvironments } from './environments/environments.ts';
-import { runFakeAgent } from './harness/fake/fake-agent.ts';
-import { FAKE_AGENT_PROGRAM } from './harness/fake/fake-harness.ts';
 import { type App, createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
-import { startHttpServer } from './http/server.ts';
-import { type Egress, openEgress } from './open-egress.ts';
+import { type HttpServer, startHttpServer } from './http/server.ts';
+import { type Engine, type Overrides, openEngine, runtimeName, type Undo } from './open-engine.ts';
 import { OutboxWorker } from './outbox/outbox-worker.ts';
 import { createRetention, type Retention } from './retention/retention.ts';
-import type { RuntimeDriver, SandboxObservation } from './runtime/driver.ts';
-import { sandboxImageTag } from './runtime/image.ts';
+import type { SandboxObservation } from './runtime/driver.ts';
 import { createReconciler } from './runtime/reconciler.ts';
-import { ensureVolume, removeSessionDirectories } from './sandboxes/directories.ts';
+import { removeSessionDirectories } from './sandboxes/directories.ts';
 import { createExtras } from './sandboxes/extras.ts';
 import { createFileSweep } from './sandboxes/file-sweep.ts';
-import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
-import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
-import { sleepOf } from './sandboxes/sleep-policy.ts';
-import { createStageLog, type StageLog } from './sandboxes/stages.ts';
+import type { LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { createServiceParts, type ServiceParts } from './services/wiring.ts';
-import { createEventBus, type EventBus } from './sessions/event-bus.ts';
 import { createQueueAdmission, type QueueAdmission } from './sessions/queue-admission.ts';
-import { relayRemoteCommits } from './sessions/remote-commits.ts';
 import { createSendEvents } from './sessions/send-events.ts';
 import { createSessions, type SessionsDeps } from './sessions/sessions.ts';
 import { createTurns } from './sessions/turns.ts';
-import { openPostgresStore } from './store/postgres/postgres-store.ts';
-import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
-import type { Store } from './store/store.ts';
 import { createDuty } from './system/duty.ts';
 import { createHealthMonitor, type HealthMonitor } from './system/health.ts';
 import { createNodePresence } from './system/node-presence.ts';
 import { type AdminKey, ensureAdminKey, ensureDefaults } from './tenants/bootstrap.ts';
-import { Dispatcher } from './turns/dispatcher.ts';
-import { createPrestart } from './turns/prestart.ts';
+import { createTurnParts, prestartOf, type TurnParts } from './turn-parts.ts';
 import { createWebhookDelivery } from './webhooks/deliver.ts';
 import { createSender } from './webhooks/send.ts';
 import { createWebhooks } from './webhooks/webhooks.ts';
@@ -71,11 +55,6 @@ const HTTP_GRACE_MS = 1000;
 const WEBHOOK_TIMEOUT_MS = 15_000;
 const DAY_MS = 24 * 3600 * 1000;
 
-/** What tests put around the real parts. */
-export interface Overrides {
-  readonly wrapStore?: (store: Store) => Store;
-}
-
 /** Puts the whole server together and starts it: the only place that names the concrete parts. */
 export async function startServer(config: Config = loadConfig(), overrides: Overrides = {}): Promise<RunningServer> {
   const log = createLogger(config.log);
@@ -88,12 +67,10 @@ export async function startServer(config: Config = loadConfig(), overrides: Over
   }
 }
 
-type Undo = (() => Promise<unknown>)[];
-
 async function assemble(config: Config, overrides: Overrides, log: Logger, undo: Undo): Promise<RunningServer> {
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const engine = await openEngine(config, overrides, log, undo);
-  const { store, driver, egress, bus, chosen } = engine;
+  const { store, driver, chosen } = engine;
   const { live, dispatcher, stages } = createTurnParts(config, engine);
   const clock = systemClock;
   const presence = createNodePresence({
@@ -147,147 +124,40 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     isDemo: chosen.isDemo,
     adminKey,
     log,
-    async stop() {
-      const drained = dispatcher.stop();
-      await Promise.all([duty, ...parts.keepers].map((service) => service.stop()));
-      // Other nodes take the sessions on at once.
-      await live.discardIdle({ andLater: !engine.isSoleNode });
-      await presence.stop();
-      await drained;
-      await live.close();
-      await Promise.all([
-        health.stop(),
-        admission.stop(),
-        outbox.stop(),
-        fileSweep.stop(),
-        reconciler.stop(),
-        http.stop({ graceMs: HTTP_GRACE_MS }),
-      ]);
-      await egress.close();
-      await driver.close();
-      bus.close();
-      await store.close();
-    },
+    stop: () =>
+      stopAll(engine, {
+        live,
+        dispatcher,
+        presence,
+        http,
+        keepers: [duty, ...parts.keepers],
+        rest: [health, admission, outbox, fileSweep, reconciler],
+      }),
   };
 }
 
-interface Engine {
-  readonly log: Logger;
-  readonly store: Store;
-  readonly driver: RuntimeDriver;
-  readonly runtimeReason: string;
-  readonly egress: Egress;
-  readonly bus: EventBus;
-  readonly installation: string;
-  /** This process. */
-  readonly nodeId: string;
-  readonly volumeId: string;
-  readonly isSoleNode: boolean;
-  readonly chosen: AgentChoices;
+interface Running extends Pick<TurnParts, 'live' | 'dispatcher'> {
+  readonly presence: Service;
+  readonly http: HttpServer;
+  /** They end while turns still drain. */
+  readonly keepers: readonly Service[];
+  readonly rest: readonly Service[];
 }
 
-async function openEngine(config: Config, { wrapStore }: Overrides, log: Logger, undo: Undo): Promise<Engine> {
-  const nodeId = newId('node');
-  const opened = await openStore(config, log, nodeId);
-  const store = wrapStore?.(opened) ?? opened;
-  undo.push(() => store.close());
-  const fakePrograms = { [FAKE_AGENT_PROGRAM]: runFakeAgent };
-  const { driver, reason } = await chooseRuntime(config, { log, fakePrograms });
-  undo.push(() => driver.close());
-  const egress = await openEgress(config, { store, clock: systemClock, log });
-  undo.push(() => egress.close());
-  const installation = await store.installationId();
-  const isSoleNode = !store.events.isShared;
-  return {
-    log,
-    store,
-    driver,
-    runtimeReason: reason,
-    egress,
-    bus: createEventBus(store, { clock: systemClock, log }),
-    installation,
-    nodeId,
-    volumeId: await ensureVolume(config.dataDir),
-    isSoleNode,
-    chosen: chooseAgents(config, driver),
-  };
-}
-
-/** The session's next turn may run anywhere. What cannot be told now is known when this node's own row runs out. */
-function releaseSession({ store, log, nodeId }: Engine): (session: { tenantId: string; id: string }) => void {
-  return ({ tenantId, id: sessionId }) => {
-    store.nodes
-      .release({ id: nodeId, tenantId, sessionId })
-      .catch((error: unknown) => log.warn({ err: error, session: sessionId }, 'a session could not be given up'));
-  };
-}
-
-/** A session's sandbox is opened before its first message, where that is wanted. */
-function prestartOf(config: Config, { store, nodeId, volumeId, chosen, log }: Engine, live: LiveSandboxes): SessionsDeps['prepare'] {
-  if (!config.prestartSandboxes) return undefined;
-  return createPrestart({ live, nodes: store.nodes, nodeId, volumeId, catalog: chosen.catalog, providers: chosen.limits.providers, log });
-}
-
-interface TurnParts {
-  readonly live: LiveSandboxes;
-  readonly dispatcher: Dispatcher;
-  readonly stages: StageLog;
-}
-
-function createTurnParts(config: Config, engine: Engine): TurnParts {
-  const { log, store, driver, egress, bus, installation, nodeId, volumeId, isSoleNode, chosen } = engine;
-  const clock = systemClock;
-  const stages = createStageLog();
-  const sandboxes: SandboxDeps = {
-    stages,
-    driver,
-    gateway: egress.gateway,
-    clock,
-    log,
-    installation,
-    nodeId,
-    dataDir: config.dataDir,
-    startTimeoutMs: config.sandboxStartTimeoutMs,
-    imageFor: (variant) => (variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant)),
-    extras: createExtras({ ...config, driver }),
-  };
-  // The dispatcher runs turns in sandboxes, and the sandboxes ask it for room.
-  const parts: { dispatcher?: Dispatcher } = {};
-  const live = createLiveSandboxes({
-    open: (input) => openSandbox(sandboxes, input),
-    clock,
-    log,
-    maxSandboxes: config.maxConcurrentSandboxes,
-    ...sleepOf(config, driver),
-    stages,
-    makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
-    onClosed: isSoleNode ? undefined : releaseSession(engine),
-  });
-  const dispatcher = new Dispatcher({
-    store,
-    clock,
-    log,
-    live,
-    catalog: chosen.catalog,
-    providers: chosen.limits.providers,
-    publishPreview: bus.publishPreview,
-    nodeId,
-    volumeId,
-    leaseMs: config.leaseMs,
-    heartbeatMs: config.heartbeatMs,
-    sweepMs: config.sweepMs,
-    retry: { baseMs: config.retryBaseMs, maxAttempts: config.maxTurnAttempts },
-    caps: { perTenant: config.maxTurnsPerTenant, perAgent: config.maxTurnsPerAgent },
-    isSoleNode,
-    turnTimeoutMs: config.turnTimeoutMs,
-    idleMs: config.sandboxIdleMs,
-    maxConcurrentTurns: config.maxConcurrentSandboxes,
-    drainMs: config.drainMs,
-    stages,
-  });
-  parts.dispatcher = dispatcher;
-  relayRemoteCommits(store, dispatcher);
-  return { live, dispatcher, stages };
+async function stopAll(engine: Engine, { live, dispatcher, presence, http, keepers, rest }: Running): Promise<void> {
+  const { store, driver, egress, bus } = engine;
+  const drained = dispatcher.stop();
+  await Promise.all(keepers.map((service) => service.stop()));
+  // Other nodes take the sessions on at once.
+  await live.discardIdle({ andLater: !engine.isSoleNode });
+  await presence.stop();
+  await drained;
+  await live.close();
+  await Promise.all([...rest.map((service) => service.stop()), http.stop({ graceMs: HTTP_GRACE_MS })]);
+  await egress.close();
+  await driver.close();
+  bus.close();
+  await store.close();
 }
 
 /** What leaves the platform, by kind: webhooks go out over connections of the server's own, to checked addresses. */
@@ -393,18 +263,4 @@ async function createHttp(
     requestLeaseMs: config.leaseMs,
     assets: { dashboard, docs },
   });
-}
-
-const SHORTCOMINGS = { container: '', weaker: ' (weaker isolation)', none: ' (no isolation)' } as const;
-
-/** What the status shows; a runtime that separates less than a container, or nothing, says so. */
-function runtimeName(driver: RuntimeDriver): string {
-  return `${driver.name}${SHORTCOMINGS[driver.capabilities.isolationClass]}`;
-}
-
-function openStore(config: Config, log: Logger, nodeId: string): Promise<Store> {
-  const { databaseUrl: url, databasePoolSize: poolSize } = config;
-  if (config.store === 'postgres' && url !== undefined) return openPostgresStore({ url, poolSize, clock: systemClock, log, nodeId });
-  const file = config.store === 'memory' ? ':memory:' : path.join(config.dataDir, 'cloister.db');
-  return openSqliteStore({ file, clock: systemClock });
 }

@@ -3,7 +3,8 @@ import http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { errorEnvelopeSchema, PROBLEM_KINDS, PROBLEMS, type ProblemCode, problemDocumentSchema } from '@cloister/api';
 import { type Answer, startTestServer, type TestServer } from '../support/server.ts';
-import { agent, BODIES, environment, REQUESTS, UNKNOWN_IDS, UNSUPPORTED } from './bad-input-cases.ts';
+import { agent, BODIES, environment, UNKNOWN_IDS, UNSUPPORTED } from './bad-input-cases.ts';
+import { REQUESTS } from './bad-request-cases.ts';
 
 /** What an answer may never show: where the code lies, and how it got there. */
 const LEAKS = /\bat \S+ \(|\.ts:\d|node_modules|\/(home|root|tmp|work|usr|var)\//;

@@ -7,7 +7,8 @@ import { systemClock } from '../../src/base/clock.ts';
 import { newId } from '../../src/base/ids.ts';
 import { loadConfig } from '../../src/config.ts';
 import { hashApiKey } from '../../src/http/auth.ts';
-import { type Overrides, startServer } from '../../src/main.ts';
+import { startServer } from '../../src/main.ts';
+import type { Overrides } from '../../src/open-engine.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 
 const ADMIN_KEY = 'clst_test-key-of-the-first-tenant';

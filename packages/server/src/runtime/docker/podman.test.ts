@@ -1,8 +1,8 @@
 import { after, test } from 'node:test';
 import { silentLogger } from '../../base/log.ts';
 import { posixCommand, runtimeConformance } from '../conformance.ts';
+import { findPodman } from './conformance-podman.ts';
 import { createDockerDriver } from './driver.ts';
-import { findPodman } from './podman-service.ts';
 
 const podman = await findPodman();
 

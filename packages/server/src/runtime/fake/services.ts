@@ -37,6 +37,41 @@ export function createFakeServices(): FakeServices {
   };
   const of = (service: string) => [...containers.values()].filter(({ ref }) => ref.service === service);
   return {
+    ...lifecycle({ containers, networks, announce, failIfAsked }),
+    ...streams(containers),
+    watch(_owner, onChange, { signal }) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      if (signal.aborted) return Promise.resolve();
+      listeners.add(onChange);
+      signal.addEventListener('abort', () => resolve(void listeners.delete(onChange)), { once: true });
+      return promise;
+    },
+    containers: () => [...containers.values()],
+    crash(service, exit) {
+      for (const container of of(service)) {
+        container.state = 'exited';
+        container.exit = exit;
+      }
+      announce();
+    },
+    vanish(service) {
+      for (const { ref } of of(service)) containers.delete(ref.handle);
+      announce();
+    },
+    failNext: (call, error) => void failures.set(call, error),
+  };
+}
+
+interface State {
+  readonly containers: Map<string, FakeContainer>;
+  /** Of each service that has one, its installation. */
+  readonly networks: Map<string, string>;
+  readonly announce: () => void;
+  readonly failIfAsked: (call: string) => void;
+}
+
+function lifecycle({ containers, networks, announce, failIfAsked }: State): Omit<ServiceRuntime, 'watch' | 'logs' | 'stats'> {
+  return {
     hostId: async () => 'fake',
     hasImage: async (image) => image !== MISSING_IMAGE,
     async create(spec) {
@@ -79,13 +114,11 @@ export function createFakeServices(): FakeServices {
         .map(({ ref, state, exit }) => ({ ref, state, exit }));
     },
     remnants: async ({ installation }) => [...networks].flatMap(([service, owner]) => (owner === installation ? [service] : [])),
-    watch(_owner, onChange, { signal }) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      if (signal.aborted) return Promise.resolve();
-      listeners.add(onChange);
-      signal.addEventListener('abort', () => resolve(void listeners.delete(onChange)), { once: true });
-      return promise;
-    },
+  };
+}
+
+function streams(containers: ReadonlyMap<string, FakeContainer>): Pick<ServiceRuntime, 'logs' | 'stats'> {
+  return {
     async *logs(ref): AsyncGenerator<LogLine> {
       if (!containers.has(ref.handle)) throw new PlatformError('service_not_running');
       yield { stream: 'stdout', at: '2026-01-01T00:00:00Z', text: `fake ${ref.service}` };
@@ -96,18 +129,5 @@ export function createFakeServices(): FakeServices {
       const memoryLimitBytes = container.spec.memoryBytes;
       yield { at: '2026-01-01T00:00:00Z', cpuPercent: 1, memoryBytes: 1, memoryLimitBytes, pids: 1, receivedBytes: 0, sentBytes: 0 };
     },
-    containers: () => [...containers.values()],
-    crash(service, exit) {
-      for (const container of of(service)) {
-        container.state = 'exited';
-        container.exit = exit;
-      }
-      announce();
-    },
-    vanish(service) {
-      for (const { ref } of of(service)) containers.delete(ref.handle);
-      announce();
-    },
-    failNext: (call, error) => void failures.set(call, error),
   };
 }

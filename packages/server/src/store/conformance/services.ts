@@ -26,7 +26,7 @@ const key = ({ tenantId, id }: ServiceRow) => ({ tenantId, id });
 export const serviceLaws: Laws = {
   'no two services of a host have a port, however many come at once': law(async (store) => {
     const made = await Promise.allSettled(Array.from({ length: 7 }, () => create(store)));
-    const ports = made.flatMap((one) => (one.status === 'fulfilled' ? [one.value.port] : [])).sort();
+    const ports = made.flatMap((one) => (one.status === 'fulfilled' ? [one.value.port] : [])).sort((a, b) => a - b);
     assert.deepEqual(ports, [19_000, 19_001, 19_002, 19_003]);
     await refuses(create(store), 'service_ports_exhausted');
     assert.equal((await store.services.listOnHost({ hostId: HOST })).length, 4, 'a refused one leaves nothing');

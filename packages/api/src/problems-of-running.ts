@@ -1,0 +1,166 @@
+import { type ProblemDefinition, p } from './problem-kinds.ts';
+
+/** What goes wrong while something runs: sandboxes, models, the server itself. Part of the table in `problems.ts`. */
+export const PROBLEMS_OF_RUNNING = {
+  // running
+  rate_limited: p(
+    'exhausted',
+    'backoff',
+    'Requests come faster than this installation allows.',
+    'Send it again after the time in Retry-After, and fewer at once.',
+  ),
+  overloaded: p('unavailable', 'backoff', 'The server has as much to do as it may.', 'Send it again after the time in Retry-After.'),
+  capacity_exhausted: p('exhausted', 'backoff', 'Too much is waiting already.', 'Send it again after the time in Retry-After.'),
+  runtime_unreachable: p(
+    'unavailable',
+    'backoff',
+    'The container engine does not answer.',
+    'Start the engine (for example `systemctl start docker`) and check that the server may use its socket.',
+  ),
+  image_missing: p(
+    'unprocessable',
+    'change',
+    'The sandbox image does not exist on the engine.',
+    "Build it with `npm run image`, or correct the environment's `image`.",
+  ),
+  image_build_failed: p(
+    'upstream',
+    'change',
+    'The sandbox image could not be built.',
+    'Read the build output above the message and repeat `npm run image`.',
+  ),
+  sandbox_conflict: p('conflict', 'never', 'The sandbox exists already in another form.', 'Use a new incarnation.'),
+  sandbox_start_failed: p('upstream', 'backoff', 'The sandbox could not be started.', "Look at the message and at the engine's log."),
+  sandbox_start_timeout: p(
+    'timeout',
+    'backoff',
+    'The sandbox was not ready in time.',
+    'Look at which stage the message names; raise the limits of the environment if the host is slow.',
+  ),
+  sandbox_out_of_memory: p(
+    'exhausted',
+    'change',
+    'The sandbox ran out of memory and was stopped.',
+    'Give the environment more `memory`, or the agent a smaller task.',
+  ),
+  sandbox_exited: p(
+    'upstream',
+    'backoff',
+    'The sandbox ended in the middle of the turn.',
+    'Send the message again; what the agent wrote to its workspace is still there.',
+  ),
+  harness_failed: p('upstream', 'backoff', 'The agent program failed.', 'Look at the message; send the message again.'),
+  turn_interrupted: p(
+    'unavailable',
+    'ask',
+    'The server stopped in the middle of this turn and the turn was not run again, since a tool may have run.',
+    'Look at what the agent did last, then tell it to go on.',
+  ),
+  turn_timeout: p(
+    'timeout',
+    'change',
+    'The turn ran longer than allowed and was stopped.',
+    'Ask for less in one turn, or raise TURN_TIMEOUT_SECONDS.',
+  ),
+  // the model
+  model_authentication_failed: p(
+    'upstream',
+    'change',
+    'The model provider refused the key.',
+    "Correct the provider's key in the server's environment and restart it.",
+  ),
+  model_rate_limited: p('exhausted', 'backoff', 'The model provider limits the rate of requests.', 'Send the message again later.'),
+  model_overloaded: p('upstream', 'backoff', 'The model provider is overloaded.', 'Send the message again later.'),
+  model_request_rejected: p(
+    'upstream',
+    'change',
+    'The model provider refused the request.',
+    "Look at the provider's message; the model name may be wrong or the conversation too long.",
+  ),
+  model_api_failed: p('upstream', 'backoff', 'The model provider failed.', 'Send the message again later.'),
+  model_unreachable: p(
+    'upstream',
+    'backoff',
+    'The model provider could not be reached.',
+    'Check the base URL and the network of the server.',
+  ),
+  model_stream_cut: p('upstream', 'backoff', "The model provider's answer broke off.", 'Send the message again.'),
+  model_silent: p(
+    'timeout',
+    'backoff',
+    'The model provider sent nothing for too long.',
+    'Send the message again later, or raise MODEL_IDLE_SECONDS.',
+  ),
+  egress_denied: p('forbidden', 'never', 'The sandbox may not reach this address.', "Add the host to the environment's `allowed_hosts`."),
+  egress_budget_exhausted: p(
+    'forbidden',
+    'never',
+    'The session has used all the network it may use.',
+    'Do with what is there; the operator can raise EGRESS_BYTES_PER_TURN and its likes, and a new turn begins anew with its own share.',
+  ),
+  egress_unreachable: p(
+    'upstream',
+    'backoff',
+    'The gateway could not reach this host.',
+    'Check the name of the host and the network of the server.',
+  ),
+  // the server itself
+  store_unavailable: p('unavailable', 'backoff', 'The database does not answer.', "Look at the server's log and at the disk."),
+  store_locked: p(
+    'unavailable',
+    'change',
+    'Another Cloister server already owns this database.',
+    'Stop the other server, or give this one its own DATA_DIR.',
+  ),
+  store_filesystem_unsafe: p(
+    'unprocessable',
+    'change',
+    'The database would be on a network filesystem, where SQLite loses data.',
+    'Put DATA_DIR on a local disk.',
+  ),
+  store_newer: p(
+    'unprocessable',
+    'change',
+    'The database was written by a newer Cloister.',
+    'Start the newer version, or restore a backup made before the upgrade.',
+  ),
+  store_schema_changed: p(
+    'unprocessable',
+    'change',
+    'The database was made by another build of Cloister than this one.',
+    'Start the build that made it, or restore a backup made by this one.',
+  ),
+  store_not_empty: p(
+    'unprocessable',
+    'change',
+    'The target database already holds data.',
+    'Name an empty database; nothing was changed in this one.',
+  ),
+  store_move_unfinished: p(
+    'unprocessable',
+    'change',
+    'A move into this database is not finished.',
+    'Run `cloister db move` again: it goes on where it stopped.',
+  ),
+  store_copy_differs: p(
+    'unprocessable',
+    'change',
+    'The copy is not the same as its source.',
+    'Stop the server, and run `cloister db move` again with --restart.',
+  ),
+  disk_full: p('storage_full', 'backoff', 'The disk is full; nothing was accepted.', 'Free space on the disk that holds DATA_DIR.'),
+  draining: p('unavailable', 'backoff', 'The server is stopping and takes no new work.', 'Send it again after the time in Retry-After.'),
+  config_invalid: p(
+    'unprocessable',
+    'change',
+    'The configuration has a value that cannot be used.',
+    'Correct the setting that the message names.',
+  ),
+  lease_lost: p('conflict', 'never', 'Another worker has taken over this turn.', 'Do nothing; the other worker carries on.'),
+  bug: p(
+    'internal',
+    'backoff',
+    'Something went wrong inside Cloister.',
+    "Report it with the request id; the server's log has the details.",
+  ),
+} as const satisfies Record<string, ProblemDefinition>;

@@ -1,0 +1,81 @@
+import path from 'node:path';
+import { type AgentChoices, chooseAgents } from './agent-choices.ts';
+import { systemClock } from './base/clock.ts';
+import { newId } from './base/ids.ts';
+import type { Logger } from './base/log.ts';
+import { chooseRuntime } from './choose-runtime.ts';
+import type { Config } from './config.ts';
+import { runFakeAgent } from './harness/fake/fake-agent.ts';
+import { FAKE_AGENT_PROGRAM } from './harness/fake/fake-harness.ts';
+import { type Egress, openEgress } from './open-egress.ts';
+import type { RuntimeDriver } from './runtime/driver.ts';
+import { ensureVolume } from './sandboxes/directories.ts';
+import { createEventBus, type EventBus } from './sessions/event-bus.ts';
+import { openPostgresStore } from './store/postgres/postgres-store.ts';
+import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
+import type { Store } from './store/store.ts';
+
+/** What tests put around the real parts. */
+export interface Overrides {
+  readonly wrapStore?: (store: Store) => Store;
+}
+
+export type Undo = (() => Promise<unknown>)[];
+
+/** What everything else of a server stands on. */
+export interface Engine {
+  readonly log: Logger;
+  readonly store: Store;
+  readonly driver: RuntimeDriver;
+  readonly runtimeReason: string;
+  readonly egress: Egress;
+  readonly bus: EventBus;
+  readonly installation: string;
+  /** This process. */
+  readonly nodeId: string;
+  readonly volumeId: string;
+  readonly isSoleNode: boolean;
+  readonly chosen: AgentChoices;
+}
+
+/** Opens store, runtime and gateway; what is to be closed after a failed start goes into `undo`. */
+export async function openEngine(config: Config, { wrapStore }: Overrides, log: Logger, undo: Undo): Promise<Engine> {
+  const nodeId = newId('node');
+  const opened = await openStore(config, log, nodeId);
+  const store = wrapStore?.(opened) ?? opened;
+  undo.push(() => store.close());
+  const fakePrograms = { [FAKE_AGENT_PROGRAM]: runFakeAgent };
+  const { driver, reason } = await chooseRuntime(config, { log, fakePrograms });
+  undo.push(() => driver.close());
+  const egress = await openEgress(config, { store, clock: systemClock, log });
+  undo.push(() => egress.close());
+  const installation = await store.installationId();
+  const isSoleNode = !store.events.isShared;
+  return {
+    log,
+    store,
+    driver,
+    runtimeReason: reason,
+    egress,
+    bus: createEventBus(store, { clock: systemClock, log }),
+    installation,
+    nodeId,
+    volumeId: await ensureVolume(config.dataDir),
+    isSoleNode,
+    chosen: chooseAgents(config, driver),
+  };
+}
+
+function openStore(config: Config, log: Logger, nodeId: string): Promise<Store> {
+  const { databaseUrl: url, databasePoolSize: poolSize } = config;
+  if (config.store === 'postgres' && url !== undefined) return openPostgresStore({ url, poolSize, clock: systemClock, log, nodeId });
+  const file = config.store === 'memory' ? ':memory:' : path.join(config.dataDir, 'cloister.db');
+  return openSqliteStore({ file, clock: systemClock });
+}
+
+const SHORTCOMINGS = { container: '', weaker: ' (weaker isolation)', none: ' (no isolation)' } as const;
+
+/** What the status shows; a runtime that separates less than a container, or nothing, says so. */
+export function runtimeName(driver: RuntimeDriver): string {
+  return `${driver.name}${SHORTCOMINGS[driver.capabilities.isolationClass]}`;
+}

@@ -1,0 +1,91 @@
+import { systemClock } from './base/clock.ts';
+import type { Config } from './config.ts';
+import type { Engine } from './open-engine.ts';
+import { sandboxImageTag } from './runtime/image.ts';
+import { createExtras } from './sandboxes/extras.ts';
+import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
+import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
+import { sleepOf } from './sandboxes/sleep-policy.ts';
+import { createStageLog, type StageLog } from './sandboxes/stages.ts';
+import { relayRemoteCommits } from './sessions/remote-commits.ts';
+import type { SessionsDeps } from './sessions/sessions.ts';
+import { Dispatcher } from './turns/dispatcher.ts';
+import { createPrestart } from './turns/prestart.ts';
+
+/** The session's next turn may run anywhere. What cannot be told now is known when this node's own row runs out. */
+function releaseSession({ store, log, nodeId }: Engine): (session: { tenantId: string; id: string }) => void {
+  return ({ tenantId, id: sessionId }) => {
+    store.nodes
+      .release({ id: nodeId, tenantId, sessionId })
+      .catch((error: unknown) => log.warn({ err: error, session: sessionId }, 'a session could not be given up'));
+  };
+}
+
+/** A session's sandbox is opened before its first message, where that is wanted. */
+export function prestartOf(config: Config, { store, nodeId, volumeId, chosen, log }: Engine, live: LiveSandboxes): SessionsDeps['prepare'] {
+  if (!config.prestartSandboxes) return undefined;
+  return createPrestart({ live, nodes: store.nodes, nodeId, volumeId, catalog: chosen.catalog, providers: chosen.limits.providers, log });
+}
+
+export interface TurnParts {
+  readonly live: LiveSandboxes;
+  readonly dispatcher: Dispatcher;
+  readonly stages: StageLog;
+}
+
+/** What runs turns, and the sandboxes that they run in. */
+export function createTurnParts(config: Config, engine: Engine): TurnParts {
+  const { log, store, driver, egress, bus, installation, nodeId, volumeId, isSoleNode, chosen } = engine;
+  const clock = systemClock;
+  const stages = createStageLog();
+  const sandboxes: SandboxDeps = {
+    stages,
+    driver,
+    gateway: egress.gateway,
+    clock,
+    log,
+    installation,
+    nodeId,
+    dataDir: config.dataDir,
+    startTimeoutMs: config.sandboxStartTimeoutMs,
+    imageFor: (variant) => (variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant)),
+    extras: createExtras({ ...config, driver }),
+  };
+  // The dispatcher runs turns in sandboxes, and the sandboxes ask it for room.
+  const parts: { dispatcher?: Dispatcher } = {};
+  const live = createLiveSandboxes({
+    open: (input) => openSandbox(sandboxes, input),
+    clock,
+    log,
+    maxSandboxes: config.maxConcurrentSandboxes,
+    ...sleepOf(config, driver),
+    stages,
+    makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
+    onClosed: isSoleNode ? undefined : releaseSession(engine),
+  });
+  const dispatcher = new Dispatcher({
+    store,
+    clock,
+    log,
+    live,
+    catalog: chosen.catalog,
+    providers: chosen.limits.providers,
+    publishPreview: bus.publishPreview,
+    nodeId,
+    volumeId,
+    leaseMs: config.leaseMs,
+    heartbeatMs: config.heartbeatMs,
+    sweepMs: config.sweepMs,
+    retry: { baseMs: config.retryBaseMs, maxAttempts: config.maxTurnAttempts },
+    caps: { perTenant: config.maxTurnsPerTenant, perAgent: config.maxTurnsPerAgent },
+    isSoleNode,
+    turnTimeoutMs: config.turnTimeoutMs,
+    idleMs: config.sandboxIdleMs,
+    maxConcurrentTurns: config.maxConcurrentSandboxes,
+    drainMs: config.drainMs,
+    stages,
+  });
+  parts.dispatcher = dispatcher;
+  relayRemoteCommits(store, dispatcher);
+  return { live, dispatcher, stages };
+}
