@@ -5,6 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { silentLogger } from '../../base/log.ts';
 import { waitFor } from '../conformance/bench.ts';
+import { PODMAN_UNSETTLED } from '../conformance/known-skips.ts';
 import { createDockerDriver } from './driver.ts';
 import { testEngine } from './test-engine.ts';
 
@@ -21,6 +22,7 @@ export type FoundPodman =
   | { readonly ok: false; readonly reason: string };
 
 export async function findPodman(): Promise<FoundPodman> {
+  if (process.env.CLOISTER_TEST_PODMAN !== '1') return { ok: false, reason: PODMAN_UNSETTLED };
   const isThere = await run('podman', ['--version']).then(
     () => true,
     () => false,
@@ -54,7 +56,7 @@ async function startService(image: string): Promise<PodmanService> {
   await podman('load', '--quiet', '--input', inHome('image.tar'));
   rmSync(inHome('image.tar'));
   const endpoint = `unix://${inHome('podman.sock')}`;
-  const service = spawn('podman', [...places, 'system', 'service', '--time=0', endpoint], { env, stdio: 'ignore' });
+  const service = spawn('podman', [...places, 'system', 'service', '--time=0', endpoint], { env, cwd: home, stdio: 'ignore' });
   const ended = new Promise<void>((resolve) => service.once('exit', () => resolve()));
   const driver = createDockerDriver({ kind: 'podman', endpoint, log: silentLogger });
   await waitFor(
