@@ -6,6 +6,7 @@ import { createDockerDriver } from '../../packages/server/src/runtime/docker/dri
 import type { RuntimeDriver } from '../../packages/server/src/runtime/driver.ts';
 import { sandboxImageTag } from '../../packages/server/src/runtime/image.ts';
 import { type Bench, ms, summary, verdict } from './row.ts';
+import { sandboxSpec } from './sandbox-spec.ts';
 
 const RUNS = 12;
 const ARGV = ['node', '-e', 'console.log("up"); setInterval(() => {}, 1000)'];
@@ -43,28 +44,7 @@ export const coldStartBench: Bench = {
 
 async function startOurs(driver: RuntimeDriver, image: string): Promise<number> {
   const began = performance.now();
-  const ref = await driver.create({
-    labels: {
-      installation: 'bench',
-      tenant: 'bench',
-      agent: 'bench',
-      session: 'bench',
-      sandbox: newId('sandbox'),
-      node: newId('node'),
-      incarnation: newId('incarnation'),
-    },
-    image,
-    argv: ARGV,
-    env: {},
-    cwd: '/workspace',
-    uid: 1000,
-    gid: 1000,
-    memoryBytes: 1024 ** 3,
-    cpus: 1,
-    pids: 256,
-    mounts: [],
-    tmpBytes: 64 * 1024 ** 2,
-  });
+  const ref = await driver.create(sandboxSpec({ image, argv: ARGV }));
   const io = await driver.start(ref);
   io.stderr.resume();
   await once(io.stdout, 'data');

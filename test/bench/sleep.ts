@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
-import { newId } from '../../packages/server/src/base/ids.ts';
 import { silentLogger } from '../../packages/server/src/base/log.ts';
 import { createDockerDriver } from '../../packages/server/src/runtime/docker/driver.ts';
 import type { SandboxIo, SandboxRef, SleepPower } from '../../packages/server/src/runtime/driver.ts';
 import { sandboxImageTag } from '../../packages/server/src/runtime/image.ts';
 import { type Bench, ms, type Row, skipped, summary, verdict } from './row.ts';
+import { sandboxSpec } from './sandbox-spec.ts';
 
 const RUNS = 12;
 const HELD_MIB = 128;
@@ -20,21 +20,7 @@ export const sleepBench: Bench = {
     const driver = createDockerDriver({ log: silentLogger });
     const power = driver.sleep;
     if (power === undefined) return [skipped('wake of a sandbox', 'the runtime cannot pause')];
-    const names = { sandbox: newId('sandbox'), node: newId('node'), incarnation: newId('incarnation') };
-    const ref = await driver.create({
-      labels: { installation: 'bench', tenant: 'bench', agent: 'bench', session: 'bench', ...names },
-      image: sandboxImageTag('default'),
-      argv: ['node', '-e', PROGRAM],
-      env: {},
-      cwd: '/workspace',
-      uid: 1000,
-      gid: 1000,
-      memoryBytes: 1024 ** 3,
-      cpus: 1,
-      pids: 256,
-      mounts: [],
-      tmpBytes: 64 * 1024 ** 2,
-    });
+    const ref = await driver.create(sandboxSpec({ image: sandboxImageTag('default'), argv: ['node', '-e', PROGRAM] }));
     try {
       const io = await driver.start(ref);
       io.stderr.resume();

@@ -67,8 +67,8 @@ export function createVirtualNode(world: World, name: string, wallOffset: number
     makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
     onClosed: isSoleNode
       ? undefined
-      : ({ tenantId, id: sessionId }) => {
-          store.nodes.release({ id: nodeId, tenantId, sessionId }).catch((error: unknown) => log.warn({ err: error }, 'not released'));
+      : (session) => {
+          store.nodes.release({ id: nodeId, ...session }).catch((error: unknown) => log.warn({ err: error }, 'not released'));
         },
   });
   const dispatcher = new Dispatcher({

@@ -9,12 +9,13 @@ import { sleepOf } from './sandboxes/sleep-policy.ts';
 import { createStageLog, type StageLog } from './sandboxes/stages.ts';
 import { relayRemoteCommits } from './sessions/remote-commits.ts';
 import type { SessionsDeps } from './sessions/sessions.ts';
+import type { SessionKey } from './store/store.ts';
 import { Dispatcher } from './turns/dispatcher.ts';
 import { createPrestart } from './turns/prestart.ts';
 
 /** The session's next turn may run anywhere. What cannot be told now is known when this node's own row runs out. */
-function releaseSession({ store, log, nodeId }: Engine): (session: { tenantId: string; id: string }) => void {
-  return ({ tenantId, id: sessionId }) => {
+function releaseSession({ store, log, nodeId }: Engine): (session: SessionKey) => void {
+  return ({ tenantId, sessionId }) => {
     store.nodes
       .release({ id: nodeId, tenantId, sessionId })
       .catch((error: unknown) => log.warn({ err: error, session: sessionId }, 'a session could not be given up'));

@@ -1,14 +1,9 @@
-import type { EgressEnding, EgressRecord, EgressUsage } from '../store/store.ts';
-
-export interface SessionOf {
-  readonly tenantId: string;
-  readonly sessionId: string;
-}
+import type { EgressEnding, EgressRecord, EgressUsage, SessionKey } from '../store/store.ts';
 
 export interface AuditBatch {
   readonly records: readonly EgressRecord[];
   readonly endings: readonly EgressEnding[];
-  readonly used: readonly (SessionOf & EgressUsage)[];
+  readonly used: readonly (SessionKey & EgressUsage)[];
 }
 
 /** What waits to be written. It is bounded: what finds no room is only counted. */
@@ -16,7 +11,7 @@ export interface AuditQueue {
   /** The same decision, taken again while the first still waits, makes that one count for one more. */
   add(record: EgressRecord): void;
   end(ending: EgressEnding): void;
-  use(session: SessionOf, more: EgressUsage): void;
+  use(session: SessionKey, more: EgressUsage): void;
   /** The next batch, which no longer waits; undefined when there is none. */
   take(): AuditBatch | undefined;
   /** A batch that could not be written waits again. */
@@ -30,7 +25,7 @@ const BATCH = 500;
 export function createAuditQueue(): AuditQueue {
   const records = new Map<string, EgressRecord>();
   const endings = new Map<string, EgressEnding>();
-  const used = new Map<string, SessionOf & EgressUsage>();
+  const used = new Map<string, SessionKey & EgressUsage>();
   /** By what was decided: the record that the next one of the same kind is added to. */
   const repeats = new Map<string, string>();
   let dropped = 0;
@@ -45,7 +40,7 @@ export function createAuditQueue(): AuditQueue {
     return earlier !== undefined;
   }
 
-  function use({ tenantId, sessionId }: SessionOf, more: EgressUsage): void {
+  function use({ tenantId, sessionId }: SessionKey, more: EgressUsage): void {
     const before = used.get(sessionId) ?? { requests: 0, bytes: 0 };
     used.set(sessionId, { tenantId, sessionId, requests: before.requests + more.requests, bytes: before.bytes + more.bytes });
   }

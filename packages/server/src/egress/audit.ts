@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { EgressReport } from '../core/egress-report.ts';
-import type { EgressEnding, EgressRecord, EgressStore, EgressUsage } from '../store/store.ts';
-import { createAuditQueue, MAX_WAITING, type SessionOf } from './audit-queue.ts';
+import type { EgressEnding, EgressRecord, EgressStore, EgressUsage, SessionKey } from '../store/store.ts';
+import { createAuditQueue, MAX_WAITING } from './audit-queue.ts';
 
 /** Keeps every decision of the gateway, off its way: nothing here ever makes a connection wait. */
 export interface EgressAudit extends EgressReport {
@@ -10,9 +10,9 @@ export interface EgressAudit extends EgressReport {
   /** The connection of an earlier record is over. */
   end(ending: EgressEnding): void;
   /** A session has used this much more. */
-  use(session: SessionOf, used: EgressUsage): void;
+  use(session: SessionKey, used: EgressUsage): void;
   /** What a session has used over its life, this server's last second included. */
-  usage(session: SessionOf): Promise<EgressUsage>;
+  usage(session: SessionKey): Promise<EgressUsage>;
   close(): Promise<void>;
 }
 
@@ -89,7 +89,7 @@ export function createEgressAudit({ store, clock, log, rowsPerSession }: EgressA
 
 /** Keeps the rows of each session below a bound, without counting them at each write. */
 function createTrimmer(store: EgressStore, keep: number): { after(records: readonly EgressRecord[]): Promise<void> } {
-  const untrimmed = new Map<string, SessionOf & { rows: number }>();
+  const untrimmed = new Map<string, SessionKey & { rows: number }>();
   return {
     async after(records) {
       for (const { tenantId, sessionId } of records) {

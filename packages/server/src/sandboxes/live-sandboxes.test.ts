@@ -58,7 +58,7 @@ function setup(changes: Partial<LiveSandboxesDeps> & { readonly onOpen?: (input:
         ),
     },
     makeRoom: async () => false,
-    onClosed: ({ id }) => void closed.push(id),
+    onClosed: ({ sessionId }) => void closed.push(sessionId),
     ...changes,
   });
   async function note<T>(name: string, work: Promise<T>): Promise<T> {
@@ -167,7 +167,7 @@ test('an idle sandbox is paused, hibernated and stopped in its time, and one tha
   assert.equal(bench.engine.all()[0]?.state, 'paused');
   assert.equal(await pass(bench, 270_000), 'hibernated');
   assert.deepEqual(
-    bench.live.idle().map(({ id }) => id),
+    bench.live.idle().map(({ sessionId }) => sessionId),
     ['one'],
   );
   const stages: Stages = {};

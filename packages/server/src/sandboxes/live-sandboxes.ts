@@ -138,7 +138,7 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     },
     isOwned: (ref) => [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),
     list: () => [...entries.values()].map(toInfo),
-    idle: () => idleOf(entries).map(({ tenantId, sessionId }) => ({ tenantId, id: sessionId })),
+    idle: () => idleOf(entries).map(({ tenantId, sessionId }) => ({ tenantId, sessionId })),
     async discardIdle({ only, andLater = false } = {}) {
       isDraining ||= andLater;
       await Promise.all(idleOf(entries, only).map(discardEntry));
@@ -176,7 +176,7 @@ function createShelf(deps: LiveSandboxesDeps): Shelf {
     const { tenantId, sessionId } = entry;
     if (entries.get(sessionId) === entry) entries.delete(sessionId);
     room.give();
-    if (!entries.has(sessionId)) deps.onClosed?.({ tenantId, id: sessionId });
+    if (!entries.has(sessionId)) deps.onClosed?.({ tenantId, sessionId });
   }
 
   async function closeEntry(entry: Entry): Promise<void> {
@@ -297,7 +297,7 @@ async function freeOne(
 
 /** Those that rest, and those that are being opened ahead. */
 function idleOf(entries: ReadonlyMap<string, Entry>, only?: readonly SessionKey[]): Entry[] {
-  const chosen = only === undefined ? [...entries.values()] : only.flatMap(({ id }) => entries.get(id) ?? []);
+  const chosen = only === undefined ? [...entries.values()] : only.flatMap(({ sessionId }) => entries.get(sessionId) ?? []);
   return chosen.filter((entry) => entry.closing === undefined && !entry.isWanted);
 }
 

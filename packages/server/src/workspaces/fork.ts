@@ -5,13 +5,13 @@ import { newId } from '../base/ids.ts';
 import { ensureSessionDirectories, sandboxUser, sessionDirectories } from '../sandboxes/directories.ts';
 import { requireSession } from '../sessions/sessions.ts';
 import { toSession } from '../sessions/wire.ts';
-import type { SessionRow, Store } from '../store/store.ts';
+import type { SessionKey, SessionRow, Store } from '../store/store.ts';
 import { fileProblem } from './file-problem.ts';
 import { openRoot } from './held-directory.ts';
 import { packTree } from './pack.ts';
 import { emptyDirectory } from './remove-tree.ts';
 import { unpack } from './unpack.ts';
-import type { FileLimits, SessionKey } from './workspace-files.ts';
+import type { FileLimits } from './workspace-files.ts';
 
 export interface ForksDeps {
   readonly store: Pick<Store, 'sessions' | 'events'>;

@@ -9,7 +9,7 @@ import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { ensureSessionDirectories, sessionDirectories } from '../sandboxes/directories.ts';
 import { requireSession } from '../sessions/sessions.ts';
-import type { Store } from '../store/store.ts';
+import type { SessionKey, Store } from '../store/store.ts';
 import { fileProblem } from './file-problem.ts';
 import { isCode, makeBelow, openRoot } from './held-directory.ts';
 import { mergeInto } from './merge.ts';
@@ -18,7 +18,7 @@ import { randomName } from './random-name.ts';
 import { emptyDirectory, removeTree } from './remove-tree.ts';
 import { openStaging } from './safe-tree.ts';
 import { unpack } from './unpack.ts';
-import { type FileLimits, type SessionKey, treePlaces } from './workspace-files.ts';
+import { type FileLimits, treePlaces } from './workspace-files.ts';
 
 export interface SnapshotInfo {
   readonly id: string;

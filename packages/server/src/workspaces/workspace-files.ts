@@ -1,7 +1,7 @@
 import { PlatformError } from '../base/errors.ts';
 import { ensureSessionDirectories, sandboxUser, sessionDirectories } from '../sandboxes/directories.ts';
 import { requireSession } from '../sessions/sessions.ts';
-import type { Store } from '../store/store.ts';
+import type { SessionKey, Store } from '../store/store.ts';
 import { type HeldFile, makeBelow, openBelow, openRoot } from './held-directory.ts';
 import { mergeInto } from './merge.ts';
 import { packTree } from './pack.ts';
@@ -14,11 +14,6 @@ import { type Unpacked, unpack } from './unpack.ts';
 export interface FileLimits {
   readonly maxFileBytes: number;
   readonly maxArchiveBytes: number;
-}
-
-export interface SessionKey {
-  readonly tenantId: string;
-  readonly sessionId: string;
 }
 
 /** Use cases of the files of a session's workspace. Sessions of other tenants are as missing ones. */

@@ -92,8 +92,8 @@ export const dutyAndNodeLaws: Laws = {
 
   'a node learns which of its sessions have gone on elsewhere': law(async (store) => {
     const id = await sessionOnFirstNode(store);
-    const own = { tenantId: TENANT, id };
-    const gone = { tenantId: TENANT, id: 'ses_removed' };
+    const own = { tenantId: TENANT, sessionId: id };
+    const gone = { tenantId: TENANT, sessionId: 'ses_removed' };
     const strayed = (nodeId: string) => store.nodes.strayed({ id: nodeId, sessions: [own, gone] });
     assert.deepEqual(await strayed(NODE), [gone], 'one that is removed is nowhere');
     await beat(store, NODE, 0);

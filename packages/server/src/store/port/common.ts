@@ -18,3 +18,9 @@ export interface CreatedRange {
   readonly createdLt?: number | undefined;
   readonly createdLte?: number | undefined;
 }
+
+/** A session of a tenant. */
+export interface SessionKey {
+  readonly tenantId: string;
+  readonly sessionId: string;
+}

@@ -1,3 +1,5 @@
+import type { SessionKey } from './common.ts';
+
 /** A control-plane process that uses this store. Times are the store's own. */
 export interface NodeRow {
   readonly id: string;
@@ -25,11 +27,6 @@ export interface NodeStore {
   release(input: { id: string; tenantId: string; sessionId: string }): Promise<void>;
   /** Of sessions that have had a sandbox on this node, those that are on another by now, or removed. */
   strayed(input: { id: string; sessions: readonly SessionKey[] }): Promise<readonly SessionKey[]>;
-}
-
-export interface SessionKey {
-  readonly tenantId: string;
-  readonly id: string;
 }
 
 export interface DutyStore {

@@ -1,8 +1,9 @@
 import { crashPoint } from '../../base/crash-points.ts';
 import { invariant, PlatformError } from '../../base/errors.ts';
+import type { SessionKey } from '../store.ts';
 import { type AcceptedEventInput, type AcceptInput, type AcceptResult, isTerminal, type StoredEvent, type TurnRow } from '../store.ts';
 import type { Transaction } from './engine.ts';
-import { appendEvents, type SessionKey } from './event-log.ts';
+import { appendEvents } from './event-log.ts';
 import { promoteNext } from './fair-order.ts';
 import { findReplay, rememberKey } from './idempotency.ts';
 import { get, getAs, type Query, type Row, run, type Sql } from './query.ts';

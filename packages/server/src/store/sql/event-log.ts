@@ -1,14 +1,9 @@
 import { invariant } from '../../base/errors.ts';
-import type { NewEvent, StoredEvent } from '../store.ts';
+import type { NewEvent, SessionKey, StoredEvent } from '../store.ts';
 import { tellOfEvents } from './deliveries.ts';
 import type { Transaction } from './engine.ts';
 import { get, type Params, type Query, run, type Value } from './query.ts';
 import { integer } from './rows.ts';
-
-export interface SessionKey {
-  readonly tenantId: string;
-  readonly sessionId: string;
-}
 
 const TAKE_SEQS = `UPDATE sessions SET last_seq = last_seq + :count, updated_at = :now
   WHERE tenant_id = :tenantId AND id = :sessionId RETURNING last_seq`;

@@ -1,5 +1,5 @@
+import type { SessionKey } from '../store.ts';
 import type { Transaction } from './engine.ts';
-import type { SessionKey } from './event-log.ts';
 import { get, type Query, run } from './query.ts';
 import { integer, optionalInteger } from './rows.ts';
 

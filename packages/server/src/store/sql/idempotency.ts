@@ -1,7 +1,5 @@
 import { PlatformError } from '../../base/errors.ts';
-import type { AcceptInput, AcceptResult, IdempotencyInput, StoredEvent } from '../store.ts';
-
-import type { SessionKey } from './event-log.ts';
+import type { AcceptInput, AcceptResult, IdempotencyInput, SessionKey, StoredEvent } from '../store.ts';
 import { all, get, type Query, run, type Sql } from './query.ts';
 import { isReserved } from './requests.ts';
 import { parseEvent, stringList, text } from './rows.ts';

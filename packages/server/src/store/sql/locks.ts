@@ -1,4 +1,4 @@
-import type { SessionKey } from './event-log.ts';
+import type { SessionKey } from '../store.ts';
 import { type Query, run, type Sql } from './query.ts';
 
 // Every write of a session holds the session's row first. It is the only row that is waited for while another

@@ -50,7 +50,7 @@ function* beat({ id, host, leaseMs, isSoleNode }: Parameters<NodeStore['beat']>[
 function* strayed({ id, sessions }: Parameters<NodeStore['strayed']>[0]): Query<readonly SessionKey[]> {
   const found: SessionKey[] = [];
   for (const session of sessions) {
-    const here = yield* get(IS_HERE, { id, tenantId: session.tenantId, sessionId: session.id });
+    const here = yield* get(IS_HERE, { id, ...session });
     if (here === undefined) found.push(session);
   }
   return found;

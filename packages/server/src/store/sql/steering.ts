@@ -1,6 +1,6 @@
-import type { JsonObject, NewEvent, RunToken, StoredEvent, TurnOutcome, TurnRow } from '../store.ts';
+import type { JsonObject, NewEvent, RunToken, SessionKey, StoredEvent, TurnOutcome, TurnRow } from '../store.ts';
 import type { Transaction } from './engine.ts';
-import { appendEvents, type SessionKey } from './event-log.ts';
+import { appendEvents } from './event-log.ts';
 import { fenced, HOLDS } from './fencing.ts';
 import { lockSessionOfTurn } from './locks.ts';
 import { allAs, getAs, type Query, run } from './query.ts';

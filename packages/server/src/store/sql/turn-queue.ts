@@ -1,6 +1,4 @@
-import type { ApprovalRow, SessionState, TurnRow, Usage } from '../store.ts';
-
-import type { SessionKey } from './event-log.ts';
+import type { ApprovalRow, SessionKey, SessionState, TurnRow, Usage } from '../store.ts';
 import { all, get, type Query, run } from './query.ts';
 import { parseApproval, parseTurn } from './rows.ts';
 
