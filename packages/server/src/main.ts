@@ -19,7 +19,6 @@ import { createRetention, type Retention } from './retention/retention.ts';
 import type { SandboxObservation } from './runtime/driver.ts';
 import { createReconciler } from './runtime/reconciler.ts';
 import { removeSessionDirectories } from './sandboxes/directories.ts';
-import { createExtras } from './sandboxes/extras.ts';
 import { createFileSweep } from './sandboxes/file-sweep.ts';
 import type { LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { createServiceParts, type ServiceParts } from './services/wiring.ts';
@@ -212,7 +211,7 @@ async function createHttp(
     store,
     clock,
     limits: { allowUnrestrictedNetwork },
-    checkExtras: createExtras({ ...config, driver }).check,
+    checkExtras: engine.extras.check,
     onChanged,
   });
   const { maxQueuedPerSession } = config;

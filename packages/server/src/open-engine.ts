@@ -10,6 +10,7 @@ import { FAKE_AGENT_PROGRAM } from './harness/fake/fake-harness.ts';
 import { type Egress, openEgress } from './open-egress.ts';
 import type { RuntimeDriver } from './runtime/driver.ts';
 import { ensureVolume } from './sandboxes/directories.ts';
+import { createExtras, type Extras } from './sandboxes/extras.ts';
 import { createEventBus, type EventBus } from './sessions/event-bus.ts';
 import { openPostgresStore } from './store/postgres/postgres-store.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
@@ -29,6 +30,7 @@ export interface Engine {
   readonly driver: RuntimeDriver;
   readonly runtimeReason: string;
   readonly egress: Egress;
+  readonly extras: Extras;
   readonly bus: EventBus;
   readonly installation: string;
   /** This process. */
@@ -57,6 +59,7 @@ export async function openEngine(config: Config, { wrapStore }: Overrides, log: 
     driver,
     runtimeReason: reason,
     egress,
+    extras: createExtras({ ...config, driver }),
     bus: createEventBus(store, { clock: systemClock, log }),
     installation,
     nodeId,

@@ -2,7 +2,6 @@ import { systemClock } from './base/clock.ts';
 import type { Config } from './config.ts';
 import type { Engine } from './open-engine.ts';
 import { sandboxImageTag } from './runtime/image.ts';
-import { createExtras } from './sandboxes/extras.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
 import { sleepOf } from './sandboxes/sleep-policy.ts';
@@ -50,7 +49,7 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     dataDir: config.dataDir,
     startTimeoutMs: config.sandboxStartTimeoutMs,
     imageFor: (variant) => (variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant)),
-    extras: createExtras({ ...config, driver }),
+    extras: engine.extras,
   };
   // The dispatcher runs turns in sandboxes, and the sandboxes ask it for room.
   const parts: { dispatcher?: Dispatcher } = {};
