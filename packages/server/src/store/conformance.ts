@@ -19,6 +19,7 @@ import { serviceLaws } from './conformance/services.ts';
 import { sessionLaws } from './conformance/sessions.ts';
 import { storeLaws } from './conformance/store.ts';
 import { takeOverLaws } from './conformance/take-over.ts';
+import { warmLaws } from './conformance/warm.ts';
 import { webhookLaws } from './conformance/webhooks.ts';
 import type { Store } from './store.ts';
 
@@ -52,6 +53,7 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   retention: retentionLaws,
   egress: egressLaws,
   'duties and nodes': dutyAndNodeLaws,
+  warm: warmLaws,
   model: modelLaws,
 };
 

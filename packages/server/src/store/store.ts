@@ -10,6 +10,7 @@ import type { RetentionStore } from './port/retention.ts';
 import type { ServiceStore } from './port/services.ts';
 import type { SessionStore } from './port/sessions.ts';
 import type { TurnStore } from './port/turns.ts';
+import type { WarmStore } from './port/warm.ts';
 import type { WebhookStore } from './port/webhooks.ts';
 
 export type { JsonObject, JsonValue } from '../base/json.ts';
@@ -26,6 +27,7 @@ export * from './port/retention.ts';
 export * from './port/services.ts';
 export * from './port/sessions.ts';
 export * from './port/turns.ts';
+export * from './port/warm.ts';
 export * from './port/webhooks.ts';
 
 /**
@@ -52,6 +54,7 @@ export interface Store {
   readonly egress: EgressStore;
   readonly nodes: NodeStore;
   readonly duties: DutyStore;
+  readonly warm: WarmStore;
   /** Stable id of this installation, made on the first open. It is on every label we write. */
   installationId(): Promise<string>;
   /** Proves that the store can write: commits a small row. For health checks. */

@@ -11,7 +11,8 @@ const FORGET_DEAD: Sql = ({ now }) => `DELETE FROM nodes WHERE alive_until <= ${
 const RETRY_NOW = 'UPDATE turns SET retry_at = NULL WHERE retry_at IS NOT NULL';
 const LEAVE = 'DELETE FROM nodes WHERE id = :id';
 const LIST: Sql = ({ now }) => `SELECT * FROM nodes WHERE alive_until > ${now} ORDER BY joined_at, id`;
-const CLAIM: Sql = ({ now }) => `UPDATE sessions SET node_id = :id, volume_id = coalesce(volume_id, :volumeId)
+/** Gives the session to the node, where nothing stands against it. */
+export const CLAIM_SESSION: Sql = ({ now }) => `UPDATE sessions SET node_id = :id, volume_id = coalesce(volume_id, :volumeId)
   WHERE tenant_id = :tenantId AND id = :sessionId AND archived_at IS NULL AND (volume_id IS NULL OR volume_id = :volumeId)
     AND (node_id IS NULL OR node_id = :id OR node_id NOT IN (SELECT id FROM nodes WHERE alive_until > ${now})) RETURNING id`;
 const RELEASE = 'UPDATE sessions SET node_id = NULL WHERE tenant_id = :tenantId AND id = :sessionId AND node_id = :id';
@@ -30,7 +31,7 @@ export function createNodeStore(engine: Engine): NodeStore {
     strayed: (input) => engine.read(() => strayed(input)),
     claim: ({ id, volumeId, tenantId, sessionId }) =>
       engine.write(function* () {
-        return (yield* get(CLAIM, { id, volumeId, tenantId, sessionId })) !== undefined;
+        return (yield* get(CLAIM_SESSION, { id, volumeId, tenantId, sessionId })) !== undefined;
       }),
     async release({ id, tenantId, sessionId }) {
       await engine.write(() => run(RELEASE, { id, tenantId, sessionId }));

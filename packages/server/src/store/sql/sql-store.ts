@@ -17,6 +17,7 @@ import { text } from './rows.ts';
 import { createServiceStore } from './services.ts';
 import { createSessionStore } from './sessions.ts';
 import { createTurnStore } from './turns.ts';
+import { createWarmStore } from './warm.ts';
 import { createWebhookStore } from './webhooks.ts';
 
 /** Counts, since a database may write nothing when a row stays as it was. */
@@ -41,6 +42,7 @@ export function createSqlStore(database: Engine, onClosed: () => void): Store {
     egress: createEgressStore(engine),
     nodes: createNodeStore(engine),
     duties: createDutyStore(engine),
+    warm: createWarmStore(engine),
     installationId: () => engine.read(findInstallation),
     async check({ now }) {
       await engine.write(() => run(CHECK, { now }));
