@@ -49,7 +49,7 @@ export interface RuntimeDriver {
   watch(
     owner: { readonly installation: string },
     onExit: (exit: { readonly ref: SandboxRef; readonly report: ExitReport }) => void,
-    options: { readonly signal: AbortSignal },
+    options: WatchOptions,
   ): Promise<void>;
   /** Containers that run for a long time with a published port; undefined where the engine has none. */
   readonly services?: ServiceRuntime | undefined;
@@ -59,6 +59,12 @@ export interface RuntimeDriver {
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface WatchOptions {
+  readonly signal: AbortSignal;
+  /** Told of each that is paused, by whomever, where the runtime tells; the listing shows it everywhere. */
+  readonly onPaused?: ((ref: SandboxRef) => void) | undefined;
 }
 
 export interface StartOptions extends CallOptions {
@@ -100,6 +106,9 @@ export interface RuntimeCapabilities {
 export type RuntimeProbe =
   | { readonly ok: true; readonly version: string; readonly detail: string }
   | { readonly ok: false; readonly detail: string; readonly fix: string };
+
+/** The installation that `cloister doctor` gives its own sandboxes. */
+export const DOCTOR_INSTALLATION = 'cloister-doctor-attack';
 
 export interface SandboxLabels {
   readonly installation: string;
@@ -163,7 +172,12 @@ export interface ExitReport {
    * main process ended well, when only a child of it was killed.
    */
   readonly isOutOfMemory: boolean;
+  /** What somebody did to it past this driver, where that is known; left out when it ended by itself, or by this driver. */
+  readonly outside?: OutsideDeed;
 }
+
+/** `stopped` was asked to end, `killed` was not asked; `paused` could not be resumed; of `disconnected` only the streams are lost. */
+export type OutsideDeed = 'removed' | 'stopped' | 'killed' | 'paused' | 'disconnected';
 
 export interface SandboxObservation {
   readonly ref: SandboxRef;

@@ -59,7 +59,7 @@ export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver 
     list: (owner, call) => listContainers(docker, owner.installation, call?.signal),
     exec: (ref, command, call) => execInContainer(docker, ref, { command, signal: call?.signal }),
     logs: (ref, logs) => readLogs(docker, ref.handle, logs ?? {}),
-    watch: (owner, onExit, { signal }) => watchContainers(docker, owner.installation, { onExit, signal }),
+    watch: (owner, onExit, watch) => watchContainers(docker, owner.installation, { ...watch, onExit }),
     get services() {
       return QUIRKS[engine.kind()].closesNetworks ? services : undefined;
     },

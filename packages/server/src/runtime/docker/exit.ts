@@ -1,11 +1,13 @@
+import { constants } from 'node:os';
 import { delay } from '../../base/clock.ts';
-import type { ExitReport } from '../driver.ts';
+import type { ExitReport, OutsideDeed } from '../driver.ts';
 import type { DockerContext } from './context.ts';
-import { exitReport, SIGKILL_CODE } from './exit-report.ts';
+import type { Engine } from './engine.ts';
+import { exitReport, SIGKILL_CODE, SIGNAL_BASE } from './exit-report.ts';
 import { errorCode } from './failures.ts';
 import { inspectContainer } from './inspect.ts';
 import { readJsonLines } from './json-lines.ts';
-import { parseEvent, parseWait } from './wire.ts';
+import { type EngineEvent, parseEvent, parseWait } from './wire.ts';
 
 /**
  * Says whether the kernel killed something in the container for memory. The flag can come a moment after the
@@ -14,15 +16,69 @@ import { parseEvent, parseWait } from './wire.ts';
  */
 export async function wasOutOfMemory(docker: DockerContext, id: string, code: number): Promise<boolean> {
   if ((await inspectContainer(docker, id))?.isOutOfMemory === true) return true;
+  if (code !== SIGKILL_CODE) return false;
+  return (await pastDeeds(docker, id)).some(({ action }) => action === 'oom');
+}
+
+/** Kills, for memory or by somebody, of the last hour, the oldest first. Empty where the engine does not keep them. */
+async function pastDeeds(docker: DockerContext, id: string): Promise<readonly EngineEvent[]> {
   const { quirks } = await docker.engine.address();
-  if (code !== SIGKILL_CODE || !quirks.hasMemoryEvents) return false;
+  if (!quirks.hasMemoryEvents) return [];
   const now = docker.clock.now() / 1000;
-  const filters = JSON.stringify({ type: ['container'], event: ['oom'], container: [id] });
+  const filters = JSON.stringify({ type: ['container'], event: ['oom', 'kill'], container: [id] });
   // A past `until` makes the engine answer from what it remembers and end the stream.
   const query = { since: Math.floor(now - 3600), until: now.toFixed(6), filters };
   const answer = await docker.engine.open({ method: 'GET', path: '/events', query });
-  for await (const line of readJsonLines(answer.body)) if (parseEvent(line)?.id === id) return true;
-  return false;
+  const deeds: EngineEvent[] = [];
+  for await (const line of readJsonLines(answer.body)) {
+    const event = parseEvent(line);
+    if (event?.id === id) deeds.push(event);
+  }
+  return deeds;
+}
+
+/**
+ * How a container ended, and whose doing it was. The engine marks a container as being removed, and writes a kill down,
+ * before the end itself is told, so that both are seen here. What came last decides.
+ */
+async function lookIntoEnd(docker: DockerContext, id: string, code: number): Promise<ExitReport> {
+  const container = await inspectContainer(docker, id);
+  const deeds = await pastDeeds(docker, id);
+  const report = exitReport(
+    code,
+    container?.isOutOfMemory === true || (code === SIGKILL_CODE && deeds.some(({ action }) => action === 'oom')),
+  );
+  const last = deeds.at(-1);
+  if (last?.action === 'oom') return report;
+  if (container === undefined || GOING.has(container.status)) return { ...report, outside: 'removed' };
+  const outside = deedOf(deeds, code);
+  return outside === undefined ? report : { ...report, outside };
+}
+
+/** The engine's words for a container that is on its way out. */
+const GOING: ReadonlySet<string> = new Set(['removing', 'dead']);
+const ASKING_SIGNALS: ReadonlySet<number> = new Set([constants.signals.SIGTERM, constants.signals.SIGINT]);
+
+/** A signal counts when it fits the end: it is the one that the program died of, or one that asks it to leave. */
+function deedOf(deeds: readonly EngineEvent[], code: number): OutsideDeed | undefined {
+  const signals = deeds.filter(({ action }) => action === 'kill').map(({ attributes }) => Number(attributes.signal));
+  if (signals.some((signal) => ASKING_SIGNALS.has(signal))) return 'stopped';
+  return signals.some((signal) => SIGNAL_BASE + signal === code) ? 'killed' : undefined;
+}
+
+/** The containers whose end is awaited here, and of these the ones that this driver itself ends. */
+const awaited = new WeakMap<Engine, Map<string, { isOurDoing: boolean }>>();
+
+function awaitedOf({ engine }: DockerContext): Map<string, { isOurDoing: boolean }> {
+  const found = awaited.get(engine) ?? new Map<string, { isOurDoing: boolean }>();
+  awaited.set(engine, found);
+  return found;
+}
+
+/** Called before this driver stops or removes a container, so that it is not taken for somebody else's deed. */
+export function noteOurDoing(docker: DockerContext, id: string): void {
+  const one = awaitedOf(docker).get(id);
+  if (one !== undefined) one.isOurDoing = true;
 }
 
 export interface ExitWatch {
@@ -36,6 +92,8 @@ export interface ExitWatch {
 export function watchExit(docker: DockerContext, id: string, signal: AbortSignal): ExitWatch {
   const { promise: registered, resolve: onRegistered, reject: onRefused } = Promise.withResolvers<void>();
   const { promise: exited, resolve: onExit } = Promise.withResolvers<ExitReport>();
+  const doing = { isOurDoing: false };
+  awaitedOf(docker).set(id, doing);
   const follow = async () => {
     let code = await waitOnce(docker, id, { condition: 'next-exit', signal, onRegistered }).catch((error: unknown) => {
       onRefused(error);
@@ -47,9 +105,10 @@ export function watchExit(docker: DockerContext, id: string, signal: AbortSignal
       if (code === undefined) await delay(docker.clock, WAIT_AGAIN_MS, signal).catch(ignoreAbort);
     }
     if (code === undefined) return;
-    onExit(exitReport(code, await wasOutOfMemory(docker, id, code).catch((error: unknown) => reportUnknownMemory(docker, error))));
+    const end = code;
+    onExit(await reportEnd(docker, id, { code, isOurDoing: doing.isOurDoing }).catch((error: unknown) => plainEnd(docker, error, end)));
   };
-  void follow();
+  void follow().finally(() => awaitedOf(docker).delete(id));
   return { registered, exited };
 }
 
@@ -86,9 +145,17 @@ async function waitAgain(docker: DockerContext, id: string, signal: AbortSignal)
   }
 }
 
-function reportUnknownMemory(docker: DockerContext, error: unknown): boolean {
+async function reportEnd(
+  docker: DockerContext,
+  id: string,
+  { code, isOurDoing }: { readonly code: number; readonly isOurDoing: boolean },
+): Promise<ExitReport> {
+  return isOurDoing ? exitReport(code, await wasOutOfMemory(docker, id, code)) : lookIntoEnd(docker, id, code);
+}
+
+function plainEnd(docker: DockerContext, error: unknown, code: number): ExitReport {
   docker.log.warn({ err: error }, 'whether a sandbox ran out of memory could not be found out');
-  return false;
+  return exitReport(code, false);
 }
 
 function ignoreAbort(): void {

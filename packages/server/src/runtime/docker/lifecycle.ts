@@ -3,6 +3,7 @@ import { delay } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
 import type { SandboxRef, SandboxSpec } from '../driver.ts';
 import type { DockerContext } from './context.ts';
+import { noteOurDoing } from './exit.ts';
 import { startFailure, tooSlow, unexpectedAnswer } from './failures.ts';
 import { inspectContainer } from './inspect.ts';
 import { containerBody, containerName, containerRef, type EngineTraits, hasSpec } from './profile.ts';
@@ -80,6 +81,7 @@ export async function stopContainer(
   id: string,
   options: { readonly graceMs: number; readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
+  noteOurDoing(docker, id);
   // The engine counts in seconds; a fraction is rounded up, so that the program has at least what it was given.
   const seconds = Math.ceil(options.graceMs / 1000);
   const { quirks } = await docker.engine.address(options.signal);
@@ -102,6 +104,7 @@ export async function stopContainer(
 
 /** Kills and removes; resolves when nothing is left. */
 export async function removeContainer(docker: DockerContext, id: string, signal?: AbortSignal): Promise<void> {
+  noteOurDoing(docker, id);
   const { quirks } = await docker.engine.address(signal);
   // It waits for the death of what it kills, which the paused do not die. What these answer says nothing, most often
   // that nothing is paused, or runs; the removal tells.

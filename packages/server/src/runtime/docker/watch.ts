@@ -1,5 +1,5 @@
 import { delay } from '../../base/clock.ts';
-import type { ExitReport, SandboxRef } from '../driver.ts';
+import type { ExitReport, SandboxRef, WatchOptions } from '../driver.ts';
 import type { DockerContext } from './context.ts';
 import { wasOutOfMemory } from './exit.ts';
 import { exitReport } from './exit-report.ts';
@@ -7,6 +7,8 @@ import { unexpectedAnswer } from './failures.ts';
 import { readJsonLines } from './json-lines.ts';
 import { containerRef, INSTALLATION_LABEL, parseLabels } from './profile.ts';
 import { type EngineEvent, parseEvent } from './wire.ts';
+
+const PAUSE_EVENT = 'pause';
 
 export type OnExit = (exit: { readonly ref: SandboxRef; readonly report: ExitReport }) => void;
 
@@ -22,7 +24,7 @@ const NANOS_PER_SECOND = 1_000_000_000;
 export async function watchContainers(
   docker: DockerContext,
   installation: string,
-  options: { readonly onExit: OnExit; readonly signal: AbortSignal },
+  options: { readonly onExit: OnExit } & WatchOptions,
 ): Promise<void> {
   const stop = AbortSignal.any([options.signal, docker.closing]);
   const seen = { sinceNano: docker.clock.now() * 1e6, ids: new Set<string>() };
@@ -38,7 +40,7 @@ export async function watchContainers(
           seen.ids.clear();
         }
         seen.ids.add(key);
-        await tell(docker, event, options.onExit);
+        await tell(docker, event, options);
       }
     } catch (error) {
       if (!stop.aborted) docker.log.warn({ err: error }, "the engine's event stream broke off; following it again");
@@ -54,19 +56,28 @@ async function* readEvents(
   options: { readonly sinceNano: number; readonly signal: AbortSignal },
 ): AsyncGenerator<EngineEvent> {
   const { quirks } = await docker.engine.address(options.signal);
-  const filters = JSON.stringify({ type: ['container'], event: quirks.exitEvents, label: [`${INSTALLATION_LABEL}=${installation}`] });
+  const filters = JSON.stringify({
+    type: ['container'],
+    event: [...quirks.exitEvents, PAUSE_EVENT],
+    label: [`${INSTALLATION_LABEL}=${installation}`],
+  });
   const query = { since: (options.sinceNano / NANOS_PER_SECOND).toFixed(6), filters };
   const { status, body } = await docker.engine.open({ method: 'GET', path: '/events', query, signal: options.signal });
   for await (const line of readJsonLines(body)) {
     if (status !== 200) throw unexpectedAnswer('follow the events', { status, message: JSON.stringify(line) });
     const event = parseEvent(line);
-    if (event !== undefined && quirks.exitEvents.includes(event.action)) yield event;
+    if (event !== undefined && (event.action === PAUSE_EVENT || quirks.exitEvents.includes(event.action))) yield event;
   }
 }
 
-async function tell(docker: DockerContext, event: EngineEvent, onExit: OnExit): Promise<void> {
+async function tell(
+  docker: DockerContext,
+  event: EngineEvent,
+  { onExit, onPaused }: { readonly onExit: OnExit } & WatchOptions,
+): Promise<void> {
   const labels = parseLabels(event.attributes);
   if (labels === undefined) return;
+  if (event.action === PAUSE_EVENT) return onPaused?.(containerRef(labels));
   const { quirks } = await docker.engine.address();
   const code = Number(quirks.exitCodeAttributes.map((name) => event.attributes[name]).find((text) => text !== undefined) ?? 0);
   const isOutOfMemory = await wasOutOfMemory(docker, event.id, code);
