@@ -6,8 +6,8 @@ import type { Recovery, Stop } from './history.ts';
 import type { Random } from './random.ts';
 import { restart, type TortureServer } from './servers.ts';
 
-/** Points that a server at work passes; `crash:` and one of these is a fault too. */
-export const PASSED_POINTS = CRASH_POINTS.filter((name) => name !== 'migrate.between_statements');
+/** Points that every server at work passes; `crash:` and one of these is a fault too. */
+export const PASSED_POINTS = CRASH_POINTS.filter((name) => name !== 'migrate.between_statements' && name !== 'warm.after_claim');
 const PLAIN_FAULTS = ['kill', 'term', 'pause', 'pg-restart', 'pg-kill', 'blackhole', 'cut', 'disk-full'] as const;
 type PlainFault = (typeof PLAIN_FAULTS)[number];
 export type FaultName = PlainFault | `crash:${CrashPoint}`;

@@ -6,6 +6,7 @@ export const CRASH_POINTS = [
   'accept.before_commit',
   'accept.after_commit',
   'lease.after_commit',
+  'warm.after_claim',
   'run.after_sandbox',
   'run.before_finish',
   'run.after_finish',

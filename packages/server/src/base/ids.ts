@@ -8,6 +8,7 @@ export const ID_PREFIXES = {
   event: 'evt',
   turn: 'trn',
   sandbox: 'sbx',
+  warm: 'wrm',
   incarnation: 'inc',
   apiKey: 'key',
   request: 'req',

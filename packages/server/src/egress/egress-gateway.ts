@@ -68,6 +68,7 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
         throw error;
       });
       return {
+        assign: server.assign,
         beginTurn: server.beginTurn,
         abortModelCalls: server.abortModelCalls,
         async close() {

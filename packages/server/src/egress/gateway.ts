@@ -25,7 +25,8 @@ export const CA_BUNDLE_FILE = 'ca-bundle.pem';
 export interface GatewayBinding {
   readonly sandboxId: string;
   readonly tenantId: string;
-  readonly sessionId: string;
+  /** Undefined for a sandbox that stands ready: it reaches nothing before `assign`. */
+  readonly sessionId: string | undefined;
   readonly directory: string;
   readonly network: NetworkPolicy;
   /** Where the policy is read from while the sandbox lives; without it `network` stays as it is. */
@@ -62,6 +63,8 @@ export interface PolicySubject {
 }
 
 export interface GatewayConnection {
+  /** The sandbox is this session's from now on, for good. Only for a binding that began without one. */
+  assign(sessionId: string): Promise<void>;
   /** A turn begins: it has its own share of requests and bytes. */
   beginTurn(): void;
   /** Aborts the model calls under way, for an interrupt: upstream stops at once. */

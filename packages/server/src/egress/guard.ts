@@ -48,6 +48,9 @@ export type Answer =
 
 /** Decides for one sandbox what it may reach, counts what it uses, and has every decision kept. */
 export interface Guard {
+  isAssigned(): boolean;
+  /** It decides for this session from now on, which has used so much before. */
+  assign(sessionId: string, used: EgressUsage): void;
   /** `stop` is called when the connection must end before it does so itself. */
   ask(ask: Ask, stop: (reason: StopReason) => void): Answer;
   /** Refuses what never came so far as to be asked about. */
@@ -61,7 +64,8 @@ export interface Guard {
 export interface GuardOptions {
   readonly sandboxId: string;
   readonly tenantId: string;
-  readonly sessionId: string;
+  /** Undefined for a sandbox that is no session's yet: all is refused. */
+  readonly sessionId: string | undefined;
   readonly policies: readonly NetworkPolicy[];
   /** What the session has used before. */
   readonly used: EgressUsage;
@@ -85,7 +89,11 @@ interface State {
   readonly session: Used;
   readonly turn: Used;
   policy: HostPolicy;
+  sessionId: string | undefined;
 }
+
+/** What a sandbox is told that asks for anything before it is given to a session. */
+export const UNASSIGNED = 'This sandbox belongs to no session yet; until then it reaches nothing.';
 
 export function createGuard(options: GuardOptions): Guard {
   const state: State = {
@@ -94,10 +102,16 @@ export function createGuard(options: GuardOptions): Guard {
     session: { ...options.used },
     turn: { requests: 0, bytes: 0 },
     policy: createHostPolicy(options.policies),
+    sessionId: options.sessionId,
   };
   return {
     ask: (ask, stop) => decide(state, ask, stop),
-    refuse: (ask, reason, refusal) => refuse(options, ask, reason, refusal),
+    isAssigned: () => state.sessionId !== undefined,
+    assign(sessionId, used) {
+      state.sessionId = sessionId;
+      Object.assign(state.session, used);
+    },
+    refuse: (ask, reason, refusal) => refuse(state, ask, reason, refusal),
     apply(policies) {
       state.policy = createHostPolicy(policies);
       for (const visit of state.open) {
@@ -117,7 +131,8 @@ export function createGuard(options: GuardOptions): Guard {
 
 function decide(state: State, ask: Ask, stop: OpenVisit['stop']): Answer {
   const { options } = state;
-  const refused = (reason: string, refusal: Refusal): Answer => ({ type: 'refused', refusal: refuse(options, ask, reason, refusal) });
+  const refused = (reason: string, refusal: Refusal): Answer => ({ type: 'refused', refusal: refuse(state, ask, reason, refusal) });
+  if (state.sessionId === undefined) return refused('unassigned', { code: 'egress_denied', detail: UNASSIGNED });
   if (options.buckets?.take(options.sandboxId).isTaken === false) {
     const detail = `This sandbox asks for more than ${options.limits.requestsPerSecond} connections a second; wait a little.`;
     return refused('rate', { code: 'rate_limited', detail });
@@ -129,7 +144,7 @@ function decide(state: State, ask: Ask, stop: OpenVisit['stop']): Answer {
   const hindered = hindrance(state);
   if (hindered !== undefined) return refused(hindered.reason, hindered.refusal);
   if (verdict.type === 'inspect') return { type: 'inspect', target };
-  return { type: 'visit', visit: openVisit(state, { ask: { ...ask, target }, stop }, verdict.credential) };
+  return { type: 'visit', visit: openVisit(state, { ask: { ...ask, target }, stop, sessionId: state.sessionId }, verdict.credential) };
 }
 
 /** What stands against it apart from the policy. */
@@ -149,9 +164,11 @@ function hindrance({
 }
 
 /** Has the decision kept; answers the record's id. */
-function keep(options: GuardOptions, ask: Ask, outcome: EgressOutcome, reason: string, address: string | null = null): string {
-  const { sandboxId, tenantId, sessionId, audit, clock } = options;
+function keep({ options, sessionId }: State, ask: Ask, outcome: EgressOutcome, reason: string, address: string | null = null): string {
+  const { sandboxId, tenantId, audit, clock } = options;
   const id = newId('egress');
+  // The record is a session's; what a sandbox asks for before it has one stands in the log alone.
+  if (sessionId === undefined) return id;
   const now = clock.now();
   audit.add({
     id,
@@ -175,14 +192,16 @@ function keep(options: GuardOptions, ask: Ask, outcome: EgressOutcome, reason: s
   return id;
 }
 
-function refuse(options: GuardOptions, ask: Ask, reason: string, refusal: Refusal, outcome: EgressOutcome = 'denied'): Refusal {
-  keep(options, ask, outcome, reason);
-  options.log.info({ way: ask.way, host: ask.target?.host, port: ask.target?.port, reason }, 'egress refused');
+function refuse(state: State, ask: Ask, reason: string, refusal: Refusal, outcome: EgressOutcome = 'denied'): Refusal {
+  keep(state, ask, outcome, reason);
+  state.options.log.info({ way: ask.way, host: ask.target?.host, port: ask.target?.port, reason }, 'egress refused');
   return refusal;
 }
 
-function openVisit({ options, open, turn, session }: State, visit: OpenVisit, credential: string | undefined): Visit {
-  const { tenantId, sessionId, limits, audit, clock } = options;
+function openVisit(state: State, visit: OpenVisit & { readonly sessionId: string }, credential: string | undefined): Visit {
+  const { options, open, turn, session } = state;
+  const { tenantId, limits, audit, clock } = options;
+  const { sessionId } = visit;
   const { ask } = visit;
   const bytes = { up: 0, down: 0 };
   let recordId: string | undefined;
@@ -198,12 +217,12 @@ function openVisit({ options, open, turn, session }: State, visit: OpenVisit, cr
     target: ask.target,
     credential,
     connected(address) {
-      recordId = keep(options, ask, 'allowed', 'listed', address);
+      recordId = keep(state, ask, 'allowed', 'listed', address);
     },
     failed(error) {
       leave();
       const { outcome, reason, refusal } = failureOf(options, ask.target, error);
-      if (recordId === undefined) return refuse(options, ask, reason, refusal, outcome);
+      if (recordId === undefined) return refuse(state, ask, reason, refusal, outcome);
       audit.end({ tenantId, sessionId, id: recordId, bytesUp: bytes.up, bytesDown: bytes.down, ending: reason, endedAt: clock.now() });
       return refusal;
     },
@@ -216,7 +235,7 @@ function openVisit({ options, open, turn, session }: State, visit: OpenVisit, cr
     end(ending) {
       if (isOver) return;
       leave();
-      if (recordId === undefined) return void keep(options, ask, 'failed', ending);
+      if (recordId === undefined) return void keep(state, ask, 'failed', ending);
       audit.end({ tenantId, sessionId, id: recordId, bytesUp: bytes.up, bytesDown: bytes.down, ending, endedAt: clock.now() });
     },
   };

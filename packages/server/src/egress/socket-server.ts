@@ -14,7 +14,7 @@ import { answerDemo } from './demo-route.ts';
 import type { Dialer } from './dial.ts';
 import { forwardPlain } from './forward.ts';
 import { GATEWAY_SOCKET_NAME, type GatewayBinding, type NetworkPolicy } from './gateway.ts';
-import { createGuard, type Guard } from './guard.ts';
+import { createGuard, type Guard, UNASSIGNED } from './guard.ts';
 import { createInspector, type InspectorDeps } from './inspection/inspector.ts';
 import type { GatewayLimits } from './limits.ts';
 import { ModelCall, type UpstreamAgents } from './model-call.ts';
@@ -42,6 +42,7 @@ export interface SocketServer {
   readonly path: string;
   /** From now on these policies hold, for open connections too. */
   apply(policies: readonly NetworkPolicy[]): void;
+  assign(sessionId: string): Promise<void>;
   beginTurn(): void;
   abortModelCalls(): void;
   close(): Promise<void>;
@@ -108,6 +109,10 @@ export async function openSocketServer(deps: SocketServerDeps, binding: GatewayB
   return {
     path: socketPath,
     apply: guard.apply,
+    async assign(sessionId) {
+      const { audit } = deps;
+      guard.assign(sessionId, await audit.usage({ tenantId: binding.tenantId, sessionId }));
+    },
     beginTurn: guard.beginTurn,
     abortModelCalls: () => abortAll(sandbox),
     // Once only: by the second time the path may belong to the next connection.
@@ -120,7 +125,7 @@ export async function openSocketServer(deps: SocketServerDeps, binding: GatewayB
 
 async function openGuard(deps: SocketServerDeps, { sandboxId, tenantId, sessionId, network }: GatewayBinding, log: Logger): Promise<Guard> {
   const { limits, buckets, audit, clock } = deps;
-  const used = await audit.usage({ tenantId, sessionId });
+  const used = sessionId === undefined ? { requests: 0, bytes: 0 } : await audit.usage({ tenantId, sessionId });
   return createGuard({ sandboxId, tenantId, sessionId, policies: [network], used, limits, buckets, audit, clock, log });
 }
 
@@ -178,7 +183,13 @@ function onRequest(sandbox: Sandbox, request: IncomingMessage, response: ServerR
 }
 
 function onModelRoute(sandbox: Sandbox, route: ModelRoute, request: IncomingMessage, response: ServerResponse): void {
-  const { deps, binding, log, calls } = sandbox;
+  const { deps, binding, log, calls, guard } = sandbox;
+  if (!guard.isAssigned()) {
+    log.info({ provider: route.provider }, "a model call was refused: the sandbox is no session's yet");
+    request.resume();
+    sendWireError(response, route.wire, { code: 'egress_denied', status: 403, message: UNASSIGNED }, { 'x-should-retry': 'false' });
+    return;
+  }
   const isFull = calls.size >= deps.limits.maxModelCalls;
   const tracker = route.isGeneration && !isFull ? createCallTracker(binding.observer, route.provider, log) : untracked;
   if (isFull) {
