@@ -159,7 +159,11 @@ function createFrame(handlers: { readonly onPick: (id: string) => void; readonly
     frame,
     list,
     setStatus(status, onSignOut) {
+      // It is shown anew every few seconds: what somebody unfolded stays so.
+      const isOpen = statusSlot.querySelector('details')?.open ?? false;
       statusSlot.replaceChildren(renderStatus(status, onSignOut));
+      const details = statusSlot.querySelector('details');
+      if (details !== null) details.open = isOpen;
       demo.replaceChildren(...(status.is_demo ? [renderDemoBanner()] : []));
     },
     setProblem(error) {

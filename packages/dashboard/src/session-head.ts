@@ -15,7 +15,7 @@ export function renderSessionHead(session: Session): SessionHead {
   const status = el('span', { className: 'pill', attrs: { role: 'status' } });
   const update = (fresh: Session) => {
     setText(title, titleOf(fresh));
-    setText(about, [fresh.agent.name, fresh.agent.model.id, usageOf(fresh)].filter((part) => part !== '').join(' · '));
+    setText(about, [fresh.agent.name, fresh.agent.model.id, sandboxOf(fresh), usageOf(fresh)].filter((part) => part !== '').join(' · '));
     about.title = fresh.id;
     document.title = `${titleOf(fresh)} · Cloister`;
   };
@@ -36,6 +36,14 @@ export function showSessionStatus(element: HTMLElement, status: SessionStatus): 
   const [label, pill] = LABELS[status];
   setText(element, label);
   element.className = pill;
+}
+
+/** Only what is not as usual: weaker walls, or an OCI runtime of its own. */
+function sandboxOf({ sandbox }: Session): string {
+  // Servers before this one do not tell.
+  if (sandbox === null || sandbox === undefined) return '';
+  const walls = sandbox.isolation === 'container' ? '' : `isolation: ${sandbox.isolation}`;
+  return [walls, sandbox.runtime_class ?? ''].filter((part) => part !== '').join(', ');
 }
 
 function usageOf({ usage }: Session): string {

@@ -102,7 +102,11 @@ describe('dashboard in Chromium', { skip: existsSync(CHROMIUM) ? false : 'needs 
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByText('Start your first session').waitFor();
     await page.getByText('Demo model.').waitFor();
-    assert.equal(await page.getByLabel('Status', { exact: true }).getByText('docker').count(), 1);
+    const status = page.getByLabel('Status', { exact: true });
+    assert.equal(await status.getByText('docker').count(), 1);
+    assert.equal(await status.getByText('container', { exact: true }).count(), 1);
+    await status.getByText('Walls and timings').click();
+    for (const told of ['the first choice', 'gateway only', 'crun, runc', '180 ms']) await status.getByText(told).waitFor();
   });
 
   it('makes a session', async () => {

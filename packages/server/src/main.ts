@@ -1,5 +1,4 @@
 import { mkdir } from 'node:fs/promises';
-import type { Status } from '@cloister/api';
 import { createAgents } from './agents/agents.ts';
 import { findAssets } from './assets.ts';
 import { systemClock } from './base/clock.ts';
@@ -29,6 +28,8 @@ import { createTurns } from './sessions/turns.ts';
 import { createDuty } from './system/duty.ts';
 import { createHealthMonitor, type HealthMonitor } from './system/health.ts';
 import { createNodePresence } from './system/node-presence.ts';
+import { createStageSummary } from './system/stage-summary.ts';
+import { createStatus, liveSandboxOf, sandboxDescriber } from './system/status.ts';
 import { type AdminKey, ensureAdminKey, ensureDefaults } from './tenants/bootstrap.ts';
 import { createTurnParts, prestartOf, type TurnParts } from './turn-parts.ts';
 import { createWebhookDelivery } from './webhooks/deliver.ts';
@@ -52,7 +53,6 @@ export interface RunningServer {
 const HTTP_GRACE_MS = 1000;
 /** How long an endpoint may take to answer a webhook. */
 const WEBHOOK_TIMEOUT_MS = 15_000;
-const DAY_MS = 24 * 3600 * 1000;
 
 /** Puts the whole server together and starts it: the only place that names the concrete parts. */
 export async function startServer(config: Config = loadConfig(), overrides: Overrides = {}): Promise<RunningServer> {
@@ -216,24 +216,35 @@ async function createHttp(
   });
   const { maxQueuedPerSession } = config;
   const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession, admit: admission.admit });
-  const sessions = createSessions({ store, clock, limits, send: sendEvents, release, prepare: prestartOf(config, engine, live) });
+  const describeSandbox = sandboxDescriber(driver);
+  const sandboxOf = liveSandboxOf(live, describeSandbox);
+  const sessions = createSessions({
+    store,
+    clock,
+    limits,
+    send: sendEvents,
+    release,
+    prepare: prestartOf(config, engine, live),
+    sandboxOf,
+  });
   await ensureDefaults({ store, clock, nodeId: engine.nodeId, agents, environments, model, harness: catalog.defaultId });
-  const status = async (): Promise<Status> => {
-    const { queued, running, waitingApproval } = await store.turns.counts();
-    const failed = await store.turns.failedSince({ since: clock.now() - DAY_MS });
-    const turns = { queued, running, waiting_approval: waitingApproval, failed_24h: failed };
-    return {
-      health: health.current().status,
+  const status = createStatus({
+    store,
+    clock,
+    log,
+    driver,
+    health: () => health.current().status,
+    summary: createStageSummary(stages),
+    runtimeClasses: config.runtimeClasses,
+    about: {
       version: VERSION,
       runtime: runtimeName(driver),
-      isolation: driver.capabilities.isolationClass,
-      runtime_reason: engine.runtimeReason,
+      runtimeReason: engine.runtimeReason,
       harness: catalog.defaultId,
       model,
-      is_demo: isDemo,
-      turns,
-    };
-  };
+      isDemo,
+    },
+  });
   const { dashboard, docs } = findAssets();
   return createApp({
     store,
@@ -251,6 +262,7 @@ async function createHttp(
     health: () => health.current(),
     status,
     sandboxes: live.list,
+    describeSandbox,
     stages,
     egress: engine.egress.audit,
     deliveryAttempts: () => outbox.attempts(),

@@ -8,19 +8,45 @@ export const healthSchema = z.object({
   checks: z.record(z.string(), healthCheckSchema),
 });
 
-export const STAGES = ['queue', 'room', 'prepare', 'image', 'create', 'attach', 'start', 'ready', 'wake', 'first_token'] as const;
+export const STAGES = ['queue', 'room', 'prepare', 'image', 'create', 'attach', 'start', 'ready', 'handover', 'wake', 'first_token'] as const;
 export const stagesSchema = z.partialRecord(z.enum(STAGES), z.number());
 
 export const readinessSchema = z.object({ status: z.enum(HEALTH_STATUSES) });
+
+export const ISOLATION_CLASSES = ['container', 'weaker', 'none'] as const;
+const isolationSchema = z
+  .enum(ISOLATION_CLASSES)
+  .describe("What holds the agents: a container engine's walls, bubblewrap's weaker ones, or none at all");
+
+/** What the runtime of this server can do, and what it cannot. */
+export const runtimeCapabilitiesSchema = z.object({
+  runtime_classes: z
+    .array(z.string())
+    .describe('The OCI runtimes an environment may ask for by `config.runtime`; empty where there is no choice'),
+  default_runtime_class: z.string().nullable().describe("What sandboxes get that ask for none; null leaves it to the engine's default"),
+  limits: z.boolean().describe('Whether the limits on memory, CPU and processes of a sandbox are enforced'),
+  egress: z
+    .enum(['gateway', 'open'])
+    .describe(
+      '`gateway`: sandboxes have no network, and the gateway is the only way out; `open`: nothing stands between them and the network',
+    ),
+  workspace_quota: z
+    .enum(['enforced', 'watched', 'none'])
+    .describe('The size of a workspace: held by the file system, looked at now and then, or not limited'),
+  sleep: z.boolean().describe('Whether idle sandboxes can be paused'),
+  services: z.boolean().describe('Whether always-on services can be deployed'),
+});
 
 export const statusSchema = z.object({
   health: z.enum(HEALTH_STATUSES),
   version: z.string(),
   runtime: z.string().describe('The driver, and what is weaker about it, if anything'),
-  isolation: z
-    .enum(['container', 'weaker', 'none'])
-    .describe("What holds the agents: a container engine's walls, bubblewrap's weaker ones, or none at all"),
+  isolation: isolationSchema,
   runtime_reason: z.string().describe('Why this runtime was chosen, and what stood against those that go before it'),
+  capabilities: runtimeCapabilitiesSchema,
+  stages: z
+    .partialRecord(z.enum(STAGES), z.object({ count: z.int(), p50_ms: z.number() }))
+    .describe('What the stages took lately on this server: the median of so many, at most the last 256 of each'),
   harness: z.string().describe('The default harness'),
   model: z.string().describe('The default model'),
   is_demo: z.boolean().describe('True when no provider key is set and the answers are a demo'),
@@ -32,16 +58,26 @@ export const statusSchema = z.object({
   }),
 });
 
-export const sandboxSchema = z.object({
+const sandboxShape = {
   id: z.string(),
-  type: z.literal('sandbox'),
-  session_id: z.string(),
   state: z
     .enum(['starting', 'busy', 'idle', 'paused', 'hibernated', 'stopping'])
     .describe('Between turns it is idle, then paused, then hibernated: paused, with its memory given back to the host'),
+  isolation: isolationSchema,
+  runtime_class: z.string().nullable().describe("The OCI runtime that it asked for; null is the engine's default, and while it starts"),
+};
+
+/** The sandbox of a session, in the session. */
+export const sessionSandboxSchema = z.object(sandboxShape);
+
+export const sandboxSchema = z.object({
+  type: z.literal('sandbox'),
+  session_id: z.string(),
+  ...sandboxShape,
   stages: stagesSchema.describe('Milliseconds each stage of its start took'),
 });
 
 export type Health = z.infer<typeof healthSchema>;
 export type HealthCheck = z.infer<typeof healthCheckSchema>;
+export type SessionSandbox = z.infer<typeof sessionSandboxSchema>;
 export type Status = z.infer<typeof statusSchema>;

@@ -11,6 +11,7 @@ import {
   timestampSchema,
 } from './common.ts';
 import { initialEventParamSchema } from './events.ts';
+import { sessionSandboxSchema } from './health.ts';
 
 const agentParamSchema = z.union([
   z.string().min(1),
@@ -73,6 +74,9 @@ export const sessionSchema = z.object({
   vault_ids: noneSchema,
   budget: z.null(),
   deployment_id: z.null(),
+  sandbox: sessionSandboxSchema
+    .nullable()
+    .describe('Its live sandbox, where the server that answers has it; null while it has none there; extension'),
   last_seq: z.int().describe('Seq of the newest event; extension'),
   created_at: timestampSchema,
   updated_at: timestampSchema,

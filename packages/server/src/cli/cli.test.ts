@@ -85,6 +85,10 @@ describe('command line', () => {
     const shown = await cloister(env, 'status');
     assert.equal(shown.code, EXIT.ok);
     assert.match(shown.stdout, /is healthy\.[\s\S]*runtime +docker[\s\S]*model +demo: no provider key is set/);
+    assert.match(
+      shown.stdout,
+      /isolation +container: [\s\S]*network +none but through the gateway\n[\s\S]*stages +queue 1, start 180, first_token 12 ms/,
+    );
     const { status, url, model } = JSON.parse((await cloister(env, 'status', '--json')).stdout);
     assert.deepEqual({ status, url, model }, { status: 'healthy', url: server.url, model: 'demo' });
   });

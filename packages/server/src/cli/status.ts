@@ -1,4 +1,4 @@
-import type { Health, Status } from '@cloister/api';
+import { type Health, STAGES, type Status } from '@cloister/api';
 import { Command } from 'commander';
 import { connect, connectWithoutKey } from './connection.ts';
 import { EXIT } from './exit-codes.ts';
@@ -20,6 +20,33 @@ export function statusCommand(): Command {
     });
 }
 
+const ISOLATION = {
+  container: 'container: the walls of a container engine',
+  weaker: 'weaker: namespaces without the walls of a container engine, see docs/runtimes.md',
+  none: 'none: what runs is not isolated',
+} as const;
+
+function describeCapabilities({ capabilities }: Status): readonly (readonly [string, string])[] {
+  const { runtime_classes: classes, default_runtime_class: own, limits, egress, workspace_quota: quota } = capabilities;
+  return [
+    ['limits', limits ? 'memory, CPU and processes are enforced' : 'NOT enforced: a sandbox can use up what the host has'],
+    ['network', egress === 'gateway' ? 'none but through the gateway' : 'OPEN: nothing stands between agents and the network'],
+    ['quota', QUOTA[quota]],
+    ...(classes.length === 0 ? [] : [['classes', `${classes.join(', ')}; ${own ?? "the engine's own"} by default`] as const]),
+  ];
+}
+
+const QUOTA = {
+  enforced: 'workspaces are held to their size',
+  watched: 'workspaces are watched, and stopped when too large',
+  none: 'workspaces have no limit of their own',
+} as const;
+
+function describeStages({ stages }: Status): readonly (readonly [string, string])[] {
+  const told = STAGES.flatMap((stage) => (stages[stage] === undefined ? [] : [`${stage} ${Math.round(stages[stage].p50_ms)}`]));
+  return told.length === 0 ? [] : [['stages', `${told.join(', ')} ms (medians of late)`]];
+}
+
 function printStatus(url: string, health: Health, status: Status): void {
   printLine(`${emphasize('bold', 'Cloister')} ${health.version} at ${url} is ${emphasize(COLORS[health.status], health.status)}.`);
   printLine();
@@ -27,6 +54,9 @@ function printStatus(url: string, health: Health, status: Status): void {
   const rows = [
     ['runtime', status.runtime],
     ['why', status.runtime_reason],
+    ['isolation', ISOLATION[status.isolation]],
+    ...describeCapabilities(status),
+    ...describeStages(status),
     ['harness', status.harness],
     ['model', status.is_demo ? `${status.model}: no provider key is set, see docs/configuration.md` : status.model],
     ['turns', `${running} running, ${queued} queued, ${waiting} waiting for permission`],

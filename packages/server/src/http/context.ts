@@ -1,4 +1,4 @@
-import type { Health, Status } from '@cloister/api';
+import type { Health, SessionSandbox, Status } from '@cloister/api';
 import type { Context } from 'hono';
 import type { Agents } from '../agents/agents.ts';
 import type { Clock } from '../base/clock.ts';
@@ -56,6 +56,8 @@ export interface HttpDeps {
   readonly health: () => Health;
   readonly status: () => Promise<Status>;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
+  /** A live sandbox as the API tells of it. */
+  readonly describeSandbox: (sandbox: LiveSandboxInfo) => SessionSandbox;
   readonly stages: StageLog;
   readonly egress: EgressReport;
   /** What came of this server's attempts at deliveries. */

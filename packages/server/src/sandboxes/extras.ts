@@ -28,6 +28,11 @@ export interface ExtrasDeps {
   readonly runtimeClasses: readonly string[];
 }
 
+/** Those of the OCI runtimes there are that environments may ask for. */
+export function offeredClasses(there: readonly string[], allowed: readonly string[]): readonly string[] {
+  return there.filter((name) => (allowed.length === 0 ? SAFE_CLASSES.test(name) : allowed.includes(name)));
+}
+
 /** Isolate at least as runc does. Others, such as those that hand out graphics cards, the operator has to name. */
 const SAFE_CLASSES = /^(runc|crun|youki|runsc(-[a-z]+)?|kata(-[a-z]+)?|io\.containerd\.(runc\.v2|runsc\.v1|kata\.v2))$/;
 
@@ -68,8 +73,7 @@ function classOf(config: JsonObject): string | undefined {
 async function chooseClass({ driver, runtimeClasses: allowed }: ExtrasDeps, asked: string | undefined): Promise<string | undefined> {
   const chosen = asked ?? allowed[0];
   if (chosen === undefined) return undefined;
-  const there = (await driver.runtimeClasses?.()) ?? [];
-  const offered = there.filter((name) => (allowed.length === 0 ? SAFE_CLASSES.test(name) : allowed.includes(name)));
+  const offered = offeredClasses((await driver.runtimeClasses?.()) ?? [], allowed);
   if (offered.includes(chosen)) return chosen;
   const choice = offered.length === 0 ? 'There is none to choose from' : `There are: ${offered.join(', ')}`;
   throw new PlatformError('runtime_class_missing', {

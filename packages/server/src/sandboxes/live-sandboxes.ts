@@ -32,6 +32,8 @@ export interface LiveSandboxInfo {
   readonly sessionId: string;
   readonly state: 'starting' | 'busy' | RestState | 'stopping';
   readonly stages: Stages;
+  /** The OCI runtime it asked for; undefined is the engine's default. */
+  readonly runtimeClass: string | undefined;
 }
 
 interface Entry {
@@ -339,5 +341,6 @@ function newEntry({ policyOf }: LiveSandboxesDeps, session: SessionRow): Entry {
 }
 
 function toInfo({ sandboxId, sessionId, state, rest, sandbox }: Entry): LiveSandboxInfo {
-  return { sandboxId, sessionId, state: state === 'resting' ? (rest?.state() ?? 'idle') : state, stages: sandbox?.stages ?? {} };
+  const shown = state === 'resting' ? (rest?.state() ?? 'idle') : state;
+  return { sandboxId, sessionId, state: shown, stages: sandbox?.stages ?? {}, runtimeClass: sandbox?.runtimeClass };
 }

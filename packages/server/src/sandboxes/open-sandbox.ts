@@ -50,6 +50,8 @@ export interface OpenSandbox {
   readonly exited: Promise<ExitReport>;
   /** Milliseconds each stage of the start took. */
   readonly stages: Stages;
+  /** The OCI runtime it asked for; left out, the engine's default. */
+  readonly runtimeClass?: string | undefined;
   /** Who is told of model calls from now on; undefined tells nobody. */
   observe(observer: ModelCallObserver | undefined): void;
   abortModelCalls(): void;
@@ -128,6 +130,7 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
     isResumed: ready.isResumed,
     exited: io.exited,
     stages: timer.stages,
+    runtimeClass: spec.runtimeClass,
     observe(next) {
       if (next !== undefined) gateway.beginTurn();
       observer.use(next);

@@ -1,4 +1,4 @@
-import { type Session, type SessionCreate, type SessionUpdate, sessionAgentSchema } from '@cloister/api';
+import { type Session, type SessionCreate, type SessionSandbox, type SessionUpdate, sessionAgentSchema } from '@cloister/api';
 import { EMPTY_AGENT_FIELDS, mapPage, parseDefinition, requireAgent } from '../agents/agents.ts';
 import { type AgentLimits, mergeDefinition, patchMetadata, requireRunnable, resolveTools, unsupported } from '../agents/definition.ts';
 import type { Clock } from '../base/clock.ts';
@@ -43,11 +43,13 @@ export interface SessionsDeps {
   readonly release: (sessionId: string, options: { isRemoved: boolean }) => Promise<void>;
   /** Told of a new session that nobody has written to yet: its sandbox may be opened ahead. Must not block. */
   readonly prepare?: ((session: SessionRow) => void) | undefined;
+  /** The live sandbox that this server has for the session. */
+  readonly sandboxOf?: ((sessionId: string) => SessionSandbox | null) | undefined;
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
   const { store, clock } = deps;
-  const answer = (row: SessionRow): Session => toSession(row, clock.now());
+  const answer = (row: SessionRow): Session => toSession(row, clock.now(), deps.sandboxOf?.(row.id) ?? null);
   return {
     async create(tenantId, body, id) {
       refuseUnsupported(body);

@@ -1,4 +1,4 @@
-import type { Session, SessionEvent, Turn } from '@cloister/api';
+import type { Session, SessionEvent, SessionSandbox, Turn } from '@cloister/api';
 import { isProblemCode, PROBLEMS } from '@cloister/api';
 import { EMPTY_AGENT_FIELDS, parseDefinition } from '../agents/agents.ts';
 import { toTimestamp } from '../base/clock.ts';
@@ -10,7 +10,8 @@ export function toWireStatus(state: SessionState): Session['status'] {
   return state === 'waiting' ? 'idle' : state;
 }
 
-export function toSession(row: SessionRow, now: number): Session {
+/** `sandbox` is the live one that this server has for it. */
+export function toSession(row: SessionRow, now: number, sandbox: SessionSandbox | null = null): Session {
   const { metadata: _own, ...agent } = parseDefinition({ definition: row.agent });
   return {
     id: row.id,
@@ -32,6 +33,7 @@ export function toSession(row: SessionRow, now: number): Session {
     vault_ids: [],
     budget: null,
     deployment_id: null,
+    sandbox,
     last_seq: row.lastSeq,
     created_at: toTimestamp(row.createdAt),
     updated_at: toTimestamp(row.updatedAt),

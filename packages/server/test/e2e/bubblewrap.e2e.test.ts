@@ -77,6 +77,9 @@ describe('the whole way on bubblewrap', { skip }, () => {
   it('works in the workspace as nobody special, and knows no key', async () => {
     await shell('echo made > made.txt; id -u > who.txt; cat /proc/[0-9]*/environ > environ.txt 2>/dev/null; true');
     assert.equal((await nthEnd(1)).outcome, 'completed');
+    const answer = await fetch(`${server.url}/v1/sessions/${sessionId}`, { headers: { 'x-api-key': ADMIN_KEY } });
+    const { sandbox } = (await answer.json()) as { sandbox: { isolation: string; runtime_class: string | null } };
+    assert.deepEqual([sandbox.isolation, sandbox.runtime_class], ['weaker', null]);
     assert.equal(await readFile(workspace('made.txt'), 'utf8'), 'made\n');
     assert.notEqual((await readFile(workspace('who.txt'), 'utf8')).trim(), '0');
     assert.notEqual((await stat(workspace('made.txt'))).uid, 0, 'on the host too');

@@ -73,7 +73,7 @@ export function systemRoutes(table: RouteTable, metrics: Registry): void {
       const owned = await Promise.all(live.map((one) => deps.store.sessions.find({ tenantId, id: one.sessionId })));
       const data = live
         .filter((_, index) => owned[index] !== undefined)
-        .map((one) => ({ id: one.sandboxId, type: 'sandbox' as const, session_id: one.sessionId, state: one.state, stages: one.stages }));
+        .map((one) => ({ ...deps.describeSandbox(one), type: 'sandbox' as const, session_id: one.sessionId, stages: one.stages }));
       return { data, next_page: null };
     },
   );
