@@ -91,6 +91,12 @@ export const PROBLEMS_OF_RUNNING = {
     'The model provider sent nothing for too long.',
     'Send the message again later, or raise MODEL_IDLE_SECONDS.',
   ),
+  broker_refused: p(
+    'forbidden',
+    'change',
+    'The socket broker does not let this call through to the container engine.',
+    "Read the reason, and the broker's log; what it lets through is set where the broker is started.",
+  ),
   egress_denied: p('forbidden', 'never', 'The sandbox may not reach this address.', "Add the host to the environment's `allowed_hosts`."),
   egress_budget_exhausted: p(
     'forbidden',

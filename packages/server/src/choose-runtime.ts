@@ -12,9 +12,9 @@ export function chooseRuntime(
   config: Config,
   options: { readonly log: Logger; readonly fakePrograms?: Readonly<Record<string, FakeProgram>> },
 ): Promise<ChosenRuntime> {
-  const { runtime: choice, dockerHost, dockerCertPath, runtimeDir, dataDir } = config;
+  const { runtime: choice, dockerHost, dockerCertPath, runtimeDir, dataDir, hostDataDir } = config;
   // What the image carries otherwise: our own programs, and Anthropic's agent where the operator has installed it.
   const programs = { [SANDBOX_RUNNER]: findAssets().sandboxRunner, [CLAUDE_DIRECTORY]: CLAUDE_DIRECTORY };
   const bubblewrap = { stateDirectory: path.join(dataDir, 'bubblewrap'), programs };
-  return selectRuntime({ choice, dockerHost, dockerCertPath, runtimeDir, dataDir, bubblewrap, ...options });
+  return selectRuntime({ choice, dockerHost, dockerCertPath, runtimeDir, dataDir, hostDataDir, bubblewrap, ...options });
 }

@@ -51,6 +51,8 @@ export interface Config {
   readonly port: number;
   readonly dataDir: string;
   readonly adminKey: string | undefined;
+  /** The data directory by the path of the engine's host, for a server in a container; undefined finds it out. */
+  readonly hostDataDir: string | undefined;
   readonly store: (typeof STORE_CHOICES)[number];
   /** With the store `postgres`: `postgres://…`, with the password. */
   readonly databaseUrl: string | undefined;
@@ -121,6 +123,7 @@ export function loadConfig(env: Environment = process.env): Config {
     adminKey: secret(env, 'CLOISTER_ADMIN_KEY'),
     ...storeOf(env),
     runtime: choice(env, 'CLOISTER_RUNTIME', RUNTIME_CHOICES, 'auto'),
+    hostDataDir: absolutePath(env, 'HOST_DATA_DIR'),
     dockerHost: text(env, 'DOCKER_HOST'),
     dockerCertPath: dockerCertPath(env),
     runtimeDir: text(env, 'XDG_RUNTIME_DIR'),

@@ -14,6 +14,8 @@ export interface RuntimeSelection {
   readonly dockerCertPath?: string | undefined;
   readonly runtimeDir?: string | undefined;
   readonly dataDir?: string | undefined;
+  /** The data directory by the path of the engine's host. */
+  readonly hostDataDir?: string | undefined;
   /** Where engines have their sockets, in place of the usual ones. */
   readonly sockets?: Partial<Record<'docker' | 'podman', readonly string[]>>;
   readonly log: Logger;
@@ -106,14 +108,14 @@ function createDriver(
   kind: Kind,
   selection: RuntimeSelection,
 ): { readonly driver: RuntimeDriver; readonly engine: EndpointOptions | undefined } {
-  const { log, bubblewrap, dockerHost, dockerCertPath, runtimeDir, sockets, dataDir } = selection;
+  const { log, bubblewrap, dockerHost, dockerCertPath, runtimeDir, sockets, dataDir, hostDataDir } = selection;
   if (kind === 'bubblewrap') {
     if (bubblewrap === undefined)
       throw new PlatformError('config_invalid', { detail: 'bubblewrap has no images: nothing is to be made for it.' });
     return { driver: createBubblewrapDriver({ ...bubblewrap, log }), engine: undefined };
   }
   const engine = { kind, endpoint: dockerHost, certPath: dockerCertPath, runtimeDir, sockets: sockets?.[kind] };
-  return { driver: createDockerDriver({ ...engine, dataDir, log }), engine };
+  return { driver: createDockerDriver({ ...engine, dataDir, hostDataDir, log }), engine };
 }
 
 function reasonFor({ choice, dockerHost }: RuntimeSelection, detail: string, refusals: readonly Refusal[]): string {

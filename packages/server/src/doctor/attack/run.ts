@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
 import { newId } from '../../base/ids.ts';
+import { DOCTOR_INSTALLATION } from '../../core/doctor-installation.ts';
 import type { EgressGateway } from '../../egress/gateway.ts';
 import { SANDBOX_GATEWAY_DIRECTORY } from '../../harness/harness.ts';
 import type { RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../../runtime/driver.ts';
@@ -40,8 +41,6 @@ export interface AttackResult {
   readonly how: string;
 }
 
-/** All sandboxes of all attacks, so that what one left behind the next removes. */
-const INSTALLATION = 'cloister-doctor-attack';
 const STALE_MS = 10 * 60_000;
 const LIMIT_MS = 80_000;
 const NEIGHBOUR_PORT = 8799;
@@ -85,7 +84,7 @@ async function attack(deps: AttackDeps, undo: Undo, add: Add): Promise<void> {
   );
   undo.push(async () => stopTimer());
   const { signal } = timeout;
-  for (const { ref, createdAt } of await driver.list({ installation: INSTALLATION }))
+  for (const { ref, createdAt } of await driver.list({ installation: DOCTOR_INSTALLATION }))
     if (createdAt < clock.now() - STALE_MS) await driver.remove(ref);
   const place = await mkdtemp(path.join(deps.dataDir, 'attack-'));
   undo.push(() => rm(place, { recursive: true, force: true }));
@@ -164,7 +163,7 @@ async function openSandbox(deps: AttackDeps, { place, undo, argv, hosts, signal 
   undo.push(() => gateway.close());
   const spec: SandboxSpec = buildSpec({
     labels: {
-      installation: INSTALLATION,
+      installation: DOCTOR_INSTALLATION,
       node: nodeId,
       tenant: 'doctor',
       agent: 'doctor',

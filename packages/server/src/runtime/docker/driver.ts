@@ -7,6 +7,7 @@ import { untilAborted } from './deadline.ts';
 import type { EndpointOptions } from './endpoint.ts';
 import { createEngine } from './engine.ts';
 import { execInContainer } from './exec.ts';
+import { createHostPaths } from './host-paths.ts';
 import { imageDetails } from './image.ts';
 import { listContainers, observe } from './inspect.ts';
 import { createContainer, removeContainer, stopContainer } from './lifecycle.ts';
@@ -23,8 +24,10 @@ import { watchContainers } from './watch.ts';
 export interface DockerDriverOptions extends EndpointOptions {
   readonly log: Logger;
   readonly clock?: Clock;
-  /** A directory of this server's that the engine can see; only Podman needs a file there. */
+  /** Where this server's files lie, of which sandboxes mount some; left out, no path is ever taken for another. */
   readonly dataDir?: string | undefined;
+  /** The same directory by the path of the engine's host, for a server in a container; left out, it is found out. */
+  readonly hostDataDir?: string | undefined;
   /** Limit for each call to the engine; 30 s when left out. */
   readonly deadlineMs?: number;
 }
@@ -38,7 +41,8 @@ export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver 
   const closing = new AbortController();
   const engine = createEngine({ ...options, clock });
   const seccomp = createSeccompFile(options.dataDir);
-  const docker: DockerContext = { engine, seccomp, clock, log: options.log, closing: closing.signal };
+  const hostPaths = createHostPaths({ ...options, engine });
+  const docker: DockerContext = { engine, seccomp, hostPaths, clock, log: options.log, closing: closing.signal };
   const cleanUps = createCleanUps(docker);
   const services = createDockerServices(docker);
 

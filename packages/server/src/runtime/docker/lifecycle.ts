@@ -15,10 +15,11 @@ const REMOVAL_LIMIT_MS = 30_000;
 const REMOVAL_POLL_MS = 50;
 
 /** Makes the container, or finds the one that an earlier call with the same spec made. Not to be aborted half-way: see `driver.ts`. */
-export async function createContainer(docker: DockerContext, spec: SandboxSpec): Promise<{ ref: SandboxRef; isNew: boolean }> {
-  const name = containerName(spec.labels);
+export async function createContainer(docker: DockerContext, given: SandboxSpec): Promise<{ ref: SandboxRef; isNew: boolean }> {
+  const name = containerName(given.labels);
   const traits = await engineTraits(docker);
-  if (traits.quirks.makesMissingMounts) await requireMounts(spec);
+  if (traits.quirks.makesMissingMounts) await requireMounts(given);
+  const spec = await docker.hostPaths.specOnHost(given);
   const json = containerBody(spec, traits.apiVersion, traits);
   const deadline = docker.clock.monotonic() + REMOVAL_LIMIT_MS;
   for (;;) {

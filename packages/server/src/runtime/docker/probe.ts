@@ -4,7 +4,7 @@ import type { RuntimeProbe } from '../driver.ts';
 import type { DockerContext } from './context.ts';
 import { describeEndpoint, isRemote } from './endpoint.ts';
 import { unexpectedAnswer } from './failures.ts';
-import { type Body, parseEngine, parseRuntimeClasses } from './wire.ts';
+import { type Body, isBrokered, parseEngine, parseRuntimeClasses } from './wire.ts';
 
 /** Asks whether the engine can run sandboxes at all, and names what of the profile it cannot enforce. */
 export async function probeEngine(docker: DockerContext, signal: AbortSignal | undefined): Promise<RuntimeProbe> {
@@ -18,7 +18,10 @@ export async function probeEngine(docker: DockerContext, signal: AbortSignal | u
     const name = address.kind === 'docker' ? engine.name : address.quirks.title;
     const weak = engine.missing.length === 0 ? '' : `; it cannot enforce ${engine.missing.join(', ')}`;
     const far = isRemote(address.endpoint) ? '; workspaces are bind mounts, so it must run on this host' : '';
-    const detail = `${name} ${engine.version}, API ${address.apiVersion}, ${describeEndpoint(address.endpoint)}${weak}${far}`;
+    const brokered = isBrokered(version) ? ' through the socket broker' : '';
+    const place = await docker.hostPaths.describe(signal);
+    const inside = place === undefined ? '' : `; this server is in a container: ${place}`;
+    const detail = `${name} ${engine.version}, API ${address.apiVersion}, ${describeEndpoint(address.endpoint)}${brokered}${weak}${far}${inside}`;
     return { ok: true, version: engine.version, detail };
   } catch (error) {
     if (signal?.aborted) return { ok: false, detail: 'The question to the engine was given up.', fix: 'Ask again.' };

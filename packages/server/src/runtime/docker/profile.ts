@@ -94,7 +94,8 @@ function supportsCgroupNamespace(apiVersion: string): boolean {
 }
 
 export const INSTALLATION_LABEL = 'cloister.installation';
-const SPEC_LABEL = 'cloister.spec';
+/** Tells an incarnation's first creation from its repetition. */
+export const SPEC_LABEL = 'cloister.spec';
 const LABELS = {
   installation: INSTALLATION_LABEL,
   node: 'cloister.node',

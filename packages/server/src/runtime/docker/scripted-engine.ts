@@ -6,6 +6,7 @@ import { systemClock } from '../../base/clock.ts';
 import { silentLogger } from '../../base/log.ts';
 import type { DockerContext } from './context.ts';
 import { createEngine } from './engine.ts';
+import { createHostPaths } from './host-paths.ts';
 import { createSeccompFile } from './seccomp.ts';
 
 export type Answer = (request: http.IncomingMessage, response: http.ServerResponse) => void;
@@ -45,7 +46,14 @@ export async function startScriptedEngine(options: ScriptedEngineOptions = {}): 
   return {
     endpoint,
     requests,
-    docker: { engine, seccomp: createSeccompFile(), clock: systemClock, log: silentLogger, closing: closing.signal },
+    docker: {
+      engine,
+      seccomp: createSeccompFile(),
+      hostPaths: createHostPaths({ engine }),
+      clock: systemClock,
+      log: silentLogger,
+      closing: closing.signal,
+    },
     async [Symbol.asyncDispose]() {
       closing.abort();
       engine.close();

@@ -38,7 +38,8 @@ export async function ensureNetwork(docker: DockerContext, spec: ServiceSpec): P
   throw new PlatformError('sandbox_start_failed', { detail: 'The container engine has no free network for the service.' });
 }
 
-function networkBody(spec: ServiceSpec, name: string, slot: number): object {
+/** The only shape of a network that is ever asked for. */
+export function networkBody(spec: Pick<ServiceSpec, 'labels' | 'mayReachOut'>, name: string, slot: number): object {
   const address = (host: number) => {
     const offset = slot * 8 + host;
     return `${RANGE[0]}.${RANGE[1]}.${offset >> 8}.${offset & 255}`;

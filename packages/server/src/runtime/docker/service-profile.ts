@@ -36,7 +36,7 @@ export function serviceBody(spec: ServiceSpec, apiVersion: string): object {
 }
 
 export const SERVICE_LABEL = 'cloister.service';
-const TENANT_LABEL = 'cloister.tenant';
+export const TENANT_LABEL = 'cloister.tenant';
 const INCARNATION_LABEL = 'cloister.incarnation';
 
 function serviceLabels(labels: ServiceLabels): Record<string, string> {

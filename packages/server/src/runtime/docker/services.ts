@@ -40,7 +40,8 @@ export function createDockerServices(docker: DockerContext): ServiceRuntime {
   };
 }
 
-async function create(docker: DockerContext, spec: ServiceSpec): Promise<ServiceRef> {
+async function create(docker: DockerContext, given: ServiceSpec): Promise<ServiceRef> {
+  const spec = await docker.hostPaths.specOnHost(given);
   await ensureNetwork(docker, spec);
   const { apiVersion } = await docker.engine.address();
   const name = serviceContainerName(spec.labels);

@@ -102,6 +102,14 @@ export function parseEngine(version: Body, info: Body): EngineDetails {
   };
 }
 
+/** By this component's name the socket broker tells that it stands in between. */
+export const BROKER_COMPONENT = 'Cloister socket broker';
+
+export function isBrokered(version: Body): boolean {
+  const components = field(version, 'Components');
+  return Array.isArray(components) && components.some((one: JsonValue) => field(one, 'Name') === BROKER_COMPONENT);
+}
+
 export function parseRuntimeClasses(info: Body): readonly string[] {
   return Object.keys(asJsonObject(field(info, 'Runtimes'))).sort();
 }
