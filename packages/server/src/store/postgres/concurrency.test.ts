@@ -58,6 +58,17 @@ describe('several connections and servers on one PostgreSQL', { skip: skipWithou
     assert.deepEqual(ids.toSorted(), turnIds.toSorted());
   });
 
+  test('those who lease at once stay below the caps together', async () => {
+    const { one, other } = await two();
+    const caps = { perTenant: 3 };
+    for (let index = 0; index < 24; index++) await queue(one, (await createSession(one)).id);
+    const attempts = Array.from({ length: 24 }, (_, index) =>
+      tryLease(index % 2 === 0 ? one : other, { nodeId: `nod_${index % 2}`, caps }),
+    );
+    const leased = (await Promise.all(attempts)).filter((turn) => turn !== undefined);
+    assert.ok(leased.length > 0 && leased.length <= 3, `${leased.length} run`);
+  });
+
   test('what is accepted at once in one session is counted without a gap', async () => {
     const { one, other } = await two();
     const { id } = await createSession(one);

@@ -7,6 +7,13 @@ import { parseEvent, parseTurn } from './rows.ts';
 import { requireSession } from './sessions.ts';
 import { addActiveTime, approvalsOfTurn, setSessionState } from './turn-queue.ts';
 
+/** More servers than so many do not lease in one tenant at the same moment. */
+const NEAR_CAP = 32;
+const running = (column: 'tenant_id' | 'agent_id'): string =>
+  `(SELECT count(*) FROM turns WHERE state = 'running' AND ${column} = t.${column})`;
+const FULL_TENANTS = "SELECT tenant_id FROM turns WHERE state = 'running' GROUP BY tenant_id HAVING count(*) >= :perTenant";
+const FULL_AGENTS = `SELECT agent_id FROM turns WHERE state = 'running'
+  GROUP BY agent_id HAVING count(*) >= min(coalesce(agent_cap, :perAgent))`;
 /**
  * The session's row is what is locked, as everywhere; a session that another node is busy with is passed by. The
  * full tenants and agents are found once per look, from the few turns that run.
@@ -16,15 +23,23 @@ const READY = ({ now }: Dialect): string => `FROM turns t
   WHERE t.is_ready = 1 AND (t.retry_at IS NULL OR t.retry_at <= ${now})
     AND (s.volume_id IS NULL OR s.volume_id = :volumeId)
     AND (s.node_id IS NULL OR s.node_id = :nodeId OR s.node_id NOT IN (SELECT id FROM nodes WHERE alive_until > ${now}))
-    AND t.tenant_id NOT IN (SELECT tenant_id FROM turns WHERE state = 'running' GROUP BY tenant_id HAVING count(*) >= :perTenant)
-    AND t.agent_id NOT IN (SELECT agent_id FROM turns WHERE state = 'running'
-      GROUP BY agent_id HAVING count(*) >= min(coalesce(agent_cap, :perAgent)))
+    AND t.tenant_id NOT IN (${FULL_TENANTS}) AND t.agent_id NOT IN (${FULL_AGENTS})
   ORDER BY t.rank, t.position LIMIT 1`;
 const FIND_NEXT: Sql = (dialect) => `SELECT t.* ${READY(dialect)} ${dialect.forUpdateSkipLocked('s')}`;
 const HAS_READY: Sql = (dialect) => `SELECT t.id ${READY(dialect)}`;
+/**
+ * Servers that lease at once do not see each other's. So close to a cap they go one after the other, and the lease
+ * asks for room again; far from it nobody waits.
+ */
+const QUEUE_NEAR_CAP: Sql = ({ name }) =>
+  name === 'postgres'
+    ? `SELECT pg_advisory_xact_lock(hashtextextended('turns of ' || t.tenant_id, 0)) FROM turns t WHERE t.id = :id
+        AND (${running('tenant_id')} + ${NEAR_CAP} >= :perTenant OR ${running('agent_id')} + ${NEAR_CAP} >= coalesce(t.agent_cap, :perAgent))`
+    : '';
 const LEASE: Sql = ({ now }) => `UPDATE turns SET state = 'running', is_ready = 0, attempt = attempt + 1, lease_owner = :nodeId,
     lease_until = ${now} + :leaseMs, retry_at = NULL, prompted_at = NULL, started_at = :now
-  WHERE id = :id AND is_ready = 1 RETURNING *`;
+  WHERE id = :id AND is_ready = 1
+    AND tenant_id NOT IN (${FULL_TENANTS}) AND agent_id NOT IN (${FULL_AGENTS}) RETURNING *`;
 const FIND_DEAD: Sql = ({ now, listOf, forUpdateSkipLocked }) => `SELECT t.* FROM turns t
   JOIN sessions s ON s.tenant_id = t.tenant_id AND s.id = t.session_id
   WHERE t.lease_owner IS NOT NULL AND t.id NOT IN ${listOf('held')}
@@ -55,7 +70,8 @@ export function* lease(tx: Transaction, input: Parameters<TurnStore['lease']>[0]
   for (let look = 0; look < MAX_LOOKS; look++) {
     const next = yield* getAs(parseTurn, FIND_NEXT, { nodeId, volumeId, perTenant, perAgent });
     if (next === undefined) return undefined;
-    const turn = yield* getAs(parseTurn, LEASE, { id: next.id, nodeId, leaseMs, now });
+    yield* run(QUEUE_NEAR_CAP, { id: next.id, perTenant, perAgent });
+    const turn = yield* getAs(parseTurn, LEASE, { id: next.id, nodeId, leaseMs, now, perTenant, perAgent });
     if (turn === undefined) continue;
     return yield* begin(tx, turn, input);
   }
