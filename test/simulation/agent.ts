@@ -46,6 +46,7 @@ export function simulatedSandboxes(world: World, life: Life): (input: OpenSandbo
       observe: () => undefined,
       abortModelCalls: () => undefined,
       diagnostics: () => '',
+      lose: () => undefined,
       close() {
         closing ??= scheduler.pause(20 + random.whole(200), life);
         gone.resolve(KILLED);

@@ -20,6 +20,7 @@ import { createReconciler } from './runtime/reconciler.ts';
 import { removeSessionDirectories } from './sandboxes/directories.ts';
 import { createFileSweep } from './sandboxes/file-sweep.ts';
 import type { LiveSandboxes } from './sandboxes/live-sandboxes.ts';
+import { createSocketResidue, ownersOf } from './sandboxes/socket-residue.ts';
 import { createServiceParts, type ServiceParts } from './services/wiring.ts';
 import { createQueueAdmission, type QueueAdmission } from './sessions/queue-admission.ts';
 import { createSendEvents } from './sessions/send-events.ts';
@@ -83,7 +84,9 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     live,
   });
   const isOwned = ({ ref, labels }: SandboxObservation) => live.isOwned(ref) || presence.isAliveElsewhere(labels.node);
-  const reconciler = createReconciler({ driver, installation: engine.installation, clock, log, isOwned });
+  const residues = [createSocketResidue({ ...engine, dataDir: config.dataDir, clock, ...ownersOf(live, presence) })];
+  const { installation } = engine;
+  const reconciler = createReconciler({ driver, installation, clock, log, isOwned, desired: live.desired, residues });
   const isDraining = () => !dispatcher.isAccepting();
   const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });

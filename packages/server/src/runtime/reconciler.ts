@@ -2,11 +2,15 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
 import type { RuntimeDriver, SandboxObservation } from './driver.ts';
+import type { Remnant, Residue } from './residue.ts';
+import { createVigil, type DesiredSandbox, type Vigil, type VigilCounts } from './vigil.ts';
 
 /**
- * Removes what nobody owns: sandboxes with this installation's label that no part of the server knows, left
- * by a crash or by a removal that failed. It looks at the start, when a sandbox ends, and every few seconds, and
- * takes nothing on trust: a sandbox counts as removed once the engine no longer shows it.
+ * Keeps what is there to what should be there. It removes what nobody owns: sandboxes with this installation's label
+ * that no part of the server knows, left by a crash or by a removal that failed, and then whatever else of a dead server
+ * the `residues` find. It looks at the start, when a sandbox ends, and every few seconds, and takes nothing on trust: a
+ * sandbox counts as removed once the engine no longer shows it. The other way round it tells of sandboxes that should
+ * be there and are not, and wakes those that somebody else has paused; see `vigil.ts`.
  *
  * A sandbox exists for a moment before its owner can know of it, so younger ones are left alone. What was there
  * before this server started has no such excuse.
@@ -17,13 +21,18 @@ export interface Reconciler extends Service {
   report(): ReconcilerReport;
 }
 
-export interface ReconcilerReport {
+export interface ReconcilerReport extends VigilCounts {
   readonly sweeps: number;
-  readonly removed: number;
-  /** Sweeps that could not list, and removals that did not remove. */
-  readonly failures: number;
   /** By the clock; null before the first sweep that could list. */
   readonly lastSweepAt: number | null;
+  /** What was removed since nobody owned it, by kind: `sandboxes`, and the names of the residues. */
+  readonly kinds: ReadonlyMap<string, ResidueCounts>;
+}
+
+export interface ResidueCounts {
+  readonly removed: number;
+  /** Looks that could not list, and removals that did not remove. */
+  readonly failures: number;
 }
 
 export interface ReconcilerOptions {
@@ -33,6 +42,10 @@ export interface ReconcilerOptions {
   readonly log: Logger;
   /** True for a sandbox that some part of the server uses or is about to use. Asked again just before a removal. */
   readonly isOwned: (seen: SandboxObservation) => boolean;
+  /** The sandboxes of this server that must be there and run; none are watched when left out. */
+  readonly desired?: () => readonly DesiredSandbox[];
+  /** In the order in which they are swept, after the sandboxes. */
+  readonly residues?: readonly Residue[];
   readonly intervalMs?: number;
   readonly graceMs?: number;
 }
@@ -41,10 +54,12 @@ const INTERVAL_MS = 10_000;
 const GRACE_MS = 15_000;
 /** Engines tell the time of creation in whole seconds, rounded down. */
 const CREATION_PRECISION_MS = 1000;
+const SANDBOXES = 'sandboxes';
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
-  const { driver, installation, clock, log } = options;
-  const sweeper = createSweeper(options);
+  const { driver, installation, clock, log, desired = () => [] } = options;
+  const vigil = createVigil({ driver, clock, log, desired });
+  const sweeper = createSweeper(options, vigil);
   let running: Promise<void> | undefined;
   let isWanted = false;
   let started: Promise<() => Promise<void>> | undefined;
@@ -67,7 +82,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const { signal } = controller;
     const startedAt = clock.now();
     const again = () => void sweep({ startedAt, signal });
-    const watching = driver.watch({ installation }, again, { signal }).catch((error: unknown) => {
+    const onPaused = vigil.paused;
+    const watching = driver.watch({ installation }, again, { signal, onPaused }).catch((error: unknown) => {
       if (!signal.aborted) log.warn({ err: error }, 'sandbox ends are not watched; orphans are still found by listing');
     });
     await sweep({ isFirst: true, startedAt, signal });
@@ -107,47 +123,89 @@ interface Sweeper {
   readonly report: () => ReconcilerReport;
 }
 
-function createSweeper(options: ReconcilerOptions): Sweeper {
-  const { driver, installation, clock, log, graceMs = GRACE_MS } = options;
-  const report: { -readonly [K in keyof ReconcilerReport]: ReconcilerReport[K] } = {
-    sweeps: 0,
-    removed: 0,
-    failures: 0,
-    lastSweepAt: null,
+function createSweeper(options: ReconcilerOptions, vigil: Vigil): Sweeper {
+  const { driver, installation, clock, log, residues = [], desired = () => [], graceMs = GRACE_MS } = options;
+  const seen: { sweeps: number; lastSweepAt: number | null } = { sweeps: 0, lastSweepAt: null };
+  const kinds = new Map([SANDBOXES, ...residues.map(({ name }) => name)].map((name) => [name, { removed: 0, failures: 0 }]));
+
+  function count(kind: string, what: 'removed' | 'failures'): void {
+    const counts = kinds.get(kind);
+    if (counts !== undefined) counts[what] += 1;
+  }
+
+  const isOld = ({ isFirst, startedAt }: SweepScope, createdAt: number): boolean => {
+    const isFromBefore = startedAt !== undefined && createdAt + CREATION_PRECISION_MS <= startedAt;
+    return isFirst === true || isFromBefore || clock.now() - createdAt > graceMs;
   };
 
-  const isOrphan = (seen: SandboxObservation, { isFirst, startedAt }: SweepScope): boolean => {
-    if (options.isOwned(seen)) return false;
-    const isFromBefore = startedAt !== undefined && seen.createdAt + CREATION_PRECISION_MS <= startedAt;
-    return isFirst === true || isFromBefore || clock.now() - seen.createdAt > graceMs;
-  };
-
-  async function removeOrphan({ ref, state: was }: SandboxObservation, signal: AbortSignal | undefined): Promise<void> {
+  async function removeOrphan({ ref, state: was }: SandboxObservation, signal: AbortSignal | undefined): Promise<boolean> {
     const names = { sandbox: ref.sandbox, incarnation: ref.incarnation };
     try {
       await driver.remove(ref, { signal });
       if ((await driver.inspect(ref, { signal })) !== undefined) throw new Error('the engine still shows the sandbox after its removal');
-      report.removed += 1;
+      count(SANDBOXES, 'removed');
       log.info({ ...names, was }, 'removed a sandbox that nobody owns');
+      return true;
     } catch (error) {
-      if (signal?.aborted) return;
-      report.failures += 1;
+      if (signal?.aborted) return false;
+      count(SANDBOXES, 'failures');
       log.warn({ ...names, err: error }, 'a sandbox that nobody owns could not be removed');
+      return false;
     }
   }
 
+  /** Answers the sandboxes that are left. */
+  async function sweepSandboxes(found: readonly SandboxObservation[], scope: SweepScope): Promise<ReadonlySet<string>> {
+    const left = new Set<string>();
+    for (const one of found) {
+      const isOrphan = !options.isOwned(one) && isOld(scope, one.createdAt);
+      if (!isOrphan || !(await removeOrphan(one, scope.signal))) left.add(one.ref.sandbox);
+    }
+    return left;
+  }
+
+  async function sweepResidue(residue: Residue, inUse: ReadonlySet<string>, scope: SweepScope): Promise<void> {
+    const { signal } = scope;
+    const { name: kind } = residue;
+    const tried = async (what: string, run: () => Promise<void>, remnant?: Remnant) => {
+      try {
+        signal?.throwIfAborted();
+        await run();
+      } catch (error) {
+        if (signal?.aborted) return;
+        count(kind, 'failures');
+        log.warn({ err: error, kind, remnant: remnant?.id }, what);
+      }
+    };
+    await tried('what a dead server left could not be listed', async () => {
+      for (const remnant of await residue.list({ inUse, isOld: (createdAt) => isOld(scope, createdAt), signal }))
+        await tried(
+          'something that a dead server left could not be removed',
+          async () => {
+            await residue.remove(remnant, { signal });
+            count(kind, 'removed');
+            log.info({ kind, remnant: remnant.id }, 'removed what a dead server left');
+          },
+          remnant,
+        );
+    });
+  }
+
   return {
-    report: () => ({ ...report }),
+    report: () => ({ ...seen, ...vigil.counts(), kinds: new Map([...kinds].map(([name, counts]) => [name, { ...counts }])) }),
     async sweep(scope) {
       const { signal } = scope;
       try {
-        const seen = await driver.list({ installation }, { signal });
-        for (const one of seen) if (isOrphan(one, scope)) await removeOrphan(one, signal);
-        report.sweeps += 1;
-        report.lastSweepAt = clock.now();
+        const wanted = desired();
+        const found = await driver.list({ installation }, { signal });
+        const left = await sweepSandboxes(found, scope);
+        for (const residue of residues) await sweepResidue(residue, left, scope);
+        await vigil.compare(wanted, found);
+        seen.sweeps += 1;
+        seen.lastSweepAt = clock.now();
       } catch (error) {
         if (signal?.aborted) return;
-        report.failures += 1;
+        count(SANDBOXES, 'failures');
         log.warn({ err: error }, 'the sandboxes could not be listed; orphans wait for the next sweep');
       }
     },

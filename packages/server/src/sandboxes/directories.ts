@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
 import { chown, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { PlatformError } from '../base/errors.ts';
 import { newId, newUnique } from '../base/ids.ts';
-import { GATEWAY_SOCKET_NAME } from '../egress/gateway.ts';
+import { isCode, openRoot } from '../workspaces/held-directory.ts';
+import { removeTree } from '../workspaces/remove-tree.ts';
 
 /** The user inside a sandbox: never root, and the server's own user when that is not root, so that both can read the files. */
 export function sandboxUser(): { readonly uid: number; readonly gid: number } {
@@ -70,27 +69,19 @@ async function writeOnce(file: string, text: string): Promise<string> {
   return readFile(file, 'utf8');
 }
 
+/** Removes a session's files, whatever the sandbox's user has made of them, and nothing that a link in them leads to. */
 export async function removeSessionDirectories(dataDir: string, sessionId: string): Promise<void> {
-  await rm(sessionDirectories(dataDir, sessionId).root, { recursive: true, force: true });
+  await removeIn(path.join(dataDir, 'sessions'), sessionId);
 }
 
-/** Longest path of a unix socket on Linux, without the closing NUL. */
-const MAX_SOCKET_PATH = 107;
-
-/**
- * Where a sandbox's gateway socket lies: in the data directory, or in the system's temporary one when the
- * path would be too long for a unix socket. The parent is closed to others; the sandbox sees only its own.
- */
-export function socketDirectory(dataDir: string, sandboxId: string): string {
-  const local = path.join(dataDir, 'run', sandboxId);
-  if (Buffer.byteLength(path.join(local, GATEWAY_SOCKET_NAME)) <= MAX_SOCKET_PATH) return local;
-  const installation = createHash('sha256').update(dataDir).digest('hex').slice(0, 12);
-  return path.join(os.tmpdir(), `cloister-${installation}`, sandboxId);
-}
-
-export async function ensureSocketDirectory(dataDir: string, sandboxId: string): Promise<string> {
-  const directory = socketDirectory(dataDir, sandboxId);
-  await mkdir(path.dirname(directory), { recursive: true, mode: 0o700 });
-  await mkdir(directory, { recursive: true, mode: 0o755 });
-  return directory;
+/** Removes `name` from a directory whose own path only servers control. What is missing already is no error. */
+export async function removeIn(directory: string, name: string): Promise<void> {
+  // Elsewhere a directory cannot be held; nor do sandboxes there share the server's own kernel.
+  if (process.platform !== 'linux') return rm(path.join(directory, name), { recursive: true, force: true });
+  try {
+    await using held = await openRoot(directory);
+    await removeTree(held, name);
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error;
+  }
 }

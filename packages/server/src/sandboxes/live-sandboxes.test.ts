@@ -122,6 +122,7 @@ async function openFake(
     observe: () => undefined,
     abortModelCalls: () => undefined,
     diagnostics: () => '',
+    lose: () => undefined,
     close: () => driver.remove(ref),
   };
 }

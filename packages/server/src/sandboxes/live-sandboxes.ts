@@ -5,6 +5,7 @@ import type { JsonObject } from '../base/json.ts';
 import type { Logger } from '../base/log.ts';
 import type { AgentOptions, Harness } from '../harness/harness.ts';
 import type { SandboxRef, SleepPower } from '../runtime/driver.ts';
+import type { DesiredSandbox } from '../runtime/vigil.ts';
 import type { SessionKey, SessionRow } from '../store/store.ts';
 import { abortable, type OpenSandbox, type OpenSandboxInput } from './open-sandbox.ts';
 import { createRoom, type Room } from './room.ts';
@@ -90,6 +91,8 @@ export interface LiveSandboxes {
   /** True for a sandbox this process made or is making: the reconciler leaves it alone. */
   isOwned(ref: Pick<SandboxRef, 'sandbox'>): boolean;
   list(): readonly LiveSandboxInfo[];
+  /** Those that must be there on the engine, for the reconciler to hold against what is. */
+  desired(): readonly DesiredSandbox[];
   /** The sessions whose sandbox no turn has. */
   idle(): readonly SessionKey[];
   /**
@@ -140,6 +143,7 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     },
     isOwned: (ref) => [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),
     list: () => [...entries.values()].map(toInfo),
+    desired: () => [...entries.values()].flatMap(toDesired),
     idle: () => idleOf(entries).map(({ tenantId, sessionId }) => ({ tenantId, sessionId })),
     async discardIdle({ only, andLater = false } = {}) {
       isDraining ||= andLater;
@@ -338,6 +342,11 @@ function newEntry({ policyOf }: LiveSandboxesDeps, session: SessionRow): Entry {
     rest: undefined,
     closing: undefined,
   };
+}
+
+function toDesired({ sandbox, rest, closing }: Entry): readonly DesiredSandbox[] {
+  if (sandbox === undefined || closing !== undefined) return [];
+  return [{ ref: sandbox.ref, isAwake: rest?.isAwake() ?? true, lose: sandbox.lose }];
 }
 
 function toInfo({ sandboxId, sessionId, state, rest, sandbox }: Entry): LiveSandboxInfo {

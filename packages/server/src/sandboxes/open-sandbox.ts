@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import type { Clock } from '../base/clock.ts';
 import { isPlatformError, PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
@@ -8,9 +7,11 @@ import { type AgentConnection, AgentFailure, connectAgent } from '../harness/acp
 import { type AgentOptions, type Harness, SANDBOX_WORKSPACE } from '../harness/harness.ts';
 import type { ExitReport, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../runtime/driver.ts';
 import type { SessionRow } from '../store/store.ts';
-import { ensureSessionDirectories, ensureSocketDirectory } from './directories.ts';
+import { ensureSessionDirectories } from './directories.ts';
 import type { Extras } from './extras.ts';
+import { describeDeed, watchLoss } from './loss.ts';
 import { createObserverRelay } from './observer-relay.ts';
+import { ensureSocketDirectory, removeSocketDirectory } from './socket-directories.ts';
 import { buildSpec } from './spec.ts';
 import { createStageTimer, type StageLog, type Stages, type StageTimer } from './stages.ts';
 import { createTail } from './tail.ts';
@@ -48,6 +49,8 @@ export interface OpenSandbox {
   /** False when the agent began a new conversation although the session has history. */
   readonly isResumed: boolean;
   readonly exited: Promise<ExitReport>;
+  /** It is of no use any more, for this reason. Harmless after its end. */
+  lose(report: ExitReport): void;
   /** Milliseconds each stage of the start took. */
   readonly stages: Stages;
   /** The OCI runtime it asked for; left out, the engine's default. */
@@ -97,8 +100,8 @@ interface Assembly {
 async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, undo, signal }: Assembly): Promise<OpenSandbox> {
   const { session, sandboxId } = input;
   const observer = createObserverRelay();
-  const socketDirectory = await ensureSocketDirectory(deps.dataDir, sandboxId);
-  undo.push(() => rm(socketDirectory, { recursive: true, force: true }));
+  const socketDirectory = await ensureSocketDirectory(deps.dataDir, sandboxId, { installation: deps.installation, node: deps.nodeId });
+  undo.push(() => removeSocketDirectory(deps.dataDir, sandboxId));
   const gateway = await deps.gateway.open({
     sandboxId,
     tenantId: session.tenantId,
@@ -128,7 +131,7 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
     agent: ready.agent,
     harnessSessionId: ready.sessionId,
     isResumed: ready.isResumed,
-    exited: io.exited,
+    ...watchLoss({ exited: io.exited, closed: ready.agent.closed, clock: deps.clock }),
     stages: timer.stages,
     runtimeClass: spec.runtimeClass,
     observe(next) {
@@ -137,7 +140,7 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
     },
     abortModelCalls: gateway.abortModelCalls,
     diagnostics: diagnostics.text,
-    close: once(() => closeSandbox(deps, { ref, io, agent: ready.agent, gateway, socketDirectory })),
+    close: once(() => closeSandbox(deps, { ref, io, agent: ready.agent, gateway })),
   };
 }
 
@@ -190,7 +193,6 @@ interface Parts {
   readonly io: SandboxIo;
   readonly agent: AgentConnection;
   readonly gateway: GatewayConnection;
-  readonly socketDirectory: string;
 }
 
 const STOP_GRACE_MS = 2000;
@@ -208,7 +210,7 @@ async function closeSandbox(deps: SandboxDeps, parts: Parts): Promise<void> {
     await deps.driver.remove(parts.ref);
   } finally {
     await parts.gateway.close();
-    await rm(parts.socketDirectory, { recursive: true, force: true });
+    await removeSocketDirectory(deps.dataDir, parts.ref.sandbox);
   }
 }
 
@@ -230,6 +232,7 @@ async function untilExit<T>(io: SandboxIo, diagnostics: () => string, work: Prom
 }
 
 export function exitProblem(report: ExitReport, diagnostics: string): PlatformError {
+  if (report.outside !== undefined) return new PlatformError('sandbox_exited', { detail: describeDeed(report.outside, report.signal) });
   if (report.isOutOfMemory) return new PlatformError('sandbox_out_of_memory');
   const how = report.signal === null ? `exit code ${report.exitCode}` : `signal ${report.signal}`;
   const lastLine = diagnostics.trim().split('\n').at(-1) ?? '';

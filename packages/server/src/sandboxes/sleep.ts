@@ -14,6 +14,8 @@ export type RestState = 'idle' | 'paused' | 'hibernated';
 /** The rest of one sandbox between two turns: it sleeps deeper with time. */
 export interface Rest {
   state(): RestState;
+  /** Nothing has been asked of it that could have paused it. */
+  isAwake(): boolean;
   /** Ends the rest. Resolves when the sandbox works again: true when it had slept. Throws when it cannot be woken. */
   wake(): Promise<boolean>;
 }
@@ -84,6 +86,7 @@ export function beginRest({ clock, log, power, policy, ref, stop, reclaiming }: 
   after(policy.stopMs, stop);
   return {
     state: () => state,
+    isAwake: () => !mayBePaused,
     async wake() {
       isOver = true;
       for (const cancel of timers) cancel();

@@ -11,7 +11,8 @@ import { DOCTOR_INSTALLATION } from '../../core/doctor-installation.ts';
 import type { EgressGateway } from '../../egress/gateway.ts';
 import { SANDBOX_GATEWAY_DIRECTORY } from '../../harness/harness.ts';
 import type { RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../../runtime/driver.ts';
-import { ensureSessionDirectories, ensureSocketDirectory, removeSessionDirectories } from '../../sandboxes/directories.ts';
+import { ensureSessionDirectories, removeSessionDirectories } from '../../sandboxes/directories.ts';
+import { ensureSocketDirectory } from '../../sandboxes/socket-directories.ts';
 import { buildSpec } from '../../sandboxes/spec.ts';
 import { parseTemplate } from '../../sandboxes/template.ts';
 import { exceptionsOf } from './exceptions.ts';
@@ -148,7 +149,7 @@ async function openSandbox(deps: AttackDeps, { place, undo, argv, hosts, signal 
   const [sandbox, session] = [newId('sandbox'), newId('session')];
   const networking = { type: 'limited', allowed_hosts: [...hosts] };
   const environment = { name: 'attack', config: { type: 'container', memory: MEMORY.text, cpus: 1, pids: PIDS, networking } };
-  const socketDirectory = await ensureSocketDirectory(place, sandbox);
+  const socketDirectory = await ensureSocketDirectory(place, sandbox, { installation: 'doctor', node: nodeId });
   undo.push(() => rm(socketDirectory, { recursive: true, force: true }));
   const observer = { onStart: () => undefined, onEnd: () => undefined };
   const { network } = parseTemplate(environment);
