@@ -187,6 +187,18 @@ export const PROBLEMS = {
     'List the snapshots with GET /v1/sessions/{id}/snapshots.',
   ),
   snapshot_limit_reached: p('conflict', 'change', 'The session has as many snapshots as it may.', 'Delete one that is no longer needed.'),
+  workspace_full: p(
+    'storage_full',
+    'change',
+    'The files of the session take as much as they may.',
+    'Delete some with DELETE /v1/sessions/{id}/files, or use an environment with a larger `disk`.',
+  ),
+  workspace_unavailable: p(
+    'unavailable',
+    'backoff',
+    'The disk of the session could not be made or mounted.',
+    'Run the server as root, with mount, mkfs.ext4 and loop devices, as when the session was made; the log has the reason.',
+  ),
   idempotency_mismatch: p(
     'unprocessable',
     'never',

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import path from 'node:path';
+import { diskSchema, toBytes } from '@cloister/api';
 import {
   absolutePath,
   choice,
@@ -50,9 +51,9 @@ export interface Config {
   readonly host: string;
   readonly port: number;
   readonly dataDir: string;
-  readonly adminKey: string | undefined;
   /** The data directory by the path of the engine's host, for a server in a container; undefined finds it out. */
   readonly hostDataDir: string | undefined;
+  readonly adminKey: string | undefined;
   readonly store: (typeof STORE_CHOICES)[number];
   /** With the store `postgres`: `postgres://…`, with the password. */
   readonly databaseUrl: string | undefined;
@@ -94,6 +95,8 @@ export interface Config {
   readonly maxBodyBytes: number;
   /** Bounds on what is put into a workspace from outside. */
   readonly files: { readonly maxFileBytes: number; readonly maxArchiveBytes: number };
+  /** What the files of a session may take, where its environment says nothing; undefined for no limit. */
+  readonly workspaceQuota: number | undefined;
   readonly maxQueuedPerSession: number;
   readonly maxQueuedPerTenant: number;
   readonly maxQueued: number;
@@ -120,10 +123,10 @@ export function loadConfig(env: Environment = process.env): Config {
     host: text(env, 'HOST') ?? '127.0.0.1',
     port: integer(env, 'PORT', 3000, { min: 0, max: 65_535 }),
     dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data'),
+    hostDataDir: absolutePath(env, 'HOST_DATA_DIR'),
     adminKey: secret(env, 'CLOISTER_ADMIN_KEY'),
     ...storeOf(env),
     runtime: choice(env, 'CLOISTER_RUNTIME', RUNTIME_CHOICES, 'auto'),
-    hostDataDir: absolutePath(env, 'HOST_DATA_DIR'),
     dockerHost: text(env, 'DOCKER_HOST'),
     dockerCertPath: dockerCertPath(env),
     runtimeDir: text(env, 'XDG_RUNTIME_DIR'),
@@ -152,6 +155,7 @@ export function loadConfig(env: Environment = process.env): Config {
       maxFileBytes: integer(env, 'MAX_FILE_BYTES', 536_870_912, { min: 1024, max: 1_099_511_627_776 }),
       maxArchiveBytes: integer(env, 'MAX_ARCHIVE_BYTES', 2_147_483_648, { min: 1024, max: 1_099_511_627_776 }),
     },
+    workspaceQuota: workspaceQuota(env),
     maxQueuedPerSession: integer(env, 'MAX_QUEUED_PER_SESSION', 1000, { min: 1, max: 1_000_000 }),
     maxQueuedPerTenant: integer(env, 'MAX_QUEUED_PER_TENANT', 20_000, { min: 1, max: 10_000_000 }),
     maxQueued: integer(env, 'MAX_QUEUED', 100_000, { min: 1, max: 10_000_000 }),
@@ -180,6 +184,15 @@ function storeOf(env: Environment): Pick<Config, 'store' | 'databaseUrl' | 'data
   if (databaseUrl !== undefined && !/^postgres(ql)?:$/.test(URL.parse(databaseUrl)?.protocol ?? ''))
     throw invalid('DATABASE_URL', 'it is not a postgres:// URL');
   return { store, databaseUrl, databasePoolSize: integer(env, 'DATABASE_POOL_SIZE', 10, { min: 2, max: 1000 }) };
+}
+
+/** In bytes or such as `2g`; less than this, and no filesystem is worth making. */
+function workspaceQuota(env: Environment): number | undefined {
+  const given = text(env, 'WORKSPACE_QUOTA');
+  if (given === undefined || given === '0') return undefined;
+  const parsed = diskSchema.safeParse(given);
+  if (!parsed.success) throw invalid('WORKSPACE_QUOTA', `"${given}" is no size from 64m to 1024g, such as 2g`);
+  return toBytes(parsed.data);
 }
 
 /** TLS is on when either variable is set, as for Docker's own client; what it does not verify, we do: there is no TLS without. */

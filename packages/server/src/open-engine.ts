@@ -9,6 +9,7 @@ import { runFakeAgent } from './harness/fake/fake-agent.ts';
 import { FAKE_AGENT_PROGRAM } from './harness/fake/fake-harness.ts';
 import { type Egress, openEgress } from './open-egress.ts';
 import type { RuntimeDriver } from './runtime/driver.ts';
+import { seesOurMounts } from './runtime/engine-mounts.ts';
 import { ensureVolume } from './sandboxes/directories.ts';
 import { createExtras, type Extras } from './sandboxes/extras.ts';
 import { createEventBus, type EventBus } from './sessions/event-bus.ts';
@@ -29,6 +30,8 @@ export interface Engine {
   readonly store: Store;
   readonly driver: RuntimeDriver;
   readonly runtimeReason: string;
+  /** Whether sandboxes see what this process mounts. */
+  readonly seesOurMounts: () => Promise<boolean>;
   readonly egress: Egress;
   readonly extras: Extras;
   readonly bus: EventBus;
@@ -47,7 +50,7 @@ export async function openEngine(config: Config, { wrapStore }: Overrides, log: 
   const store = wrapStore?.(opened) ?? opened;
   undo.push(() => store.close());
   const fakePrograms = { [FAKE_AGENT_PROGRAM]: runFakeAgent };
-  const { driver, reason } = await chooseRuntime(config, { log, fakePrograms });
+  const { driver, reason, engine } = await chooseRuntime(config, { log, fakePrograms });
   undo.push(() => driver.close());
   const egress = await openEgress(config, { store, clock: systemClock, log });
   undo.push(() => egress.close());
@@ -58,6 +61,7 @@ export async function openEngine(config: Config, { wrapStore }: Overrides, log: 
     store,
     driver,
     runtimeReason: reason,
+    seesOurMounts: () => seesOurMounts(engine),
     egress,
     extras: createExtras({ ...config, driver }),
     bus: createEventBus(store, { clock: systemClock, log }),

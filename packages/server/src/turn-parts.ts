@@ -4,6 +4,7 @@ import type { Engine } from './open-engine.ts';
 import { sandboxImageTag } from './runtime/image.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
+import { createSessionFiles, type SessionFiles } from './sandboxes/session-files.ts';
 import { sleepOf } from './sandboxes/sleep-policy.ts';
 import { createStageLog, type StageLog } from './sandboxes/stages.ts';
 import { relayRemoteCommits } from './sessions/remote-commits.ts';
@@ -11,6 +12,7 @@ import type { SessionsDeps } from './sessions/sessions.ts';
 import type { SessionKey } from './store/store.ts';
 import { Dispatcher } from './turns/dispatcher.ts';
 import { createPrestart } from './turns/prestart.ts';
+import { createQuotaWatch, type QuotaWatch } from './workspaces/quota-watch.ts';
 
 /** The session's next turn may run anywhere. What cannot be told now is known when this node's own row runs out. */
 function releaseSession({ store, log, nodeId }: Engine): (session: SessionKey) => void {
@@ -31,6 +33,8 @@ export interface TurnParts {
   readonly live: LiveSandboxes;
   readonly dispatcher: Dispatcher;
   readonly stages: StageLog;
+  readonly sessionFiles: SessionFiles;
+  readonly quotaWatch: QuotaWatch;
 }
 
 /** What runs turns, and the sandboxes that they run in. */
@@ -38,6 +42,17 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
   const { log, store, driver, egress, bus, installation, nodeId, volumeId, isSoleNode, chosen } = engine;
   const clock = systemClock;
   const stages = createStageLog();
+  // The dispatcher runs turns in sandboxes, and the sandboxes ask it for room; their files ask which of them live.
+  const parts: { dispatcher?: Dispatcher; live?: LiveSandboxes; quotaWatch?: QuotaWatch } = {};
+  const sessionFiles = createSessionFiles({
+    clock,
+    log,
+    dataDir: config.dataDir,
+    defaultQuota: config.workspaceQuota,
+    seesOurMounts: engine.seesOurMounts,
+    isLive: (id) => parts.live?.list().some(({ sessionId }) => sessionId === id) ?? false,
+    isSole: isSoleNode,
+  });
   const sandboxes: SandboxDeps = {
     stages,
     driver,
@@ -50,9 +65,12 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     startTimeoutMs: config.sandboxStartTimeoutMs,
     imageFor: (variant) => (variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant)),
     extras: engine.extras,
+    async directoriesOf(session) {
+      const places = await sessionFiles.ensure(session);
+      parts.quotaWatch?.note(session.id, places);
+      return places;
+    },
   };
-  // The dispatcher runs turns in sandboxes, and the sandboxes ask it for room.
-  const parts: { dispatcher?: Dispatcher } = {};
   const live = createLiveSandboxes({
     open: (input) => openSandbox(sandboxes, input),
     clock,
@@ -85,7 +103,8 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     drainMs: config.drainMs,
     stages,
   });
-  parts.dispatcher = dispatcher;
+  const quotaWatch = createQuotaWatch({ live, clock, log });
+  Object.assign(parts, { dispatcher, live, quotaWatch });
   relayRemoteCommits(store, dispatcher);
-  return { live, dispatcher, stages };
+  return { live, dispatcher, stages, sessionFiles, quotaWatch };
 }

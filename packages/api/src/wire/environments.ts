@@ -27,6 +27,10 @@ export const memorySchema = z
   .union([z.int(), z.string().regex(/^\d+(\.\d+)?\s*[kmg]i?b?$/i, 'such as `512m` or `1g`')])
   .refine((memory) => toBytes(memory) >= MIN_MEMORY_BYTES && toBytes(memory) <= MAX_MEMORY_BYTES, 'from `64m` to `1024g`');
 
+export const diskSchema = z
+  .union([z.int(), z.string().regex(/^\d+(\.\d+)?\s*[kmg]i?b?$/i, 'such as `512m` or `2g`')])
+  .refine((disk) => toBytes(disk) >= MIN_MEMORY_BYTES && toBytes(disk) <= MAX_MEMORY_BYTES, 'from `64m` to `1024g`');
+
 const secondsSchema = z.int().min(0).max(31_536_000).nullish();
 const sleepParamSchema = z
   .strictObject({
@@ -52,6 +56,7 @@ export const environmentConfigParamSchema = z.discriminatedUnion('type', [
     type: z.literal('container'),
     image: z.string().min(1).max(512).nullish().describe('An image made by `npm run image`, or one made from it'),
     memory: memorySchema.nullish().describe('Bytes, or such as `512m`; default 1g'),
+    disk: diskSchema.nullish().describe("What the session's files may take, in bytes or such as `2g`; default the operator's"),
     cpus: z.number().min(0.05).max(256).nullish().describe('Default 1'),
     pids: z.int().min(16).max(65_536).nullish().describe('Processes and threads; default 256'),
     env: z
@@ -107,6 +112,7 @@ export const environmentConfigSchema = z.discriminatedUnion('type', [
     type: z.literal('container'),
     image: z.string().nullable(),
     memory: z.union([z.int(), z.string()]),
+    disk: z.union([z.int(), z.string()]).nullable().default(null).describe("Null when the operator's default counts"),
     cpus: z.number(),
     pids: z.int(),
     env: z.record(z.string(), z.string()),

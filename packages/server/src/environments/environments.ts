@@ -103,6 +103,7 @@ function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits)
     type: 'container',
     image: param.image ?? null,
     memory: param.memory ?? CONTAINER_DEFAULTS.memory,
+    disk: param.disk ?? null,
     cpus: param.cpus ?? CONTAINER_DEFAULTS.cpus,
     pids: param.pids ?? CONTAINER_DEFAULTS.pids,
     env: param.env ?? {},

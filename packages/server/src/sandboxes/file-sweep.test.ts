@@ -8,6 +8,7 @@ import { createManualClock } from '../../test/support/manual-clock.ts';
 import { createLogger } from '../base/log.ts';
 import { ensureFilesOwner, ensureSessionDirectories, ensureVolume } from './directories.ts';
 import { createFileSweep } from './file-sweep.ts';
+import { createSessionFiles } from './session-files.ts';
 
 const log = createLogger({ level: 'silent', format: 'json', file: undefined });
 
@@ -31,17 +32,31 @@ test('files of sessions that are gone are removed, and nothing else', async () =
         return new Set(ids.filter((id) => id === 'ses_kept'));
       },
     };
-    const sweep = createFileSweep({ sessions, clock, log, dataDir, installation: 'ins_one' });
+    const files = createSessionFiles({
+      clock,
+      log,
+      dataDir,
+      defaultQuota: undefined,
+      seesOurMounts: async () => true,
+      isLive: () => false,
+      isSole: true,
+    });
+    const half = path.join(dataDir, 'sessions', '.snapshots', 'ses_half');
+    await mkdir(half, { recursive: true });
+    await utimes(half, old, old);
+    const sweep = createFileSweep({ sessions, files, clock, log, dataDir, installation: 'ins_one' });
     // A database that came later than the files' own knows none of their sessions.
     await ensureFilesOwner(dataDir, 'ins_one');
-    await createFileSweep({ sessions, clock, log, dataDir, installation: 'ins_two' }).sweep();
+    await createFileSweep({ sessions, files, clock, log, dataDir, installation: 'ins_two' }).sweep();
     assert.deepEqual(asked, []);
     await sweep.sweep();
     assert.deepEqual(
       gone.filter((id) => existsSync(folder(id))),
       [],
     );
+    assert.equal(existsSync(half), false);
     for (const name of ['ses_kept', 'ses_fresh', 'somebody-elses', '.volume']) assert.ok(existsSync(folder(name)), name);
+    assert.equal(existsSync(half), false);
     assert.ok(asked.every((count) => count <= 200));
     await sweep.stop();
   } finally {

@@ -5,10 +5,12 @@ import { ID_PREFIXES } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
 import type { SessionStore } from '../store/store.ts';
-import { ensureFilesOwner, removeSessionDirectories } from './directories.ts';
+import { ensureFilesOwner, sessionsFolder } from './directories.ts';
+import type { SessionFiles } from './session-files.ts';
 
 export interface FileSweepDeps {
   readonly sessions: Pick<SessionStore, 'existing'>;
+  readonly files: Pick<SessionFiles, 'remove'>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly dataDir: string;
@@ -17,6 +19,12 @@ export interface FileSweepDeps {
 
 const INTERVAL_MS = 10 * 60_000;
 const BATCH = 200;
+/** Where sessions have files, below their folder: directories, disks, snapshots. */
+const PLACES = [
+  ['.', ''],
+  ['.disks', '.img'],
+  ['.snapshots', ''],
+] as const;
 /** A session's row comes before its files; this is for clocks that differ. */
 const GRACE_MS = 60_000;
 
@@ -25,34 +33,47 @@ const GRACE_MS = 60_000;
  * removal was broken off. Looks at the start, and then every few minutes. Files that belong to another installation,
  * such as those of a database that was used here before, are never touched.
  */
-export function createFileSweep({ sessions, clock, log, dataDir, installation }: FileSweepDeps): Service & { sweep(): Promise<void> } {
-  const folder = path.join(dataDir, 'sessions');
+export function createFileSweep({
+  sessions,
+  files,
+  clock,
+  log,
+  dataDir,
+  installation,
+}: FileSweepDeps): Service & { sweep(): Promise<void> } {
+  const folder = sessionsFolder(dataDir);
   let isStopped = false;
   let cancel: (() => void) | undefined;
   let running: Promise<void> | undefined;
 
-  async function removeMissing(ids: readonly string[]): Promise<void> {
-    const known = await sessions.existing({ ids });
-    for (const id of ids) {
+  async function removeMissing(found: ReadonlyMap<string, string>): Promise<void> {
+    const known = await sessions.existing({ ids: [...found.keys()] });
+    for (const [id, seen] of found) {
       if (known.has(id) || isStopped) continue;
-      const { mtimeMs } = await stat(path.join(folder, id));
+      const { mtimeMs } = await stat(seen);
       if (clock.now() - mtimeMs < GRACE_MS) continue;
-      await removeSessionDirectories(dataDir, id);
+      await files.remove(id);
       log.info({ session: id }, 'removed the files of a session that is gone');
     }
   }
 
   async function look(): Promise<void> {
     if ((await ensureFilesOwner(dataDir, installation)) !== installation) return;
-    let batch: string[] = [];
-    for await (const entry of await opendir(folder)) {
+    // A removal that was broken off can have left any of these alone.
+    for (const [place, ending] of PLACES) await lookIn(path.join(folder, place), ending);
+  }
+
+  async function lookIn(place: string, ending: string): Promise<void> {
+    let batch = new Map<string, string>();
+    for await (const { name } of await openIfThere(place)) {
       if (isStopped) return;
-      if (!entry.isDirectory() || !entry.name.startsWith(`${ID_PREFIXES.session}_`)) continue;
-      if (batch.push(entry.name) < BATCH) continue;
+      if (!name.startsWith(`${ID_PREFIXES.session}_`) || !name.endsWith(ending)) continue;
+      batch.set(name.slice(0, name.length - ending.length), path.join(place, name));
+      if (batch.size < BATCH) continue;
       await removeMissing(batch);
-      batch = [];
+      batch = new Map();
     }
-    await removeMissing(batch);
+    if (batch.size > 0) await removeMissing(batch);
   }
 
   function sweep(): Promise<void> {
@@ -79,4 +100,13 @@ export function createFileSweep({ sessions, clock, log, dataDir, installation }:
       await running;
     },
   };
+}
+
+async function openIfThere(place: string): Promise<AsyncIterable<{ readonly name: string }> | readonly { readonly name: string }[]> {
+  try {
+    return await opendir(place);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  }
 }

@@ -310,7 +310,7 @@ export class TurnRun {
     const { deps, recorder } = this;
     if (this.cause !== undefined) return { type: 'stopped' };
     const exit = isPlatformError(error, 'sandbox_exited') && sandbox !== undefined ? await this.exitOf(sandbox) : undefined;
-    const problem = describeFailure(exit ?? error, recorder.lastModelFailure());
+    const problem = describeFailure(sandbox?.verdict ?? exit ?? error, recorder.lastModelFailure());
     if (problem.code === 'bug') deps.log.error({ err: error, ...this.token }, 'the turn failed for a reason of our own');
     const { retries } = this.leased.turn;
     const retryInMs = this.hasDoneNothing() ? retryDelay(deps.retry, problem, retries) : undefined;

@@ -2,13 +2,15 @@ import type { Session, SessionFork } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
-import { ensureSessionDirectories, sandboxUser, sessionDirectories } from '../sandboxes/directories.ts';
+import { sandboxUser } from '../sandboxes/directories.ts';
+import type { SessionFiles } from '../sandboxes/session-files.ts';
 import { requireSession } from '../sessions/sessions.ts';
 import { toSession } from '../sessions/wire.ts';
 import type { SessionKey, SessionRow, Store } from '../store/store.ts';
 import { fileProblem } from './file-problem.ts';
 import { openRoot } from './held-directory.ts';
 import { packTree } from './pack.ts';
+import { within } from './quota.ts';
 import { emptyDirectory } from './remove-tree.ts';
 import { unpack } from './unpack.ts';
 import type { FileLimits } from './workspace-files.ts';
@@ -16,7 +18,7 @@ import type { FileLimits } from './workspace-files.ts';
 export interface ForksDeps {
   readonly store: Pick<Store, 'sessions' | 'events'>;
   readonly clock: Clock;
-  readonly dataDir: string;
+  readonly sessionFiles: Pick<SessionFiles, 'ensure'>;
   readonly limits: FileLimits;
 }
 
@@ -27,7 +29,7 @@ export interface ForksDeps {
  */
 export type Fork = (session: SessionKey, input: SessionFork, id?: string) => Promise<Session>;
 
-export function createFork({ store, clock, dataDir, limits }: ForksDeps): Fork {
+export function createFork({ store, clock, sessionFiles, limits }: ForksDeps): Fork {
   return async ({ tenantId, sessionId }, { event_id: eventId, title }, id = newId('session')) => {
     const source = await requireSession(store, tenantId, sessionId);
     const throughSeq = eventId === undefined ? undefined : await seqOf(store, source, eventId);
@@ -35,11 +37,11 @@ export function createFork({ store, clock, dataDir, limits }: ForksDeps): Fork {
     const now = clock.now();
     const row = await store.sessions.fork({ tenantId, from: sessionId, id, throughSeq: isWhole ? undefined : throughSeq, title, now });
     try {
-      await ensureSessionDirectories(dataDir, id);
-      const [from, to] = [sessionDirectories(dataDir, sessionId), sessionDirectories(dataDir, id)];
-      await ensureSessionDirectories(dataDir, sessionId);
-      await copyInto(from.workspace, to.workspace, limits.maxArchiveBytes);
-      if (isWhole) await copyInto(from.home, to.home, limits.maxArchiveBytes);
+      const [from, to] = [await sessionFiles.ensure(source), await sessionFiles.ensure(row)];
+      await within(to, async () => {
+        await copyInto(from.workspace, to.workspace, limits.maxArchiveBytes);
+        if (isWhole) await copyInto(from.home, to.home, limits.maxArchiveBytes);
+      });
     } catch (error) {
       // The caller is told that nothing was made; its files are swept with the row gone.
       const event = { id: newId('event'), type: 'session.deleted', payload: {}, processedAt: now };

@@ -7,13 +7,14 @@ import { createGzip } from 'node:zlib';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
-import { ensureSessionDirectories, sessionDirectories } from '../sandboxes/directories.ts';
+import { type SessionFiles, type SessionPlaces, snapshotsOf } from '../sandboxes/session-files.ts';
 import { requireSession } from '../sessions/sessions.ts';
-import type { SessionKey, Store } from '../store/store.ts';
+import type { SessionKey, SessionRow, Store } from '../store/store.ts';
 import { fileProblem } from './file-problem.ts';
 import { isCode, makeBelow, openRoot } from './held-directory.ts';
 import { mergeInto } from './merge.ts';
 import { type Omitted, packTree } from './pack.ts';
+import { within } from './quota.ts';
 import { randomName } from './random-name.ts';
 import { emptyDirectory, removeTree } from './remove-tree.ts';
 import { openStaging } from './safe-tree.ts';
@@ -28,7 +29,7 @@ export interface SnapshotInfo {
 }
 
 /**
- * Copies of a session's workspace as it was. They lie beside the workspace, where no sandbox sees them, and go with
+ * Copies of a session's workspace as it was. They lie where no sandbox sees them and no quota counts them, and go with
  * the session. What has an `.json` is whole: it is written last and removed first.
  */
 export interface Snapshots {
@@ -46,6 +47,7 @@ export interface SnapshotsDeps {
   readonly store: Pick<Store, 'sessions'>;
   readonly clock: Clock;
   readonly dataDir: string;
+  readonly sessionFiles: Pick<SessionFiles, 'ensure'>;
   readonly limits: FileLimits;
   /** Stops the session's sandbox, if there is one. */
   readonly release: (sessionId: string, options: { isRemoved: false }) => Promise<void>;
@@ -56,7 +58,7 @@ const MAX_SNAPSHOTS = 20;
 export function createSnapshots(deps: SnapshotsDeps): Snapshots {
   const { store, clock, dataDir } = deps;
   const restoring = new Set<string>();
-  const placeOf = (sessionId: string) => path.join(sessionDirectories(dataDir, sessionId).root, 'snapshots');
+  const placeOf = (sessionId: string) => snapshotsOf(dataDir, sessionId);
   const known = ({ tenantId, sessionId }: SessionKey) => requireSession(store, tenantId, sessionId);
 
   async function find(sessionId: string, id: string): Promise<SnapshotInfo> {
@@ -74,14 +76,14 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
 
   return {
     async create(session, id = newId('snapshot')) {
-      await known(session);
+      const row = await known(session);
       const made = await readInfo(placeOf(session.sessionId), id);
       if (made !== undefined) return made;
       if ((await list(session)).length >= MAX_SNAPSHOTS)
         throw new PlatformError('snapshot_limit_reached', { detail: `A session may have ${MAX_SNAPSHOTS} snapshots.` });
-      await ensureSessionDirectories(dataDir, session.sessionId);
+      const places = await deps.sessionFiles.ensure(row);
       try {
-        return await create(deps, { sessionId: session.sessionId, place: placeOf(session.sessionId), id, now: clock.now() });
+        return await create(deps, { places, id, now: clock.now() });
       } catch (error) {
         throw fileProblem(error, 'The snapshot');
       }
@@ -108,7 +110,7 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
       if (row.state !== 'idle' || restoring.has(sessionId)) throw new PlatformError('session_busy');
       restoring.add(sessionId);
       try {
-        await restore(deps, session, path.join(placeOf(sessionId), `${id}.tar.gz`));
+        await restore(deps, row, path.join(placeOf(sessionId), `${id}.tar.gz`));
         return info;
       } finally {
         restoring.delete(sessionId);
@@ -118,11 +120,11 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
 }
 
 async function create(
-  { dataDir, limits }: SnapshotsDeps,
-  input: { readonly sessionId: string; readonly place: string; readonly id: string; readonly now: number },
+  { limits }: SnapshotsDeps,
+  { places, id, now }: { readonly places: SessionPlaces; readonly id: string; readonly now: number },
 ): Promise<SnapshotInfo> {
-  const { sessionId, place, id, now } = input;
-  const { root, owner } = treePlaces(dataDir, sessionId);
+  const { root, owner } = treePlaces(places);
+  const place = places.snapshots;
   const archive = path.join(place, `${id}.tar.gz`);
   await mkdir(place, { recursive: true, mode: 0o700 });
   const omitted: Omitted = { count: 0 };
@@ -155,16 +157,18 @@ async function* boundedBy(source: AsyncIterable<Buffer>, maxBytes: number): Asyn
  * The copy is unpacked aside first, so that nothing is lost when that fails. The directory itself stays the same one:
  * a sandbox that starts meanwhile has it already.
  */
-async function restore({ store, dataDir, release }: SnapshotsDeps, session: SessionKey, archive: string): Promise<void> {
-  const { tenantId, sessionId } = session;
-  await ensureSessionDirectories(dataDir, sessionId);
-  const { root, staging, owner } = treePlaces(dataDir, sessionId);
+async function restore({ store, sessionFiles, release }: SnapshotsDeps, row: SessionRow, archive: string): Promise<void> {
+  const { tenantId, id: sessionId } = row;
+  const places = await sessionFiles.ensure(row);
+  const { root, staging, owner } = treePlaces(places);
   await using drafts = await openStaging(staging);
   const name = randomName();
   try {
     await using fresh = await makeBelow(drafts, [name], owner);
     const unbounded = Number.MAX_SAFE_INTEGER;
-    await unpack(createReadStream(archive), fresh, { maxBytes: unbounded, maxEntries: unbounded, owner, origin: 'own' });
+    await within(places, () =>
+      unpack(createReadStream(archive), fresh, { maxBytes: unbounded, maxEntries: unbounded, owner, origin: 'own' }),
+    );
     await release(sessionId, { isRemoved: false });
     if ((await requireSession(store, tenantId, sessionId)).state !== 'idle') throw new PlatformError('session_busy');
     await using workspace = await openRoot(root);

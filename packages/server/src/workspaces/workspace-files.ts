@@ -1,11 +1,13 @@
 import { PlatformError } from '../base/errors.ts';
-import { ensureSessionDirectories, sandboxUser, sessionDirectories } from '../sandboxes/directories.ts';
+import { sandboxUser } from '../sandboxes/directories.ts';
+import type { SessionFiles, SessionPlaces } from '../sandboxes/session-files.ts';
 import { requireSession } from '../sessions/sessions.ts';
 import type { SessionKey, Store } from '../store/store.ts';
 import { type HeldFile, makeBelow, openBelow, openRoot } from './held-directory.ts';
 import { mergeInto } from './merge.ts';
 import { packTree } from './pack.ts';
 import { parsePath } from './paths.ts';
+import { bounded, within } from './quota.ts';
 import { randomName } from './random-name.ts';
 import { removeTree } from './remove-tree.ts';
 import { createSafeTree, openStaging, type SafeTree, type TreeEntry, type TreePlaces } from './safe-tree.ts';
@@ -40,22 +42,23 @@ interface ListInput {
 
 export interface WorkspaceFilesDeps {
   readonly store: Pick<Store, 'sessions'>;
-  readonly dataDir: string;
+  readonly sessionFiles: Pick<SessionFiles, 'ensure'>;
   readonly limits: FileLimits;
 }
 
 /** Files and directories that one archive may hold. */
 export const MAX_ENTRIES = 200_000;
 
-export function createWorkspaceFiles({ store, dataDir, limits }: WorkspaceFilesDeps): WorkspaceFiles {
-  async function placesOf({ tenantId, sessionId }: SessionKey, { isWriting }: { isWriting: boolean }): Promise<TreePlaces> {
+export function createWorkspaceFiles({ store, sessionFiles, limits }: WorkspaceFilesDeps): WorkspaceFiles {
+  async function placesOf({ tenantId, sessionId }: SessionKey, { isWriting }: { isWriting: boolean }): Promise<SessionPlaces> {
     const session = await requireSession(store, tenantId, sessionId);
     if (isWriting && session.archivedAt !== null) throw new PlatformError('session_archived');
-    await ensureSessionDirectories(dataDir, sessionId);
-    return treePlaces(dataDir, sessionId);
+    return sessionFiles.ensure(session);
   }
-  const reading = async (session: SessionKey): Promise<SafeTree> => createSafeTree(await placesOf(session, { isWriting: false }));
-  const writing = async (session: SessionKey): Promise<SafeTree> => createSafeTree(await placesOf(session, { isWriting: true }));
+  const reading = async (session: SessionKey): Promise<SafeTree> =>
+    createSafeTree(treePlaces(await placesOf(session, { isWriting: false })));
+  const changing = async (session: SessionKey): Promise<SafeTree> =>
+    createSafeTree(treePlaces(await placesOf(session, { isWriting: true })));
   return {
     async list(session, { path, limit, page, signal }) {
       const [names, after] = [parsePath(path), page === undefined ? undefined : parseCursor(page)];
@@ -68,34 +71,43 @@ export function createWorkspaceFiles({ store, dataDir, limits }: WorkspaceFilesD
     },
     async write(session, path, source, { isNew }) {
       const names = parsePath(path);
-      return (await writing(session)).write(names, source, { maxBytes: limits.maxFileBytes, isNew });
+      const places = await placesOf(session, { isWriting: true });
+      const tree = createSafeTree(treePlaces(places));
+      return within(places, (room) =>
+        bounded(places, room, limits.maxFileBytes, (maxBytes) => tree.write(names, source, { maxBytes, isNew })),
+      );
     },
     async remove(session, path, options) {
       const names = parsePath(path);
-      await (await writing(session)).remove(names, options);
+      await (await changing(session)).remove(names, options);
     },
     async makeDirectory(session, path) {
       const names = parsePath(path, '/path');
-      return (await writing(session)).makeDirectory(names);
+      const places = await placesOf(session, { isWriting: true });
+      return within(places, () => createSafeTree(treePlaces(places)).makeDirectory(names));
     },
     async move(session, { from, to, isReplacing }) {
       const [old, place] = [parsePath(from, '/from'), parsePath(to, '/to')];
-      return (await writing(session)).move(old, place, { isReplacing });
+      return (await changing(session)).move(old, place, { isReplacing });
     },
     async pack(session, path) {
       const names = parsePath(path);
-      return packBelow(await placesOf(session, { isWriting: false }), names);
+      return packBelow(treePlaces(await placesOf(session, { isWriting: false })), names);
     },
     async unpack(session, path, source) {
       const names = parsePath(path);
-      return unpackBelow(await placesOf(session, { isWriting: true }), names, source, limits);
+      const places = await placesOf(session, { isWriting: true });
+      return within(places, (room) =>
+        bounded(places, room, limits.maxArchiveBytes, (maxBytes) =>
+          unpackBelow(treePlaces(places), names, source, { maxBytes, maxEntries: Math.min(MAX_ENTRIES, room.entries) }),
+        ),
+      );
     },
   };
 }
 
-export function treePlaces(dataDir: string, sessionId: string): TreePlaces {
-  const { root, workspace } = sessionDirectories(dataDir, sessionId);
-  return { root: workspace, staging: `${root}/staging`, owner: sandboxUser() };
+export function treePlaces({ workspace, staging }: SessionPlaces): TreePlaces {
+  return { root: workspace, staging, owner: sandboxUser() };
 }
 
 /** Opens before the first byte, so that what is missing is told as an error and not as an archive that breaks off. */
@@ -113,13 +125,13 @@ async function unpackBelow(
   { root, staging, owner }: TreePlaces,
   path: readonly string[],
   source: AsyncIterable<Uint8Array>,
-  { maxArchiveBytes }: FileLimits,
+  bounds: { readonly maxBytes: number; readonly maxEntries: number },
 ): Promise<Unpacked> {
   await using drafts = await openStaging(staging);
   const name = randomName();
   try {
     await using fresh = await makeBelow(drafts, [name], owner);
-    const done = await unpack(source, fresh, { maxBytes: maxArchiveBytes, maxEntries: MAX_ENTRIES, owner, origin: 'sent' });
+    const done = await unpack(source, fresh, { ...bounds, owner, origin: 'sent' });
     await using top = await openRoot(root);
     await using target = await makeBelow(top, path, owner);
     await mergeInto(fresh, target);

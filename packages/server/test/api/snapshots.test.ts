@@ -39,7 +39,7 @@ describe('snapshots', { skip: process.platform === 'linux' ? false : 'files of w
     const sent = await server.json('POST', `/v1/sessions/${session}/events?wait=20`, { body: { events: [message()] } });
     assert.equal(sent.body.turn.outcome, 'completed');
     await client.snapshots.remove(session, made.id);
-    assert.deepEqual(readdirSync(onDisk(session, 'snapshots')), []);
+    assert.deepEqual(readdirSync(onDisk('.snapshots', session)), []);
     await assert.rejects(client.snapshots.restore(session, made.id), { code: 'snapshot_not_found' });
   });
 
@@ -64,7 +64,7 @@ describe('snapshots', { skip: process.platform === 'linux' ? false : 'files of w
     for (let made = 1; made < 20; made++) await client.snapshots.create(session);
     await assert.rejects(client.snapshots.create(session), { code: 'snapshot_limit_reached' });
     await client.sessions.remove(session);
-    assert.equal(existsSync(onDisk(session)), false);
+    for (const place of [onDisk(session), onDisk('.snapshots', session)]) assert.equal(existsSync(place), false);
   });
 
   it("of another tenant's session are as missing", async () => {
