@@ -17,9 +17,9 @@ import { OutboxWorker } from './outbox/outbox-worker.ts';
 import { createRetention, type Retention } from './retention/retention.ts';
 import type { SandboxObservation } from './runtime/driver.ts';
 import { createReconciler } from './runtime/reconciler.ts';
-import { removeSessionDirectories } from './sandboxes/directories.ts';
 import { createFileSweep } from './sandboxes/file-sweep.ts';
 import type { LiveSandboxes } from './sandboxes/live-sandboxes.ts';
+import type { SessionFiles } from './sandboxes/session-files.ts';
 import { createSocketResidue, ownersOf } from './sandboxes/socket-residue.ts';
 import { createServiceParts, type ServiceParts } from './services/wiring.ts';
 import { createQueueAdmission, type QueueAdmission } from './sessions/queue-admission.ts';
@@ -71,7 +71,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const engine = await openEngine(config, overrides, log, undo);
   const { store, driver, chosen } = engine;
-  const { live, dispatcher, stages } = createTurnParts(config, engine);
+  const { live, dispatcher, stages, sessionFiles, quotaWatch } = createTurnParts(config, engine);
   const clock = systemClock;
   const presence = createNodePresence({
     nodes: store.nodes,
@@ -92,18 +92,27 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
   const outbox = createOutbox(config, engine);
   const parts = await createServiceParts({ ...engine, config, runtime: driver.services, clock });
-  const release = createRelease(config, live);
+  const release = createRelease(live, sessionFiles);
   const retention = createRetentionOf(config, engine, release);
   const duty = createRetentionDuty(config, engine, retention);
   const refusals = createRefusals();
   const { maxQueued: max, maxQueuedPerTenant: maxPerTenant } = config;
   const admission = createQueueAdmission({ store, clock, log, refusals, max, maxPerTenant });
   const { dataDir } = config;
-  const fileSweep = createFileSweep({ sessions: store.sessions, clock, log, dataDir, installation: engine.installation });
+  const fileSweep = createFileSweep({
+    sessions: store.sessions,
+    files: sessionFiles,
+    clock,
+    log,
+    dataDir,
+    installation: engine.installation,
+  });
   const app = await createHttp(config, engine, {
     live,
     dispatcher,
     stages,
+    sessionFiles,
+    quotaWatch,
     health,
     outbox,
     admission,
@@ -113,7 +122,19 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     parts,
   });
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
-  for (const service of [presence, reconciler, dispatcher, outbox, health, admission, duty, fileSweep, ...parts.keepers]) {
+  for (const service of [
+    presence,
+    reconciler,
+    dispatcher,
+    outbox,
+    health,
+    admission,
+    duty,
+    sessionFiles,
+    fileSweep,
+    quotaWatch,
+    ...parts.keepers,
+  ]) {
     undo.push(() => service.stop());
     await service.start();
   }
@@ -133,7 +154,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
         presence,
         http,
         keepers: [duty, ...parts.keepers],
-        rest: [health, admission, outbox, fileSweep, reconciler],
+        rest: [health, admission, outbox, quotaWatch, fileSweep, sessionFiles, reconciler],
       }),
   };
 }
@@ -181,10 +202,10 @@ interface HttpParts extends TurnParts {
   readonly parts: ServiceParts;
 }
 
-function createRelease(config: Config, live: LiveSandboxes): SessionsDeps['release'] {
+function createRelease(live: LiveSandboxes, files: SessionFiles): SessionsDeps['release'] {
   return async (sessionId, { isRemoved }) => {
     await live.discard(sessionId);
-    if (isRemoved) await removeSessionDirectories(config.dataDir, sessionId);
+    if (isRemoved) await files.remove(sessionId);
   };
 }
 
@@ -202,7 +223,7 @@ function createRetentionDuty({ leaseMs }: Config, { store, log, nodeId }: Engine
 async function createHttp(
   config: Config,
   engine: Engine,
-  { live, dispatcher, stages, health, outbox, admission, refusals, retention, release, parts }: HttpParts,
+  { live, dispatcher, stages, sessionFiles, health, outbox, admission, refusals, retention, release, parts }: HttpParts,
 ): Promise<App> {
   const { log, store, bus, driver, chosen } = engine;
   const { catalog, limits, model, isDemo } = chosen;
@@ -260,7 +281,7 @@ async function createHttp(
     sendEvents,
     turns: createTurns({ store, send: sendEvents }),
     webhooks: createWebhooks({ store, clock }),
-    ...createWorkspaces({ store, clock, dataDir: config.dataDir, limits: config.files, release }),
+    ...createWorkspaces({ store, clock, dataDir: config.dataDir, sessionFiles, limits: config.files, release }),
     services: parts.services,
     health: () => health.current(),
     status,

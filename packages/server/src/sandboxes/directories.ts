@@ -17,9 +17,14 @@ export interface SessionDirectories {
   readonly workspace: string;
 }
 
+/** Where all sessions have their files; what servers share of DATA_DIR, when they do. */
+export function sessionsFolder(dataDir: string): string {
+  return path.join(dataDir, 'sessions');
+}
+
 /** The session's durable files. Only their names are ever used on this side: what is in them belongs to the sandbox. */
 export function sessionDirectories(dataDir: string, sessionId: string): SessionDirectories & { readonly root: string } {
-  const root = path.join(dataDir, 'sessions', sessionId);
+  const root = path.join(sessionsFolder(dataDir), sessionId);
   return { root, home: path.join(root, 'home'), workspace: path.join(root, 'workspace') };
 }
 
@@ -35,7 +40,8 @@ export async function ensureSessionDirectories(dataDir: string, sessionId: strin
   return { home, workspace };
 }
 
-async function makeDirectories(root: string, directories: readonly string[]): Promise<void> {
+/** Makes the directories for the sandbox's user alone, and their root for nobody but us. Keeps what is there. */
+export async function makeDirectories(root: string, directories: readonly string[]): Promise<void> {
   await mkdir(root, { recursive: true, mode: 0o700 });
   const { uid, gid } = sandboxUser();
   for (const directory of directories) {
@@ -46,12 +52,12 @@ async function makeDirectories(root: string, directories: readonly string[]): Pr
 
 /** The id of the tree in which sessions have their files, made on the first use. Servers that share the tree read the same. */
 export function ensureVolume(dataDir: string): Promise<string> {
-  return writeOnce(path.join(dataDir, 'sessions', '.volume'), newId('volume'));
+  return writeOnce(path.join(sessionsFolder(dataDir), '.volume'), newId('volume'));
 }
 
 /** The installation whose sessions the files belong to: the first that used the tree. */
 export function ensureFilesOwner(dataDir: string, installation: string): Promise<string> {
-  return writeOnce(path.join(dataDir, 'sessions', '.installation'), installation);
+  return writeOnce(path.join(sessionsFolder(dataDir), '.installation'), installation);
 }
 
 /** Writes the file whole, unless it is there; returns what is in it. Of several at once the first wins. */

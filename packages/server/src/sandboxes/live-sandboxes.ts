@@ -86,8 +86,8 @@ export interface LiveSandboxes {
   prepare(input: PrepareInput): Promise<void>;
   /** The turn is over; the sandbox waits for the next one. */
   release(sessionId: string): void;
-  /** Stops the session's sandbox now, if there is one. */
-  discard(sessionId: string): Promise<void>;
+  /** Stops the session's sandbox now, if there is one. Its turn, if there is one, fails `because` of that. */
+  discard(sessionId: string, because?: PlatformError): Promise<void>;
   /** True for a sandbox this process made or is making: the reconciler leaves it alone. */
   isOwned(ref: Pick<SandboxRef, 'sandbox'>): boolean;
   list(): readonly LiveSandboxInfo[];
@@ -137,8 +137,9 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
       if (isDraining) return void discardEntry(entry);
       shelf.beginToRest(entry, entry.sandbox);
     },
-    discard: async (sessionId) => {
+    discard: async (sessionId, because) => {
       const entry = entries.get(sessionId);
+      if (entry?.sandbox !== undefined) entry.sandbox.verdict ??= because;
       if (entry !== undefined) await discardEntry(entry);
     },
     isOwned: (ref) => [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),

@@ -7,7 +7,7 @@ import { type AgentConnection, AgentFailure, connectAgent } from '../harness/acp
 import { type AgentOptions, type Harness, SANDBOX_WORKSPACE } from '../harness/harness.ts';
 import type { ExitReport, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../runtime/driver.ts';
 import type { SessionRow } from '../store/store.ts';
-import { ensureSessionDirectories } from './directories.ts';
+import { ensureSessionDirectories, type SessionDirectories } from './directories.ts';
 import type { Extras } from './extras.ts';
 import { describeDeed, watchLoss } from './loss.ts';
 import { createObserverRelay } from './observer-relay.ts';
@@ -30,6 +30,8 @@ export interface SandboxDeps {
   readonly stages?: StageLog | undefined;
   /** What environments ask for beyond the usual; without it they get none of that. */
   readonly extras?: Pick<Extras, 'resolve'> | undefined;
+  /** Makes the session's directories; without it they are plain ones. */
+  readonly directoriesOf?: ((session: SessionRow) => Promise<SessionDirectories>) | undefined;
 }
 
 export interface OpenSandboxInput {
@@ -60,6 +62,8 @@ export interface OpenSandbox {
   abortModelCalls(): void;
   /** The last of what the agent wrote to stderr. */
   diagnostics(): string;
+  /** Why the server itself ends it; what its turn is told. */
+  verdict?: PlatformError | undefined;
   /** Ends the agent gently, then removes the sandbox. Repeated calls wait for the first. */
   close(): Promise<void>;
 }
@@ -183,7 +187,7 @@ async function sandboxSpec(deps: SandboxDeps, input: OpenSandboxInput, socketDir
     environment: session.environment,
     image: deps.imageFor(harness.imageVariant),
     launch: harness.launch(input.options),
-    directories: await ensureSessionDirectories(deps.dataDir, session.id),
+    directories: await (deps.directoriesOf?.(session) ?? ensureSessionDirectories(deps.dataDir, session.id)),
     socketDirectory,
   });
 }
