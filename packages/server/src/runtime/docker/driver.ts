@@ -7,6 +7,8 @@ import { untilAborted } from './deadline.ts';
 import type { EndpointOptions } from './endpoint.ts';
 import { createEngine } from './engine.ts';
 import { execInContainer } from './exec.ts';
+import { createNetworkHolders, type NetworkHolders, NO_HOLDERS } from './holders.ts';
+import type { HolderSettings } from './holders-state.ts';
 import { createHostPaths } from './host-paths.ts';
 import { imageDetails } from './image.ts';
 import { listContainers, observe } from './inspect.ts';
@@ -28,15 +30,21 @@ export interface DockerDriverOptions extends EndpointOptions {
   readonly dataDir?: string | undefined;
   /** The same directory by the path of the engine's host, for a server in a container; left out, it is found out. */
   readonly hostDataDir?: string | undefined;
+  /** Network namespaces kept ready, each for one sandbox; none when left out. */
+  readonly networkHolders?: HolderSettings | undefined;
   /** Limit for each call to the engine; 30 s when left out. */
   readonly deadlineMs?: number;
+}
+
+export interface DockerDriver extends RuntimeDriver {
+  readonly holders: Pick<NetworkHolders, 'filled'>;
 }
 
 /**
  * Sandboxes as hardened containers of Docker or Podman, over their common API; `quirks.ts` tells the two apart. Mounts
  * are bind mounts, so the engine must run on the server's own host. See `profile.ts` for what a sandbox may do.
  */
-export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver {
+export function createDockerDriver(options: DockerDriverOptions): DockerDriver {
   const clock = options.clock ?? systemClock;
   const closing = new AbortController();
   const engine = createEngine({ ...options, clock });
@@ -45,6 +53,8 @@ export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver 
   const docker: DockerContext = { engine, seccomp, hostPaths, clock, log: options.log, closing: closing.signal };
   const cleanUps = createCleanUps(docker);
   const services = createDockerServices(docker);
+  const holders = createNetworkHolders(docker, options.networkHolders ?? NO_HOLDERS);
+  const parts: Parts = { docker, cleanUps, holders };
 
   return {
     get name() {
@@ -55,25 +65,34 @@ export function createDockerDriver(options: DockerDriverOptions): RuntimeDriver 
     probe: (call) => probeEngine(docker, call?.signal),
     runtimeClasses: (call) => listRuntimeClasses(docker, call?.signal),
     hasImage: async (image, call) => (await imageDetails(engine, image, call?.signal)) !== undefined,
-    create: (spec, call) => create(docker, cleanUps, { spec, ...call }),
-    start: (ref, call) => start(docker, cleanUps, { ref, ...call }),
+    create: (spec, call) => create(parts, { spec, ...call }),
+    start: (ref, call) => start(parts, { ref, ...call }),
     stop: (ref, stop) => stopContainer(docker, ref.handle, stop),
-    remove: (ref, call) => removeContainer(docker, ref.handle, call?.signal),
+    remove: (ref, call) => remove(parts, ref, call?.signal),
     inspect: (ref, call) => observe(docker, ref.handle, call?.signal),
-    list: (owner, call) => listContainers(docker, owner.installation, call?.signal),
+    list: ({ installation }, call) =>
+      listContainers(docker, { installation, signal: call?.signal, onListed: (items) => holders.tidy(installation, items) }),
     exec: (ref, command, call) => execInContainer(docker, ref, { command, signal: call?.signal }),
     logs: (ref, logs) => readLogs(docker, ref.handle, logs ?? {}),
     watch: (owner, onExit, watch) => watchContainers(docker, owner.installation, { ...watch, onExit }),
     get services() {
       return QUIRKS[engine.kind()].closesNetworks ? services : undefined;
     },
+    holders,
     async close() {
       await cleanUps.settled();
+      await holders.close();
       closing.abort();
       engine.close();
       await seccomp.close();
     },
   };
+}
+
+interface Parts {
+  readonly docker: DockerContext;
+  readonly cleanUps: CleanUps;
+  readonly holders: NetworkHolders;
 }
 
 interface CleanUps {
@@ -102,35 +121,44 @@ function createCleanUps(docker: DockerContext): CleanUps {
  * The call to the engine is never cut: the engine might make the container after we stopped looking. An
  * abort lets the caller go at once, and what the call then made is removed.
  */
-async function create(docker: DockerContext, cleanUps: CleanUps, call: { readonly spec: SandboxSpec } & CallOptions): Promise<SandboxRef> {
+async function create(parts: Parts, call: { readonly spec: SandboxSpec } & CallOptions): Promise<SandboxRef> {
+  const { docker, cleanUps, holders } = parts;
   const { spec, signal } = call;
   signal?.throwIfAborted();
   const name = containerName(spec.labels);
   await untilAborted(cleanUps.of(name), signal);
-  const making = createContainer(docker, spec);
+  const making = createContainer(docker, spec, holders);
   try {
     return (await untilAborted(making, signal)).ref;
   } catch (error) {
     if (signal?.aborted)
       cleanUps.add(
         name,
-        making.then(({ ref, isNew }) => (isNew ? removeContainer(docker, ref.handle) : undefined)),
+        making.then(({ ref, isNew }) => (isNew ? remove(parts, ref) : undefined)),
       );
     throw error;
   }
 }
 
-async function start(docker: DockerContext, cleanUps: CleanUps, call: { readonly ref: SandboxRef } & StartOptions): Promise<SandboxIo> {
+async function start(parts: Parts, call: { readonly ref: SandboxRef } & StartOptions): Promise<SandboxIo> {
+  const { docker, cleanUps, holders } = parts;
   const { ref, signal } = call;
   signal?.throwIfAborted();
   try {
-    return await startContainer(docker, ref, call);
+    const io = await startContainer(docker, ref, call);
+    holders.release(ref.handle);
+    return io;
   } catch (error) {
     if (isSecondStart(error)) throw error;
-    const removing = removeContainer(docker, ref.handle);
+    const removing = remove(parts, ref);
     cleanUps.add(ref.handle, removing);
     // A failed start leaves nothing; only an abort, which promises to be quick, does not wait for that.
     if (!signal?.aborted) await cleanUps.of(ref.handle);
     throw error;
   }
+}
+
+async function remove({ docker, holders }: Parts, { handle }: SandboxRef, signal?: AbortSignal): Promise<void> {
+  await removeContainer(docker, handle, signal);
+  holders.release(handle);
 }

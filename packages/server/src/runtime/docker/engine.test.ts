@@ -137,11 +137,11 @@ test('the event stream is followed again after it breaks, without telling an exi
   const seen: string[] = [];
   const controller = new AbortController();
   const onExit = ({ ref, report }: Parameters<Parameters<typeof watchContainers>[2]['onExit']>[0]) => {
-    seen.push(`${ref.handle} ${report.exitCode}`);
-    if (ref.handle === 'b') controller.abort();
+    seen.push(`${ref.incarnation} ${report.exitCode}`);
+    if (ref.incarnation === 'incarnation-b') controller.abort();
   };
   await watchContainers(scripted.docker, 'x', { onExit, signal: controller.signal });
-  assert.deepEqual(seen, ['a 3', 'b 3']);
+  assert.deepEqual(seen, ['incarnation-a 3', 'incarnation-b 3']);
 });
 
 test('an exit is learned although the connection broke meanwhile', async () => {

@@ -108,5 +108,5 @@ export function createEngine(options: EngineOptions): Engine {
 }
 
 function operationName(request: EngineRequest): string {
-  return `${request.method} ${request.path.replace(/[0-9a-f]{64}/g, '{id}')}`;
+  return `${request.method} ${request.path.replace(/[0-9a-f]{64}|\bcloister-[\w.-]+/g, '{id}')}`;
 }

@@ -21,18 +21,18 @@ export async function wasOutOfMemory(docker: DockerContext, id: string, code: nu
 }
 
 /** Kills, for memory or by somebody, of the last hour, the oldest first. Empty where the engine does not keep them. */
-async function pastDeeds(docker: DockerContext, id: string): Promise<readonly EngineEvent[]> {
+async function pastDeeds(docker: DockerContext, nameOrId: string): Promise<readonly EngineEvent[]> {
   const { quirks } = await docker.engine.address();
   if (!quirks.hasMemoryEvents) return [];
   const now = docker.clock.now() / 1000;
-  const filters = JSON.stringify({ type: ['container'], event: ['oom', 'kill'], container: [id] });
+  const filters = JSON.stringify({ type: ['container'], event: ['oom', 'kill'], container: [nameOrId] });
   // A past `until` makes the engine answer from what it remembers and end the stream.
   const query = { since: Math.floor(now - 3600), until: now.toFixed(6), filters };
   const answer = await docker.engine.open({ method: 'GET', path: '/events', query });
   const deeds: EngineEvent[] = [];
   for await (const line of readJsonLines(answer.body)) {
     const event = parseEvent(line);
-    if (event?.id === id) deeds.push(event);
+    if (event?.id === nameOrId || event?.attributes.name === nameOrId) deeds.push(event);
   }
   return deeds;
 }
@@ -108,7 +108,7 @@ export function watchExit(docker: DockerContext, id: string, signal: AbortSignal
     const end = code;
     onExit(await reportEnd(docker, id, { code, isOurDoing: doing.isOurDoing }).catch((error: unknown) => plainEnd(docker, error, end)));
   };
-  void follow().finally(() => awaitedOf(docker).delete(id));
+  void follow().finally(() => awaitedOf(docker).get(id) === doing && awaitedOf(docker).delete(id));
   return { registered, exited };
 }
 

@@ -5,26 +5,31 @@ import type { SandboxRef, SandboxSpec } from '../driver.ts';
 import type { DockerContext } from './context.ts';
 import { noteOurDoing } from './exit.ts';
 import { startFailure, tooSlow, unexpectedAnswer } from './failures.ts';
+import type { NetworkHolders } from './holders.ts';
 import { inspectContainer } from './inspect.ts';
 import { containerBody, containerName, containerRef, type EngineTraits, hasSpec } from './profile.ts';
 import { type EngineQuirks, saysNameTaken } from './quirks.ts';
 import type { EngineAnswer } from './transport.ts';
-import { parseId } from './wire.ts';
 
 const REMOVAL_LIMIT_MS = 30_000;
 const REMOVAL_POLL_MS = 50;
 
 /** Makes the container, or finds the one that an earlier call with the same spec made. Not to be aborted half-way: see `driver.ts`. */
-export async function createContainer(docker: DockerContext, given: SandboxSpec): Promise<{ ref: SandboxRef; isNew: boolean }> {
+export async function createContainer(
+  docker: DockerContext,
+  given: SandboxSpec,
+  holders: NetworkHolders,
+): Promise<{ ref: SandboxRef; isNew: boolean }> {
   const name = containerName(given.labels);
   const traits = await engineTraits(docker);
   if (traits.quirks.makesMissingMounts) await requireMounts(given);
   const spec = await docker.hostPaths.specOnHost(given);
+  if (await createHeld(docker, spec, { holders, traits, name })) return { ref: containerRef(spec.labels), isNew: true };
   const json = containerBody(spec, traits.apiVersion, traits);
   const deadline = docker.clock.monotonic() + REMOVAL_LIMIT_MS;
   for (;;) {
     const answer = await docker.engine.call({ method: 'POST', path: '/containers/create', query: { name }, json });
-    if (answer.status === 201) return { ref: containerRef(spec.labels, parseId(answer.body)), isNew: true };
+    if (answer.status === 201) return { ref: containerRef(spec.labels), isNew: true };
     if (!isNameTaken(answer)) throw createFailure(spec, answer);
     const existing = await adopt(docker, spec, name);
     if (existing !== undefined) return { ref: existing, isNew: false };
@@ -34,10 +39,33 @@ export async function createContainer(docker: DockerContext, given: SandboxSpec)
   }
 }
 
+interface HeldCreation {
+  readonly holders: NetworkHolders;
+  readonly traits: EngineTraits & { readonly apiVersion: string };
+  readonly name: string;
+}
+
+/** Makes the container in a network that is ready. False when there is none, or when it was not made: without one it will show why. */
+async function createHeld(docker: DockerContext, spec: SandboxSpec, { holders, traits, name }: HeldCreation): Promise<boolean> {
+  const holder = holders.lend(name, spec);
+  if (holder === undefined) return false;
+  try {
+    const json = containerBody(spec, traits.apiVersion, traits, holder);
+    const answer = await docker.engine.call({ method: 'POST', path: '/containers/create', query: { name }, json });
+    if (answer.status === 201) return true;
+  } catch (error) {
+    // It may have been made all the same.
+    holders.release(name);
+    throw error;
+  }
+  holders.giveBack(name);
+  return false;
+}
+
 async function adopt(docker: DockerContext, spec: SandboxSpec, name: string): Promise<SandboxRef | undefined> {
   const existing = await inspectContainer(docker, name);
   if (existing === undefined || existing.status === 'removing') return undefined;
-  if (hasSpec(existing.labels, spec)) return containerRef(spec.labels, existing.id);
+  if (hasSpec(existing.labels, spec)) return containerRef(spec.labels);
   throw new PlatformError('sandbox_conflict', {
     detail: `The incarnation ${spec.labels.incarnation} already exists with another specification.`,
   });

@@ -16,8 +16,9 @@ const DOCKER: EngineTraits = { quirks: QUIRKS.docker };
  * The hardened profile: everything a sandbox gets is named here, and nothing a caller says can widen it.
  * No network but its own loopback, no capability, no way to gain any, the engine's default seccomp filter,
  * a read-only root, one sized tmpfs, an unprivileged user, and limits on memory, CPU, processes and logs.
+ * With a holder, the network without a card is that container's, which nobody else has; see `holders.ts`.
  */
-export function containerBody(spec: SandboxSpec, apiVersion: string, traits: EngineTraits = DOCKER): object {
+export function containerBody(spec: SandboxSpec, apiVersion: string, traits: EngineTraits = DOCKER, holder?: string): object {
   invariant(spec.uid > 0 && spec.gid > 0, 'a sandbox never runs as root');
   invariant(spec.argv.length > 0, 'a sandbox runs a program');
   return {
@@ -27,7 +28,8 @@ export function containerBody(spec: SandboxSpec, apiVersion: string, traits: Eng
     Env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
     WorkingDir: spec.cwd,
     User: `${spec.uid}:${spec.gid}`,
-    Hostname: 'sandbox',
+    // Comes with the network, so a holder has the same.
+    ...(holder === undefined ? { Hostname: HOSTNAME } : {}),
     Labels: containerLabels(spec),
     Healthcheck: { Test: ['NONE'] },
     AttachStdin: true,
@@ -39,9 +41,11 @@ export function containerBody(spec: SandboxSpec, apiVersion: string, traits: Eng
     Tty: false,
     StopSignal: 'SIGTERM',
     StopTimeout: 10,
-    HostConfig: hostConfig(spec, apiVersion, traits),
+    HostConfig: { ...hostConfig(spec, apiVersion, traits), ...(holder === undefined ? {} : { NetworkMode: `container:${holder}` }) },
   };
 }
+
+export const HOSTNAME = 'sandbox';
 
 type Limited = Pick<SandboxSpec, 'memoryBytes' | 'cpus' | 'pids' | 'tmpBytes' | 'mounts' | 'runtimeClass'>;
 
@@ -94,11 +98,12 @@ function supportsCgroupNamespace(apiVersion: string): boolean {
 }
 
 export const INSTALLATION_LABEL = 'cloister.installation';
+export const NODE_LABEL = 'cloister.node';
 /** Tells an incarnation's first creation from its repetition. */
 export const SPEC_LABEL = 'cloister.spec';
 const LABELS = {
   installation: INSTALLATION_LABEL,
-  node: 'cloister.node',
+  node: NODE_LABEL,
   tenant: 'cloister.tenant',
   agent: 'cloister.agent',
   session: 'cloister.session',
@@ -139,8 +144,9 @@ export function hasSpec(labels: EngineLabels, spec: SandboxSpec): boolean {
   return labels?.[SPEC_LABEL] === specHash(spec);
 }
 
-export function containerRef(labels: SandboxLabels, id: string): SandboxRef {
-  return { sandbox: labels.sandbox, incarnation: labels.incarnation, handle: id };
+/** The handle is the container's name, which holds also for one that had to be made once more before it ran. */
+export function containerRef(labels: SandboxLabels): SandboxRef {
+  return { sandbox: labels.sandbox, incarnation: labels.incarnation, handle: containerName(labels) };
 }
 
 /** The same for the same incarnation of the same installation, so a repeated create meets the first one's container. */

@@ -35,9 +35,10 @@ async function groupOf(docker: DockerContext, ref: SandboxRef, call: CallOptions
   const answer = await docker.engine.call({ method: 'GET', path: `/containers/${ref.handle}/json`, signal: call?.signal });
   if (answer.status === 404) throw notRunning(ref, answer.message);
   if (answer.status !== 200) throw unexpectedAnswer('inspect a sandbox', answer);
-  const { Pid: pid, Running: isRunning } = asJsonObject(asJsonObject(answer.body).State);
-  if (isRunning !== true || typeof pid !== 'number') throw notRunning(ref, 'the container does not run');
-  return memoryGroup(pid, ref.handle);
+  const { Id: id, State: state } = asJsonObject(answer.body);
+  const { Pid: pid, Running: isRunning } = asJsonObject(state);
+  if (isRunning !== true || typeof pid !== 'number' || typeof id !== 'string') throw notRunning(ref, 'the container does not run');
+  return memoryGroup(pid, id);
 }
 
 function notRunning(ref: SandboxRef, words: string): PlatformError {

@@ -1,29 +1,43 @@
 import { PlatformError } from '../../base/errors.ts';
 import type { SandboxIo, SandboxRef, StartOptions } from '../driver.ts';
 import type { DockerContext } from './context.ts';
-import { type ExitWatch, watchExit } from './exit.ts';
+import { watchExit } from './exit.ts';
 import { startFailure } from './failures.ts';
+import { leaveLostNetwork } from './holders-lost.ts';
 import { inspectContainer } from './inspect.ts';
 import { splitHijacked } from './streams.ts';
 import type { Hijacked } from './transport.ts';
+
+/** Starts it where it was made; where the network that it was to have is gone, with one of its own. */
+export async function startContainer(docker: DockerContext, ref: SandboxRef, options: StartOptions): Promise<SandboxIo> {
+  await requireFresh(docker, ref, options.signal);
+  try {
+    return await attachAndStart(docker, ref, options);
+  } catch (error) {
+    if (options.signal?.aborted || !(await leaveLostNetwork(docker, ref.handle))) throw error;
+    docker.log.info({ container: ref.handle }, 'the network kept for a sandbox was gone before its start; it gets one of its own');
+    return attachAndStart(docker, ref, options);
+  }
+}
 
 /**
  * Attaches and begins to wait for the end, both before the start: so neither the first byte nor a very
  * short life is missed. On any failure the connections are let go; removing the container is the caller's.
  */
-export async function startContainer(docker: DockerContext, ref: SandboxRef, { signal, onAttached }: StartOptions): Promise<SandboxIo> {
-  await requireFresh(docker, ref, signal);
+async function attachAndStart(docker: DockerContext, ref: SandboxRef, { signal, onAttached }: StartOptions): Promise<SandboxIo> {
   const giveUp = new AbortController();
   const exit = watchExit(docker, ref.handle, AbortSignal.any([giveUp.signal, docker.closing]));
   let attached: Hijacked | undefined;
   try {
     attached = await attach(docker, ref, signal);
     if (attached.type === 'refused') throw startFailure(attached);
+    // At once: a program that says nothing can be over, and its connection closed, before the start is answered.
+    const { stdin, stdout, stderr } = splitHijacked(attached, docker.log);
     await exit.registered;
     onAttached?.();
     const answer = await docker.engine.call({ method: 'POST', path: `/containers/${ref.handle}/start`, signal });
     if (answer.status !== 204) throw startFailure(answer);
-    return sandboxIo(docker, attached, exit);
+    return { stdin, stdout, stderr, exited: exit.exited };
   } catch (error) {
     giveUp.abort();
     exit.registered.catch(() => docker.log.debug('the wait for a sandbox that did not start was given up'));
@@ -35,11 +49,6 @@ export async function startContainer(docker: DockerContext, ref: SandboxRef, { s
 function attach(docker: DockerContext, ref: SandboxRef, signal: AbortSignal | undefined): Promise<Hijacked> {
   const query = { stream: 1, stdin: 1, stdout: 1, stderr: 1 };
   return docker.engine.hijack({ method: 'POST', path: `/containers/${ref.handle}/attach`, query, signal });
-}
-
-function sandboxIo(docker: DockerContext, attached: Hijacked & { type: 'open' }, exit: ExitWatch): SandboxIo {
-  const { stdin, stdout, stderr } = splitHijacked(attached, docker.log);
-  return { stdin, stdout, stderr, exited: exit.exited };
 }
 
 /** An incarnation runs once. A second start would attach a second reader to a running program, or run an ended one again. */

@@ -81,5 +81,5 @@ async function tell(
   const { quirks } = await docker.engine.address();
   const code = Number(quirks.exitCodeAttributes.map((name) => event.attributes[name]).find((text) => text !== undefined) ?? 0);
   const isOutOfMemory = await wasOutOfMemory(docker, event.id, code);
-  onExit({ ref: containerRef(labels, event.id), report: exitReport(code, isOutOfMemory) });
+  onExit({ ref: containerRef(labels), report: exitReport(code, isOutOfMemory) });
 }

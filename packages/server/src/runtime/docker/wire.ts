@@ -110,6 +110,35 @@ export function isBrokered(version: Body): boolean {
   return Array.isArray(components) && components.some((one: JsonValue) => field(one, 'Name') === BROKER_COMPONENT);
 }
 
+/** The container whose network it is in; undefined for a network of its own, or none. */
+export function parseNetworkHolder(body: Body): string | undefined {
+  const mode = field(field(body, 'HostConfig'), 'NetworkMode');
+  return typeof mode === 'string' && mode.startsWith('container:') ? mode.slice('container:'.length) : undefined;
+}
+
+/** What a container is made of, as the engine would be told it again. */
+export function parseMaking(body: Body): { readonly config: JsonObject; readonly hostConfig: JsonObject } {
+  const [config, hostConfig] = [field(body, 'Config'), field(body, 'HostConfig')];
+  if (!isJsonObject(config) || !isJsonObject(hostConfig)) throw misunderstood('Config and HostConfig');
+  return { config, hostConfig };
+}
+
+export interface EngineDefaults {
+  /** The OCI runtime of containers that name none. */
+  readonly runtime: string;
+  /** Whether users in containers are not those of the host. */
+  readonly mapsUsers: boolean;
+}
+
+export function parseDefaults(info: Body): EngineDefaults {
+  const [runtime, security] = [field(info, 'DefaultRuntime'), field(info, 'SecurityOptions')];
+  const options = Array.isArray(security) ? security.map(String) : [];
+  return {
+    runtime: typeof runtime === 'string' ? runtime : '',
+    mapsUsers: options.some((option) => /^name=(userns|rootless)\b/.test(option)),
+  };
+}
+
 export function parseRuntimeClasses(info: Body): readonly string[] {
   return Object.keys(asJsonObject(field(info, 'Runtimes'))).sort();
 }
