@@ -18,6 +18,10 @@ export interface AttackInput {
   readonly memoryBytes: number;
   readonly pids: number;
   readonly tmpBytes: number;
+  /** What of the workspace is filled at most. */
+  readonly workspaceBytes: number;
+  readonly workspaceFiles: number;
+  readonly floodMib: number;
 }
 
 export interface Outcome {

@@ -50,6 +50,37 @@ export async function attackLimits(kit: Kit): Promise<void> {
   });
 }
 
+/** The files that outlive the sandbox: its workspace, where a quota has to hold what /tmp's size cannot. */
+export async function attackWorkspace(kit: Kit): Promise<void> {
+  const fs = process.getBuiltinModule('node:fs');
+  const { input } = kit;
+  const block = Buffer.alloc(1 << 20, 1);
+  let written = 0;
+  const how = kit.tryTo(() => {
+    const file = fs.openSync('/workspace/fill', 'w');
+    try {
+      while (written < input.workspaceBytes) written += fs.writeSync(file, block);
+    } finally {
+      fs.closeSync(file);
+    }
+  });
+  kit.tryTo(() => fs.rmSync('/workspace/fill'));
+  kit.tell('workspace-fill', 'filling the workspace', {
+    got: how === 'ok' ? [`${written >> 20} MiB`] : [],
+    how: [`${how} after ${written >> 20} MiB`],
+  });
+  let count = 0;
+  kit.tryTo(() => fs.mkdirSync('/workspace/files'));
+  const full = kit.tryTo(() => {
+    for (; count < input.workspaceFiles; count += 1) fs.closeSync(fs.openSync(`/workspace/files/${count}`, 'w'));
+  });
+  fs.rmSync('/workspace/files', { recursive: true, force: true });
+  kit.tell('workspace-inodes', 'filling the workspace with empty files', {
+    got: full === 'ok' ? [`${count} files`] : [],
+    how: [`${full} after ${count} files`],
+  });
+}
+
 /** Processes and memory, last: should all be killed, the host sees that too. */
 export async function attackMemory(kit: Kit): Promise<void> {
   const childProcess = process.getBuiltinModule('node:child_process');

@@ -1,7 +1,7 @@
 import { attackDevices, attackFiles, attackSystem, plantTricks } from './files.ts';
 import { attackCalls, attackProcesses, attackRights } from './kernel.ts';
 import { type AttackInput, createKit } from './kit.ts';
-import { attackLimits, attackMemory } from './limits.ts';
+import { attackLimits, attackMemory, attackWorkspace } from './limits.ts';
 import { attackGateway, attackNames, attackNetwork, attackSockets } from './network.ts';
 
 const ATTACKS = [
@@ -17,11 +17,12 @@ const ATTACKS = [
   attackCalls,
   plantTricks,
   attackLimits,
+  attackWorkspace,
   attackMemory,
 ] as const;
 
 /** Longest life of a sandbox under attack, should nobody stop it. */
-const LIFE_SECONDS = 90;
+const LIFE_SECONDS = 130;
 
 /** The whole suite as one program, for Node to run inside: it needs nothing of the image but Node itself. */
 export function attackProgram(input: AttackInput): string {
@@ -35,8 +36,8 @@ ${parts.join('\n')}
 const seen = [];
 for (const id of fs.readdirSync('/proc')) { try { if (/^\\d+$/.test(id)) seen.push(fs.readFileSync('/proc/' + id + '/environ', 'latin1'), fs.readFileSync('/proc/' + id + '/cmdline', 'latin1')); } catch {} }
 process.stdout.write(JSON.stringify({ seen: seen.join('\\n') }) + '\\n');
-const line = 'x'.repeat(1023) + '\\n';
-for (let n = 0; n < 16 * 1024; n += 1) if (!process.stderr.write(line)) await new Promise((go) => process.stderr.once('drain', go));
+const line = 'x'.repeat(8191) + '\\n';
+for (let n = 0; n < ${input.floodMib * 128}; n += 1) if (!process.stderr.write(line)) await new Promise((go) => process.stderr.once('drain', go));
 process.stdout.write(JSON.stringify({ done: true }) + '\\n', () => process.exit(0));
 })();`;
 }

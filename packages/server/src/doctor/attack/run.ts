@@ -8,13 +8,15 @@ import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
 import { newId } from '../../base/ids.ts';
 import { DOCTOR_INSTALLATION } from '../../core/doctor-installation.ts';
-import type { EgressGateway } from '../../egress/gateway.ts';
+import type { EgressGateway, GatewayConnection } from '../../egress/gateway.ts';
 import { SANDBOX_GATEWAY_DIRECTORY } from '../../harness/harness.ts';
 import type { RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../../runtime/driver.ts';
-import { ensureSessionDirectories, removeSessionDirectories } from '../../sandboxes/directories.ts';
+import { ensureSessionDirectories, removeSessionDirectories, type SessionDirectories } from '../../sandboxes/directories.ts';
 import { ensureSocketDirectory } from '../../sandboxes/socket-directories.ts';
 import { buildSpec } from '../../sandboxes/spec.ts';
 import { parseTemplate } from '../../sandboxes/template.ts';
+import { attackArchives } from './archives.ts';
+import { attackEnded, attackProtocol, endlessProgram } from './ended.ts';
 import { exceptionsOf } from './exceptions.ts';
 import type { AttackInput, Outcome } from './kit.ts';
 import { attackProgram, neighbourProgram } from './program.ts';
@@ -32,6 +34,16 @@ export interface AttackDeps {
   readonly secrets: readonly string[];
   /** Asked for by the environment, as an agent's would. */
   readonly runtimeClass?: string | undefined;
+  /** How the directories of a session are held to a size; left out, nothing holds them. */
+  readonly quota?: AttackQuota | undefined;
+}
+
+/** Makes directories as sessions get them where their size is enforced, of this size. */
+export interface AttackQuota {
+  readonly bytes: number;
+  readonly files: number;
+  open(place: string, session: string): Promise<SessionDirectories>;
+  remove(place: string, session: string): Promise<void>;
 }
 
 export interface AttackResult {
@@ -43,12 +55,17 @@ export interface AttackResult {
 }
 
 const STALE_MS = 10 * 60_000;
-const LIMIT_MS = 80_000;
+const LIMIT_MS = 120_000;
 const NEIGHBOUR_PORT = 8799;
+const FLOOD_MIB = 160;
 const MEMORY = { text: '256m', bytes: 256 * 1024 ** 2 };
 const PIDS = 64;
-/** What an engine may keep of 16 MiB of output. */
+/** What is filled of a workspace whose size nothing holds: little enough to do no harm. */
+const UNHELD = { bytes: 32 * 1024 ** 2, files: 2000 };
+/** What an engine may keep of the output. */
 const KEPT_LOG_BYTES = 2 * 1024 ** 2;
+/** What the server may hold of it. */
+const HELD_LOG_BYTES = 96 * 1024 ** 2;
 
 /**
  * Tries to get out of two sandboxes of this installation, made as agents get them. What it fills is inside the
@@ -58,7 +75,7 @@ export async function runAttack(deps: AttackDeps, onResult: (result: AttackResul
   const undo: (() => Promise<unknown>)[] = [];
   const results: AttackResult[] = [];
   const probe = await deps.driver.probe();
-  const exceptions = exceptionsOf(deps.driver.name, probe.ok ? probe.version : '');
+  const exceptions = exceptionsOf(deps.driver.name, probe.ok ? probe.version : '', { hasQuota: deps.quota !== undefined });
   const add = ({ id, what, isRefused, how }: Outcome) => {
     const known = exceptions.get(id);
     const state = isRefused === null ? 'untried' : isRefused ? 'refused' : known === undefined ? 'open' : 'known';
@@ -108,15 +125,28 @@ async function attack(deps: AttackDeps, undo: Undo, add: Add): Promise<void> {
     memoryBytes: MEMORY.bytes,
     pids: PIDS,
     tmpBytes: MEMORY.bytes / 4,
+    workspaceBytes: deps.quota?.bytes ?? UNHELD.bytes,
+    workspaceFiles: deps.quota?.files ?? UNHELD.files,
+    floodMib: FLOOD_MIB,
   };
   const attacker = await openSandbox(deps, { place, undo, argv: ['node', '-e', attackProgram(input)], hosts, signal });
+  const memory = watchMemory(attacker.io);
   const heard = await listenTo(attacker.io, add, signal);
   judge(heard, { host: host.visits(), neighbour: visits.count(), secrets: [...deps.secrets, canary.text] }, add);
   const kept = Buffer.byteLength(await driver.logs(attacker.ref, { tailLines: 100_000, signal }));
-  const flood = `the engine kept ${Math.round(kept / 1024)} KiB of 16 MiB`;
+  const flood = `the engine kept ${Math.round(kept / 1024)} KiB of ${FLOOD_MIB} MiB`;
   add({ id: 'log-flood', what: 'output without end', isRefused: heard.isDone ? kept <= KEPT_LOG_BYTES : null, how: flood });
+  const held = memory.most();
+  const howHeld = `${Math.round(held / 1024 ** 2)} MiB more than before`;
+  const isBounded = heard.isDone ? held <= HELD_LOG_BYTES : null;
+  add({ id: 'log-memory', what: "the server's memory under output without end", isRefused: isBounded, how: howHeld });
   await driver.remove(attacker.ref);
-  await removeSessionDirectories(place, attacker.session);
+  await attackEnded({ socket: attacker.socket, end: attacker.gateway.close, clock }, add);
+  await attackArchives({ place: await mkdtemp(path.join(place, 'archives-')), canary }, add);
+  const endless = await openSandbox(deps, { place, undo, argv: ['node', '-e', endlessProgram()], hosts: [], signal });
+  await attackProtocol(endless.io, signal, add);
+  await driver.remove(endless.ref);
+  await removeDirectories(deps, place, attacker.session);
   const isWhole = (await readFile(canary.file, 'utf8').catch(() => '')) === canary.text;
   const how = isWhole ? 'removed with its symlinks, and nothing they lead to' : 'a file outside is gone';
   add({
@@ -132,6 +162,7 @@ interface Opened {
   readonly io: SandboxIo;
   readonly session: string;
   readonly socket: string;
+  readonly gateway: GatewayConnection;
 }
 
 interface Opening {
@@ -175,13 +206,17 @@ async function openSandbox(deps: AttackDeps, { place, undo, argv, hosts, signal 
     environment,
     image,
     launch: { argv, env: {} },
-    directories: await ensureSessionDirectories(place, session),
+    directories: await (deps.quota?.open ?? ensureSessionDirectories)(place, session),
     socketDirectory,
     runtimeClass,
   });
   const ref = await driver.create(spec, { signal });
   undo.push(() => driver.remove(ref));
-  return { ref, io: await driver.start(ref, { signal }), session, socket: path.join(socketDirectory, 'gateway.sock') };
+  return { ref, io: await driver.start(ref, { signal }), session, socket: path.join(socketDirectory, 'gateway.sock'), gateway };
+}
+
+function removeDirectories({ quota }: AttackDeps, place: string, session: string): Promise<void> {
+  return (quota?.remove ?? removeSessionDirectories)(place, session);
 }
 
 /** The file lies beside the workspaces, where the attacker's own user could read it if it saw it. */
@@ -237,6 +272,23 @@ function watchNeighbour(io: SandboxIo): { readonly ready: Promise<void>; readonl
   });
   lines.once('close', () => reject(new PlatformError('sandbox_exited', { detail: 'The second sandbox ended before the attacks.' })));
   return { ready: promise, count: () => count };
+}
+
+/** How much more the process holds at most while the sandbox writes to stderr, of what is not yet collected too. */
+function watchMemory(io: SandboxIo): { readonly most: () => number } {
+  const now = () => {
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  };
+  let [first, most, bytes]: [number | undefined, number, number] = [undefined, 0, 0];
+  io.stderr.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes < 1024 ** 2) return;
+    bytes = 0;
+    first ??= now();
+    most = Math.max(most, now() - first);
+  });
+  return { most: () => most };
 }
 
 interface Heard {
