@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import { CLAUDE_DIRECTORY } from './harness/claude.ts';
 import { SANDBOX_RUNNER } from './harness/harness.ts';
 import type { FakeProgram } from './runtime/fake/process.ts';
+import { sandboxImageTag } from './runtime/image.ts';
 import { type ChosenRuntime, selectRuntime } from './runtime/select.ts';
 
 /** The runtime that the configuration asks for, or the best there is. */
@@ -15,6 +16,7 @@ export function chooseRuntime(
   const { runtime: choice, dockerHost, dockerCertPath, runtimeDir, dataDir, hostDataDir } = config;
   // What the image carries otherwise: our own programs, and Anthropic's agent where the operator has installed it.
   const programs = { [SANDBOX_RUNNER]: findAssets().sandboxRunner, [CLAUDE_DIRECTORY]: CLAUDE_DIRECTORY };
+  const networkHolders = { size: config.networkHolders, image: config.sandboxImage ?? sandboxImageTag('default') };
   const bubblewrap = { stateDirectory: path.join(dataDir, 'bubblewrap'), programs };
-  return selectRuntime({ choice, dockerHost, dockerCertPath, runtimeDir, dataDir, hostDataDir, bubblewrap, ...options });
+  return selectRuntime({ choice, dockerHost, dockerCertPath, runtimeDir, dataDir, hostDataDir, networkHolders, bubblewrap, ...options });
 }

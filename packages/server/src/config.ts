@@ -89,6 +89,8 @@ export interface Config {
   readonly sandboxIdleMs: number;
   /** Open a session's sandbox before its first message, while there is room. */
   readonly prestartSandboxes: boolean;
+  /** Network namespaces kept ready for sandboxes, where that makes their start faster. */
+  readonly networkHolders: number;
   readonly sandboxStartTimeoutMs: number;
   readonly turnTimeoutMs: number;
   readonly modelIdleMs: number;
@@ -146,6 +148,7 @@ export function loadConfig(env: Environment = process.env): Config {
     sandboxPauseMs: times(limit(env, 'SANDBOX_PAUSE_SECONDS', { max: 31_536_000, fallback: 30 }), 1000),
     sandboxHibernateMs: times(limit(env, 'SANDBOX_HIBERNATE_SECONDS', { max: 31_536_000, fallback: 300 }), 1000),
     prestartSandboxes: flag(env, 'PRESTART_SANDBOXES', true),
+    networkHolders: integer(env, 'NETWORK_HOLDERS', 2, { min: 0, max: 50 }),
     sandboxIdleMs: integer(env, 'SANDBOX_IDLE_SECONDS', 1800, { min: 1, max: 31_536_000 }) * 1000,
     sandboxStartTimeoutMs: integer(env, 'SANDBOX_START_TIMEOUT_SECONDS', 60, { min: 1, max: 3600 }) * 1000,
     turnTimeoutMs: integer(env, 'TURN_TIMEOUT_SECONDS', 3600, { min: 1, max: 604_800 }) * 1000,

@@ -18,6 +18,8 @@ export interface RuntimeSelection {
   readonly hostDataDir?: string | undefined;
   /** Where engines have their sockets, in place of the usual ones. */
   readonly sockets?: Partial<Record<'docker' | 'podman', readonly string[]>>;
+  /** Network namespaces to keep ready on an engine, made of this image. */
+  readonly networkHolders?: { readonly size: number; readonly image: string };
   readonly log: Logger;
   /** What can run on the fake runtime. */
   readonly fakePrograms?: Readonly<Record<string, FakeProgram>>;
@@ -108,14 +110,14 @@ function createDriver(
   kind: Kind,
   selection: RuntimeSelection,
 ): { readonly driver: RuntimeDriver; readonly engine: EndpointOptions | undefined } {
-  const { log, bubblewrap, dockerHost, dockerCertPath, runtimeDir, sockets, dataDir, hostDataDir } = selection;
+  const { log, bubblewrap, dockerHost, dockerCertPath, runtimeDir, sockets, dataDir, hostDataDir, networkHolders } = selection;
   if (kind === 'bubblewrap') {
     if (bubblewrap === undefined)
       throw new PlatformError('config_invalid', { detail: 'bubblewrap has no images: nothing is to be made for it.' });
     return { driver: createBubblewrapDriver({ ...bubblewrap, log }), engine: undefined };
   }
   const engine = { kind, endpoint: dockerHost, certPath: dockerCertPath, runtimeDir, sockets: sockets?.[kind] };
-  return { driver: createDockerDriver({ ...engine, dataDir, hostDataDir, log }), engine };
+  return { driver: createDockerDriver({ ...engine, dataDir, hostDataDir, networkHolders, log }), engine };
 }
 
 function reasonFor({ choice, dockerHost }: RuntimeSelection, detail: string, refusals: readonly Refusal[]): string {
