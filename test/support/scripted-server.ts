@@ -141,6 +141,7 @@ const STATUS = {
   harness: 'builtin',
   is_demo: true,
   turns: { queued: 0, running: 0, waiting_approval: 0 },
+  reconciler: { last_sweep_at: null, resumed: 0, lost: 0, removed: {} },
 };
 const SESSION = {
   type: 'session',

@@ -16,7 +16,7 @@ import { type Engine, type Overrides, openEngine, runtimeName, type Undo } from 
 import { OutboxWorker } from './outbox/outbox-worker.ts';
 import { createRetention, type Retention } from './retention/retention.ts';
 import type { SandboxObservation } from './runtime/driver.ts';
-import { createReconciler } from './runtime/reconciler.ts';
+import { createReconciler, type Reconciler } from './runtime/reconciler.ts';
 import { createFileSweep } from './sandboxes/file-sweep.ts';
 import type { LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import type { SessionFiles } from './sandboxes/session-files.ts';
@@ -120,6 +120,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     retention,
     release,
     parts,
+    reconciler,
   });
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
   for (const service of [
@@ -200,6 +201,7 @@ interface HttpParts extends TurnParts {
   readonly retention: Retention;
   readonly release: SessionsDeps['release'];
   readonly parts: ServiceParts;
+  readonly reconciler: Reconciler;
 }
 
 function createRelease(live: LiveSandboxes, files: SessionFiles): SessionsDeps['release'] {
@@ -223,7 +225,7 @@ function createRetentionDuty({ leaseMs }: Config, { store, log, nodeId }: Engine
 async function createHttp(
   config: Config,
   engine: Engine,
-  { live, dispatcher, stages, sessionFiles, health, outbox, admission, refusals, retention, release, parts }: HttpParts,
+  { live, dispatcher, stages, sessionFiles, health, outbox, admission, refusals, retention, release, parts, reconciler }: HttpParts,
 ): Promise<App> {
   const { log, store, bus, driver, chosen } = engine;
   const { catalog, limits, model, isDemo } = chosen;
@@ -260,6 +262,7 @@ async function createHttp(
     health: () => health.current().status,
     summary: createStageSummary(stages),
     runtimeClasses: config.runtimeClasses,
+    reconciler: reconciler.report,
     about: {
       version: VERSION,
       runtime: runtimeName(driver),
@@ -291,6 +294,7 @@ async function createHttp(
     egress: engine.egress.audit,
     deliveryAttempts: () => outbox.attempts(),
     purged: () => retention.purged(),
+    reconciler: reconciler.report,
     version: VERSION,
     maxBodyBytes: config.maxBodyBytes,
     limits: config.http,

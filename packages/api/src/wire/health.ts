@@ -56,6 +56,16 @@ export const statusSchema = z.object({
     waiting_approval: z.int(),
     failed_24h: z.int().describe('Dead letters of the last 24 hours'),
   }),
+  reconciler: z
+    .object({
+      last_sweep_at: z.string().nullable().describe('When this server last held what is there against what should be; null before the first time'),
+      resumed: z.int().describe('Sandboxes that somebody else paused in the midst of their work'),
+      lost: z.int().describe('Sandboxes in use that were found to be gone'),
+      removed: z
+        .record(z.string(), z.object({ removed: z.int(), failures: z.int() }))
+        .describe('What belonged to nobody, by kind, such as `sandboxes` and `sockets`'),
+    })
+    .describe('What this server has found in disorder since its start'),
 });
 
 const sandboxShape = {

@@ -7,6 +7,7 @@ import type { Refusals } from '../base/refusals.ts';
 import type { EgressReport } from '../core/egress-report.ts';
 import type { Environments } from '../environments/environments.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
+import type { ReconcilerReport } from '../runtime/reconciler.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { StageLog } from '../sandboxes/stages.ts';
 import type { Services } from '../services/services.ts';
@@ -64,6 +65,8 @@ export interface HttpDeps {
   readonly deliveryAttempts: () => AttemptCounts;
   /** What retention has removed here, by kind. */
   readonly purged: () => ReadonlyMap<string, number>;
+  /** What was found in disorder on the engine and the host. */
+  readonly reconciler: () => ReconcilerReport;
   readonly version: string;
   readonly maxBodyBytes: number;
   readonly limits: HttpLimits;

@@ -4,6 +4,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { Refusals } from '../base/refusals.ts';
 import type { EgressReport } from '../core/egress-report.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
+import type { ReconcilerReport } from '../runtime/reconciler.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { StageLog } from '../sandboxes/stages.ts';
 import type { Store } from '../store/store.ts';
@@ -17,6 +18,7 @@ export interface MetricSources {
   readonly deliveryAttempts: () => AttemptCounts;
   /** What retention has removed here, by kind. */
   readonly purged: () => ReadonlyMap<string, number>;
+  readonly reconciler: () => ReconcilerReport;
   readonly refusals: Refusals;
   readonly requests: () => number;
   readonly streams: () => number;
@@ -55,6 +57,7 @@ export function createMetrics(sources: MetricSources): Registry {
   stageMetrics(registry, sources.stages);
   outboxMetrics(registry, store, deliveryAttempts);
   egressMetrics(registry, sources.egress);
+  reconcilerMetrics(registry, sources.reconciler);
   loadMetrics(registry, sources);
   return registry;
 }
@@ -88,6 +91,34 @@ function egressMetrics(registry: Registry, egress: MetricSources['egress']): voi
       this.inc(egress.dropped());
     },
   });
+}
+
+function reconcilerMetrics(registry: Registry, report: MetricSources['reconciler']): void {
+  const perKind = (name: string, help: string, field: 'removed' | 'failures') =>
+    new Counter({
+      name,
+      help,
+      labelNames: ['kind'],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const [kind, counts] of report().kinds) this.inc({ kind }, counts[field]);
+      },
+    });
+  const whole = (name: string, help: string, field: 'resumed' | 'lost') =>
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(report()[field]);
+      },
+    });
+  perKind('cloister_residue_removed_total', 'What was removed since nobody owned it, by kind', 'removed');
+  perKind('cloister_residue_failures_total', 'What nobody owns and could not be listed or removed, by kind', 'failures');
+  whole('cloister_sandboxes_resumed_total', 'Sandboxes that somebody else paused in the midst of their work', 'resumed');
+  whole('cloister_sandboxes_lost_total', 'Sandboxes in use that were found to be gone', 'lost');
 }
 
 /** From a few milliseconds, which a live sandbox takes, to the minute in which a start fails. */

@@ -1,8 +1,9 @@
 import type { SessionSandbox, Status } from '@cloister/api';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, toTimestamp } from '../base/clock.ts';
 import { isPlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { RuntimeDriver } from '../runtime/driver.ts';
+import type { ReconcilerReport } from '../runtime/reconciler.ts';
 import { offeredClasses } from '../sandboxes/extras.ts';
 import type { LiveSandboxes, LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { Store } from '../store/store.ts';
@@ -15,6 +16,7 @@ export interface StatusDeps {
   readonly driver: Pick<RuntimeDriver, 'capabilities' | 'runtimeClasses' | 'sleep' | 'services'>;
   readonly health: () => Status['health'];
   readonly summary: () => StageSummary;
+  readonly reconciler: () => ReconcilerReport;
   /** What the operator allows to be asked for; empty is all that isolate. */
   readonly runtimeClasses: readonly string[];
   /** How the sizes of workspaces are held; left out, they are not. */
@@ -61,8 +63,13 @@ export function createStatus(deps: StatusDeps): () => Promise<Status> {
       model: about.model,
       is_demo: about.isDemo,
       turns: { queued, running, waiting_approval: waitingApproval, failed_24h: failed },
+      reconciler: describeReconciler(deps.reconciler()),
     };
   };
+}
+
+function describeReconciler({ lastSweepAt, resumed, lost, kinds }: ReconcilerReport): Status['reconciler'] {
+  return { last_sweep_at: lastSweepAt === null ? null : toTimestamp(lastSweepAt), resumed, lost, removed: Object.fromEntries(kinds) };
 }
 
 /** The status is told also while the engine is away: with what was there before. */
