@@ -11,6 +11,7 @@ import { coldStartBench } from './cold-start.ts';
 import { deliveryBench } from './delivery.ts';
 import { fairnessBench } from './fairness.ts';
 import { firstTokenBench, firstTokenClaudeBench } from './first-token.ts';
+import { idleAndBusyBench } from './idle-and-busy.ts';
 import { memoryBench } from './memory.ts';
 import { memorySlopeBench } from './memory-slope.ts';
 import { profileInto } from './platform.ts';
@@ -34,6 +35,7 @@ const BENCHES: readonly Bench[] = [
   bigStoreBench,
   coldStartBench,
   sleepBench,
+  idleAndBusyBench,
   firstTokenBench,
   firstTokenClaudeBench,
 ];

@@ -11,7 +11,7 @@ const GOAL_MB = 100;
 
 /** What the server holds while nothing happens: just started, and after some work whose sandboxes are gone. */
 export const memoryBench: Bench = {
-  name: 'idle',
+  name: 'idle-server',
   needsEngine: false,
   async run() {
     await using platform = await startPlatform({ SANDBOX_IDLE_SECONDS: '1' });

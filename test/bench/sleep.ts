@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { silentLogger } from '../../packages/server/src/base/log.ts';
 import { createDockerDriver } from '../../packages/server/src/runtime/docker/driver.ts';
-import type { SandboxIo, SandboxRef, SleepPower } from '../../packages/server/src/runtime/driver.ts';
+import type { RuntimeDriver, SandboxIo, SandboxRef, SleepPower } from '../../packages/server/src/runtime/driver.ts';
 import { sandboxImageTag } from '../../packages/server/src/runtime/image.ts';
 import { type Bench, ms, type Row, skipped, summary, verdict } from './row.ts';
 import { sandboxSpec } from './sandbox-spec.ts';
@@ -25,7 +25,8 @@ export const sleepBench: Bench = {
       const io = await driver.start(ref);
       io.stderr.resume();
       await once(io.stdout, 'data');
-      return await measure(power, ref, io);
+      const rows = await measure(power, ref, io);
+      return [...rows, await measureStopped(driver)];
     } finally {
       await driver.remove(ref);
       await driver.close();
@@ -56,14 +57,51 @@ async function measure(power: SleepPower, ref: SandboxRef, io: SandboxIo): Promi
       values: { p50, fromHibernation },
     },
     {
-      measure: 'memory of a sandbox: idle, paused, hibernated',
-      result: `${mib(awake)}, ${mib(paused)}, ${given === undefined ? 'not here' : mib(hibernated)} (wake ${ms(fromHibernation)})`,
+      measure: 'memory of a sandbox: idle, paused, hibernated, stopped',
+      result: `${mib(awake)}, ${mib(paused)}, ${given === undefined ? 'not here' : mib(hibernated)}, 0 MiB`,
       must: '',
       goal: '',
       verdict: 'info',
       values: { awake: awake ?? -1, paused: paused ?? -1, hibernated: hibernated ?? -1 },
     },
+    {
+      measure: 'wake of a hibernated sandbox, to its answer',
+      result: given === undefined ? 'the host gives no memory back' : ms(fromHibernation),
+      must: '',
+      goal: '',
+      verdict: 'info',
+      values: { fromHibernation },
+    },
   ];
+}
+
+/** One that was stopped is made anew: what a message waits for then, without the agent's own start. */
+async function measureStopped(driver: RuntimeDriver): Promise<Row> {
+  const times: number[] = [];
+  for (let run = 0; run < RUNS / 3; run++) {
+    const began = performance.now();
+    const ref = await driver.create(sandboxSpec({ image: sandboxImageTag('default'), argv: ['node', '-e', PROGRAM] }));
+    try {
+      const io = await driver.start(ref);
+      io.stderr.resume();
+      await once(io.stdout, 'data');
+      const answered = nextLine(io.stdout);
+      io.stdin.write('x\n');
+      await answered;
+      times.push(performance.now() - began);
+    } finally {
+      await driver.remove(ref);
+    }
+  }
+  const { p50 } = summary(times);
+  return {
+    measure: 'wake of a stopped sandbox, to its answer (p50)',
+    result: ms(p50),
+    must: '',
+    goal: '',
+    verdict: 'info',
+    values: { p50 },
+  };
 }
 
 async function wake(power: SleepPower, ref: SandboxRef, io: SandboxIo): Promise<number> {
