@@ -4,7 +4,7 @@ import type { EgressDecision } from './wire/egress.ts';
 import type { Environment, EnvironmentCreate, EnvironmentUpdate } from './wire/environments.ts';
 import type { ErrorEnvelope } from './wire/errors.ts';
 import type { EventParam, EventSendResponse, Preview, SessionEvent, StreamReset } from './wire/events.ts';
-import type { ArchiveUnpacked, FileMove, SessionFork, Snapshot, WorkspaceFile } from './wire/files.ts';
+import type { ArchiveUnpacked, FileMove, SessionFork, Snapshot, Workspace, WorkspaceFile } from './wire/files.ts';
 import type { Health, Status } from './wire/health.ts';
 import type { Service, ServiceCreate, ServiceEvent, ServiceLogLine } from './wire/services.ts';
 import type { Session, SessionCreateInput, SessionUpdate } from './wire/sessions.ts';
@@ -214,6 +214,7 @@ export function createClient(options: ClientOptions) {
         json<EventSendResponse>('POST', `${turnPath(sessionId, id)}/retry`, sendOptions(input)),
     },
     files: filesOf(request, json),
+    workspace: (id: string) => json<Workspace>('GET', `${path('sessions', id)}/workspace`),
     snapshots: snapshotsOf(json),
     services: servicesOf(request, json),
     webhooks: webhooksOf(json),

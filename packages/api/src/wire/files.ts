@@ -57,6 +57,21 @@ export const archiveUnpackedSchema = z.object({
 });
 export type ArchiveUnpacked = z.infer<typeof archiveUnpackedSchema>;
 
+export const workspaceSchema = z.object({
+  type: z.literal('workspace'),
+  session_id: z.string(),
+  scope: z.enum(['session', 'agent']).describe('Whose it is: the session alone, or all sessions of its agent'),
+  quota: z
+    .enum(['enforced', 'watched', 'none'])
+    .describe('`enforced` by a disk of that size; `watched`, and the turn stopped when it is over; `none` without one'),
+  quota_reason: z.string().nullable().describe('Why it is watched only'),
+  max_bytes: z.int().nullable(),
+  used_bytes: z.int(),
+  used_entries: z.int().describe('Files, directories and links'),
+  is_whole: z.boolean().describe('False when there is more than was counted'),
+});
+export type Workspace = z.infer<typeof workspaceSchema>;
+
 export const snapshotSchema = z.object({
   id: z.string(),
   type: z.literal('snapshot'),

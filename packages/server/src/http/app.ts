@@ -19,6 +19,7 @@ import { snapshotRoutes } from './routes/snapshots.ts';
 import { closingRoutes, systemRoutes } from './routes/system.ts';
 import { turnRoutes } from './routes/turns.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
+import { workspaceRoutes } from './routes/workspace.ts';
 
 export type App = Hono<{ Variables: AppVariables }>;
 
@@ -61,6 +62,7 @@ export function createApp(deps: HttpDeps): App {
   fileRoutes(table);
   snapshotRoutes(table);
   forkRoutes(table);
+  workspaceRoutes(table);
   webhookRoutes(table);
   serviceRoutes(table);
   pageRoutes(table);

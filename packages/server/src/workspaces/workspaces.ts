@@ -1,14 +1,23 @@
+import type { SessionFiles } from '../sandboxes/session-files.ts';
+import type { SessionKey } from '../store/store.ts';
 import { createFork, type Fork, type ForksDeps } from './fork.ts';
 import { createSnapshots, type Snapshots, type SnapshotsDeps } from './snapshots.ts';
 import { createWorkspaceFiles, type WorkspaceFiles } from './workspace-files.ts';
+import { createWorkspaceInfo, type WorkspaceInfo } from './workspace-info.ts';
 
 export interface Workspaces {
+  readonly workspaceInfo: (session: SessionKey) => Promise<WorkspaceInfo>;
   readonly files: WorkspaceFiles;
   readonly snapshots: Snapshots;
   readonly fork: Fork;
 }
 
 /** All that can be done with the files of sessions from outside their sandboxes. */
-export function createWorkspaces(deps: SnapshotsDeps & ForksDeps): Workspaces {
-  return { files: createWorkspaceFiles(deps), snapshots: createSnapshots(deps), fork: createFork(deps) };
+export function createWorkspaces(deps: SnapshotsDeps & ForksDeps & { readonly sessionFiles: SessionFiles }): Workspaces {
+  return {
+    files: createWorkspaceFiles(deps),
+    snapshots: createSnapshots(deps),
+    fork: createFork(deps),
+    workspaceInfo: createWorkspaceInfo(deps),
+  };
 }

@@ -56,6 +56,7 @@ export const UNKNOWN_IDS: readonly Case[] = [
   { what: 'session with snapshots', send: ['GET', '/v1/sessions/ses_0/snapshots'], code: 'session_not_found' },
   { what: 'session to keep', send: ['POST', '/v1/sessions/ses_0/snapshots'], code: 'session_not_found' },
   { what: 'session to bring back', send: ['POST', '/v1/sessions/ses_0/snapshots/snp_0/restore'], code: 'session_not_found' },
+  { what: 'session to measure', send: ['GET', '/v1/sessions/ses_0/workspace'], code: 'session_not_found' },
   { what: 'session to fork', send: ['POST', '/v1/sessions/ses_0/fork', { body: {} }], code: 'session_not_found' },
   { what: 'an id with a NUL', send: ['GET', '/v1/sessions/%00'], code: 'session_not_found' },
   { what: 'an id that is no UTF-8', send: ['GET', '/v1/sessions/%ff%fe'], code: 'session_not_found' },

@@ -23,8 +23,15 @@ import { type RouteTable, route } from '../openapi.ts';
 import { bodyChunks, parseRange, toBody } from '../streaming.ts';
 
 const tag = 'Files';
-const FOUND = ['session_not_found', 'path_invalid', 'file_not_found', 'file_refused', 'capability_unsupported'] as const;
-const WRITING = [...FOUND, 'session_archived', 'file_conflict', 'disk_full'] as const;
+const FOUND = [
+  'session_not_found',
+  'path_invalid',
+  'file_not_found',
+  'file_refused',
+  'workspace_unavailable',
+  'capability_unsupported',
+] as const;
+const WRITING = [...FOUND, 'session_archived', 'file_conflict', 'workspace_full', 'disk_full'] as const;
 
 /** The files of a session's workspace. */
 export function fileRoutes(table: RouteTable): void {

@@ -13,7 +13,15 @@ export function forkRoutes(table: RouteTable): void {
       tag: 'Sessions',
       body: sessionForkSchema,
       response: sessionSchema,
-      problems: ['session_not_found', 'event_not_found', 'session_busy', 'archive_too_large', 'disk_full', 'capability_unsupported'],
+      problems: [
+        'session_not_found',
+        'event_not_found',
+        'session_busy',
+        'archive_too_large',
+        'workspace_full',
+        'disk_full',
+        'capability_unsupported',
+      ],
     },
     ({ tenantId, body, param, reservation }) => fork({ tenantId, sessionId: param('id') }, body, reservation.idFor('session')),
   );

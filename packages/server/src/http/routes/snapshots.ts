@@ -83,7 +83,15 @@ export function snapshotRoutes(table: RouteTable): void {
       summary: 'Make the workspace as it was; only while no turn runs',
       tag,
       response: snapshotSchema,
-      problems: ['session_not_found', 'snapshot_not_found', 'session_busy', 'session_archived', 'disk_full', 'capability_unsupported'],
+      problems: [
+        'session_not_found',
+        'snapshot_not_found',
+        'session_busy',
+        'session_archived',
+        'workspace_full',
+        'disk_full',
+        'capability_unsupported',
+      ],
     },
     async ({ tenantId, param }) => {
       const sessionId = param('id');
