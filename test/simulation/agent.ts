@@ -43,6 +43,7 @@ export function simulatedSandboxes(world: World, life: Life): (input: OpenSandbo
       isResumed: input.session.harnessSessionId !== null,
       exited: gone.promise,
       stages: {},
+      assign: async () => undefined,
       observe: () => undefined,
       abortModelCalls: () => undefined,
       diagnostics: () => '',

@@ -54,6 +54,7 @@ export async function createServerControl(input: {
           PATH: process.env.PATH ?? '',
           HOME: os.homedir(),
           CLOISTER_RUNTIME: 'fake',
+          WARM_POOL_MAX: '0',
           DATA_DIR: path.join(input.dataDir, 'data'),
           PORT: String(port),
           CLOISTER_ADMIN_KEY: key,

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { homedir } from 'node:os';
+import { cpus, homedir, totalmem } from 'node:os';
 import path from 'node:path';
 import { diskSchema, toBytes } from '@cloister/api';
 import {
@@ -89,6 +89,8 @@ export interface Config {
   readonly sandboxIdleMs: number;
   /** Open a session's sandbox before its first message, while there is room. */
   readonly prestartSandboxes: boolean;
+  /** Sandboxes that stand ready for sessions to come, at most; 0 for none. */
+  readonly warmPoolMax: number;
   /** Network namespaces kept ready for sandboxes, where that makes their start faster. */
   readonly networkHolders: number;
   readonly sandboxStartTimeoutMs: number;
@@ -149,6 +151,7 @@ export function loadConfig(env: Environment = process.env): Config {
     sandboxHibernateMs: times(limit(env, 'SANDBOX_HIBERNATE_SECONDS', { max: 31_536_000, fallback: 300 }), 1000),
     prestartSandboxes: flag(env, 'PRESTART_SANDBOXES', true),
     networkHolders: integer(env, 'NETWORK_HOLDERS', 2, { min: 0, max: 50 }),
+    warmPoolMax: integer(env, 'WARM_POOL_MAX', 2, { min: 0, max: 1000 }),
     sandboxIdleMs: integer(env, 'SANDBOX_IDLE_SECONDS', 1800, { min: 1, max: 31_536_000 }) * 1000,
     sandboxStartTimeoutMs: integer(env, 'SANDBOX_START_TIMEOUT_SECONDS', 60, { min: 1, max: 3600 }) * 1000,
     turnTimeoutMs: integer(env, 'TURN_TIMEOUT_SECONDS', 3600, { min: 1, max: 604_800 }) * 1000,
@@ -170,12 +173,16 @@ export function loadConfig(env: Environment = process.env): Config {
     drainMs: integer(env, 'DRAIN_SECONDS', 25, { min: 0, max: 3600 }) * 1000,
     allowPrivateWebhooks: flag(env, 'WEBHOOK_ALLOW_PRIVATE_NETWORK'),
     services: serviceSettings(env),
-    log: {
-      level: choice(env, 'LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
-      format: choice(env, 'LOG_FORMAT', ['human', 'json'], process.stderr.isTTY ? 'human' : 'json'),
-      file: text(env, 'LOG_FILE'),
-    },
+    log: logSettings(env),
   });
+}
+
+function logSettings(env: Environment): Config['log'] {
+  return {
+    level: choice(env, 'LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
+    format: choice(env, 'LOG_FORMAT', ['human', 'json'], process.stderr.isTTY ? 'human' : 'json'),
+    file: text(env, 'LOG_FILE'),
+  };
 }
 
 /** A URL by itself says that PostgreSQL is meant. Of the URL, which may hold a password, nothing is ever repeated. */
@@ -208,6 +215,51 @@ function dockerCertPath(env: Environment): string | undefined {
 export function loadDatabaseConfig(env: Environment = process.env): Pick<Config, 'store' | 'databaseUrl' | 'dataDir'> {
   const { store, databaseUrl } = storeOf(env);
   return { store, databaseUrl, dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data') };
+}
+
+/** What the socket broker needs to know; it never sees the server's secrets. */
+export interface BrokerConfig extends Pick<Config, 'dataDir' | 'hostDataDir' | 'dockerHost' | 'dockerCertPath' | 'runtimeDir' | 'log'> {
+  readonly socketPath: string;
+  readonly pinFile: string;
+  readonly policy: {
+    readonly dataDir: string;
+    readonly mountAllowlist: string | undefined;
+    readonly maxMemoryBytes: number;
+    readonly maxCpus: number;
+    readonly maxPids: number;
+    readonly ports: ServiceSettings['ports'];
+    readonly bind: string;
+    readonly runtimes: readonly string[];
+  };
+}
+
+/** The OCI runtimes that separate at least as the usual one does. */
+const KNOWN_RUNTIMES = ['runc', 'io.containerd.runc.v2', 'crun', 'runsc', 'kata', 'kata-runtime'] as const;
+
+export function loadBrokerConfig(env: Environment = process.env): BrokerConfig {
+  const dataDir = path.resolve(text(env, 'DATA_DIR') ?? './data');
+  const socketPath = absolutePath(env, 'BROKER_SOCKET') ?? '/run/cloister/engine.sock';
+  const { ports, bind } = serviceSettings(env);
+  return {
+    dataDir,
+    hostDataDir: absolutePath(env, 'HOST_DATA_DIR'),
+    dockerHost: text(env, 'DOCKER_HOST'),
+    dockerCertPath: dockerCertPath(env),
+    runtimeDir: text(env, 'XDG_RUNTIME_DIR'),
+    log: logSettings(env),
+    socketPath,
+    pinFile: path.join(path.dirname(socketPath), 'installation'),
+    policy: {
+      dataDir,
+      mountAllowlist: absolutePath(env, 'MOUNT_ALLOWLIST'),
+      maxMemoryBytes: integer(env, 'BROKER_MAX_MEMORY_BYTES', totalmem(), { min: 1, max: MAX_BYTES }),
+      maxCpus: integer(env, 'BROKER_MAX_CPUS', cpus().length, { min: 1, max: 10_000 }),
+      maxPids: integer(env, 'BROKER_MAX_PIDS', 4096, { min: 16, max: 65_536 }),
+      ports,
+      bind,
+      runtimes: [...KNOWN_RUNTIMES, ...words(env, 'CLOISTER_RUNTIME_CLASSES')],
+    },
+  };
 }
 
 function httpLimits(env: Environment): HttpLimits {

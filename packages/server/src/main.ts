@@ -122,6 +122,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     parts,
     reconciler,
   });
+  const keepers = [...parts.keepers, ...(live.pool === undefined ? [] : [live.pool])];
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
   for (const service of [
     presence,
@@ -134,7 +135,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     sessionFiles,
     fileSweep,
     quotaWatch,
-    ...parts.keepers,
+    ...keepers,
   ]) {
     undo.push(() => service.stop());
     await service.start();
@@ -154,7 +155,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
         dispatcher,
         presence,
         http,
-        keepers: [duty, ...parts.keepers],
+        keepers: [duty, ...keepers],
         rest: [health, admission, outbox, quotaWatch, fileSweep, sessionFiles, reconciler],
       }),
   };
@@ -230,7 +231,10 @@ async function createHttp(
   const { log, store, bus, driver, chosen } = engine;
   const { catalog, limits, model, isDemo } = chosen;
   const clock = systemClock;
-  const onChanged = engine.egress.policies.refresh;
+  const onChanged = async () => {
+    live.pool?.refresh();
+    await engine.egress.policies.refresh();
+  };
   const agents = createAgents({ store, clock, limits, onChanged });
   const { allowUnrestrictedNetwork } = config;
   const environments = createEnvironments({
@@ -289,6 +293,7 @@ async function createHttp(
     health: () => health.current(),
     status,
     sandboxes: live.list,
+    pool: live.pool,
     describeSandbox,
     stages,
     egress: engine.egress.audit,

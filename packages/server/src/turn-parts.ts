@@ -3,7 +3,8 @@ import type { Config } from './config.ts';
 import type { Engine } from './open-engine.ts';
 import { sandboxImageTag } from './runtime/image.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
-import { openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
+import { type OpenSandboxInput, openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
+import { warmPoolOf } from './sandboxes/pool/wiring.ts';
 import { createSessionFiles, type SessionFiles } from './sandboxes/session-files.ts';
 import { sleepOf } from './sandboxes/sleep-policy.ts';
 import { createStageLog, type StageLog } from './sandboxes/stages.ts';
@@ -71,13 +72,13 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
       return places;
     },
   };
+  const { catalog, limits } = chosen;
+  const common = { open: (input: OpenSandboxInput) => openSandbox(sandboxes, input), clock, log, ...sleepOf(config, driver), stages };
+  const { imageFor } = sandboxes;
   const live = createLiveSandboxes({
-    open: (input) => openSandbox(sandboxes, input),
-    clock,
-    log,
+    ...common,
+    createPool: warmPoolOf({ ...common, config, store, nodeId, volumeId, imageFor, catalog, providers: limits.providers }),
     maxSandboxes: config.maxConcurrentSandboxes,
-    ...sleepOf(config, driver),
-    stages,
     makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
     onClosed: isSoleNode ? undefined : releaseSession(engine),
   });

@@ -65,6 +65,12 @@ export const environmentConfigParamSchema = z.discriminatedUnion('type', [
       .describe('Readable inside the sandbox: never put a secret here'),
     networking: networkingParamSchema.nullish(),
     sleep: sleepParamSchema.nullish(),
+    warm: z
+      .int()
+      .min(0)
+      .max(100)
+      .nullish()
+      .describe('So many sandboxes stand ready for new sessions of the agent that was used here last, within the bound of the server'),
     runtime: z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'such as `runsc`')
@@ -119,6 +125,7 @@ export const environmentConfigSchema = z.discriminatedUnion('type', [
     networking: networkingSchema,
     runtime: z.string().nullable().default(null),
     mounts: z.array(z.object({ source: z.string(), target: z.string(), read_only: z.boolean() })).default([]),
+    warm: z.int().nullable().default(null).describe('Null when the demand alone counts'),
     sleep: sleepSchema.nullable().default(null).describe("Null when the server's own settings count"),
   }),
 ]);

@@ -115,6 +115,7 @@ function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits)
       read_only: source === 'shared' || read_only !== false,
     })),
     sleep: resolveSleep(param.sleep),
+    warm: param.warm ?? null,
   };
 }
 

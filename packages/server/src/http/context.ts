@@ -9,16 +9,18 @@ import type { Environments } from '../environments/environments.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { ReconcilerReport } from '../runtime/reconciler.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
+import type { WarmPool } from '../sandboxes/pool/warm-pool.ts';
 import type { StageLog } from '../sandboxes/stages.ts';
 import type { Services } from '../services/services.ts';
 import type { EventBus } from '../sessions/event-bus.ts';
 import type { SendEvents } from '../sessions/send-events.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Turns } from '../sessions/turns.ts';
-import type { Store } from '../store/store.ts';
+import type { SessionKey, Store } from '../store/store.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
 import type { Fork } from '../workspaces/fork.ts';
 import type { Snapshots } from '../workspaces/snapshots.ts';
+import type { WorkspaceInfo } from '../workspaces/workspace-info.ts';
 import type { WorkspaceFiles } from '../workspaces/workspace-files.ts';
 import type { Flight } from './limits/flights.ts';
 import type { HttpLimits } from './limits/settings.ts';
@@ -52,6 +54,7 @@ export interface HttpDeps {
   readonly webhooks: Webhooks;
   readonly files: WorkspaceFiles;
   readonly snapshots: Snapshots;
+  readonly workspaceInfo: (session: SessionKey) => Promise<WorkspaceInfo>;
   readonly fork: Fork;
   readonly services: Services;
   readonly health: () => Health;
@@ -59,6 +62,7 @@ export interface HttpDeps {
   readonly sandboxes: () => readonly LiveSandboxInfo[];
   /** A live sandbox as the API tells of it. */
   readonly describeSandbox: (sandbox: LiveSandboxInfo) => SessionSandbox;
+  readonly pool: Pick<WarmPool, 'list' | 'tally'> | undefined;
   readonly stages: StageLog;
   readonly egress: EgressReport;
   /** What came of this server's attempts at deliveries. */

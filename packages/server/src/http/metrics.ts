@@ -6,6 +6,7 @@ import type { EgressReport } from '../core/egress-report.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { ReconcilerReport } from '../runtime/reconciler.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
+import type { WarmInfo, WarmPool } from '../sandboxes/pool/warm-pool.ts';
 import type { StageLog } from '../sandboxes/stages.ts';
 import type { Store } from '../store/store.ts';
 import type { AppVariables } from './context.ts';
@@ -15,6 +16,8 @@ export interface MetricSources {
   readonly egress: EgressReport;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
   readonly stages: StageLog;
+  /** Undefined where no sandboxes stand ready. */
+  readonly pool: Pick<WarmPool, 'list' | 'tally'> | undefined;
   readonly deliveryAttempts: () => AttemptCounts;
   /** What retention has removed here, by kind. */
   readonly purged: () => ReadonlyMap<string, number>;
@@ -55,11 +58,48 @@ export function createMetrics(sources: MetricSources): Registry {
     },
   });
   stageMetrics(registry, sources.stages);
+  if (sources.pool !== undefined) warmMetrics(registry, sources.pool);
   outboxMetrics(registry, store, deliveryAttempts);
   egressMetrics(registry, sources.egress);
   reconcilerMetrics(registry, sources.reconciler);
   loadMetrics(registry, sources);
   return registry;
+}
+
+const WARM_STATES: readonly WarmInfo['state'][] = ['warming', 'ready', 'paused', 'hibernated', 'claimed'];
+
+function warmMetrics(registry: Registry, { list, tally }: Pick<WarmPool, 'list' | 'tally'>): void {
+  new Gauge({
+    name: 'cloister_warm_sandboxes',
+    help: 'Sandboxes that stand ready for new sessions, by state',
+    labelNames: ['state'],
+    registers: [registry],
+    collect() {
+      for (const state of WARM_STATES) this.set({ state }, 0);
+      for (const { state } of list()) this.inc({ state });
+    },
+  });
+  new Counter({
+    name: 'cloister_warm_claims_total',
+    help: 'New sessions that got a sandbox which stood ready (reason hit), and those that did not, by reason',
+    labelNames: ['outcome', 'reason'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      const { hits, misses } = tally();
+      this.inc({ outcome: 'hit', reason: 'hit' }, hits);
+      for (const [reason, count] of Object.entries(misses)) this.inc({ outcome: 'miss', reason }, count);
+    },
+  });
+  new Counter({
+    name: 'cloister_warm_lost_total',
+    help: 'Sandboxes for new sessions that could not be started, or ended before a session had them',
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(tally().lost);
+    },
+  });
 }
 
 function egressMetrics(registry: Registry, egress: MetricSources['egress']): void {

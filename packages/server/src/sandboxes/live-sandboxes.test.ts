@@ -119,6 +119,7 @@ async function openFake(
     harnessSessionId: 'one',
     isResumed: true,
     stages: { create: 1 },
+    assign: async () => undefined,
     observe: () => undefined,
     abortModelCalls: () => undefined,
     diagnostics: () => '',

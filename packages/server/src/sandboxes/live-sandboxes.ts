@@ -8,6 +8,7 @@ import type { SandboxRef, SleepPower } from '../runtime/driver.ts';
 import type { DesiredSandbox } from '../runtime/vigil.ts';
 import type { SessionKey, SessionRow } from '../store/store.ts';
 import { abortable, type OpenSandbox, type OpenSandboxInput } from './open-sandbox.ts';
+import type { PoolRoom, WarmLease, WarmPool } from './pool/warm-pool.ts';
 import { createRoom, type Room } from './room.ts';
 import { beginRest, type ReclaimGate, type Rest, type RestState, type SleepPolicy } from './sleep.ts';
 import type { StageLog, Stages } from './stages.ts';
@@ -22,6 +23,8 @@ export interface LiveSandboxesDeps {
   /** The runtime's power to let them sleep. */
   readonly power?: SleepPower | undefined;
   readonly stages?: StageLog | undefined;
+  /** Makes the pool of sandboxes that stand ready; they share the room, and give way to all others. */
+  readonly createPool?: ((room: PoolRoom) => WarmPool) | undefined;
   /** Asked for room when every sandbox is in use: makes one waiting turn give its sandbox up. False when none can. */
   readonly makeRoom: () => Promise<boolean>;
   /** The session has no sandbox here any more. */
@@ -38,7 +41,8 @@ export interface LiveSandboxInfo {
 }
 
 interface Entry {
-  readonly sandboxId: string;
+  /** Another one when the warm one could not be handed over. */
+  sandboxId: string;
   readonly sessionId: string;
   readonly tenantId: string;
   readonly definition: string;
@@ -77,6 +81,8 @@ export interface PrepareInput extends SandboxRequest {
  * live count against the room, also those that sleep, since they hold memory; and no session waits for one that rests.
  */
 export interface LiveSandboxes {
+  /** Those that stand ready for new sessions. */
+  readonly pool: WarmPool | undefined;
   /** The session's live sandbox, awake, or a new one. The caller has it until `release` or `discard`. */
   acquire(input: AcquireInput): Promise<OpenSandbox>;
   /**
@@ -112,19 +118,25 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
   const shelf = createShelf(deps);
   const { entries, discardEntry } = shelf;
   let isDraining = false;
+  const isSeenTo = ({ id }: SessionRow) => isDraining || entries.has(id) || shelf.waiting.has(id);
   return {
     acquire: createAcquire(deps, shelf),
     async prepare({ claim, ...request }) {
       const { session } = request;
-      if (isDraining || entries.has(session.id) || shelf.waiting.has(session.id)) return;
-      if (preparingOf(entries).length >= MAX_PREPARING || !shelf.room.takeFree(SPARE_PLACES)) return;
-      const entry = newEntry(deps, session);
+      if (isSeenTo(session)) return;
+      const warm = shelf.pool?.reserve(request);
+      if (warm === undefined && !shelf.takeAhead()) {
+        // One that stands ready for another gives way; by then this session's turn may have come.
+        if (preparingOf(entries).length >= MAX_PREPARING || (await shelf.pool?.giveWay()) !== true) return;
+        if (isSeenTo(session) || !shelf.takeAhead()) return;
+      }
+      const entry = newEntry(deps, session, warm);
       entry.idleSince = deps.clock.monotonic();
       const first = async (): Promise<void> => {
         if (!(await claim())) throw new PlatformError('sandbox_exited', { detail: 'The session is not to be prepared here.' });
       };
       try {
-        const sandbox = await shelf.start(entry, { ...request, signal: entry.giveUp.signal }, first);
+        const sandbox = await shelf.start(entry, { ...request, signal: entry.giveUp.signal }, { first, warm });
         if (!entry.isWanted && entry.closing === undefined) shelf.beginToRest(entry, sandbox);
       } catch (error) {
         // The turn makes its own, and tells what is wrong.
@@ -142,19 +154,29 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
       if (entry?.sandbox !== undefined) entry.sandbox.verdict ??= because;
       if (entry !== undefined) await discardEntry(entry);
     },
-    isOwned: (ref) => [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),
+    pool: shelf.pool,
+    isOwned: (ref) => shelf.pool?.isOwned(ref) === true || [...entries.values()].some((entry) => entry.sandboxId === ref.sandbox),
     list: () => [...entries.values()].map(toInfo),
-    desired: () => [...entries.values()].flatMap(toDesired),
+    desired: () => [...[...entries.values()].flatMap(toDesired), ...(shelf.pool?.desired() ?? [])],
     idle: () => idleOf(entries).map(({ tenantId, sessionId }) => ({ tenantId, sessionId })),
     async discardIdle({ only, andLater = false } = {}) {
       isDraining ||= andLater;
+      if (andLater) await shelf.pool?.stop();
       await Promise.all(idleOf(entries, only).map(discardEntry));
     },
     async close() {
       isDraining = true;
-      await Promise.all([...entries.values()].map(discardEntry));
+      await Promise.all([shelf.pool?.stop(), ...[...entries.values()].map(discardEntry)]);
     },
   };
+}
+
+/** How a sandbox is come by. */
+interface Ways {
+  /** Comes before a cold one is made. */
+  readonly first?: () => Promise<void>;
+  /** One that stands ready and is to be handed over. */
+  readonly warm?: WarmLease | undefined;
 }
 
 /** The sandboxes there are, and what makes, rests and ends one. */
@@ -163,16 +185,23 @@ interface Shelf {
   readonly room: Room;
   /** Sessions whose turn waits for a place. */
   readonly waiting: Set<string>;
+  readonly pool: WarmPool | undefined;
   discardEntry(entry: Entry): Promise<void>;
-  /** Makes the entry's sandbox, whose place in the room is taken; `first` comes before anything is made. */
-  start(entry: Entry, input: AcquireInput, first?: () => Promise<void>): Promise<OpenSandbox>;
+  /** Takes a place for one that is opened ahead, and leaves one free; false when there is none. */
+  takeAhead(): boolean;
+  /** Makes the entry's sandbox, whose place in the room is taken. */
+  start(entry: Entry, input: AcquireInput, ways?: Ways): Promise<OpenSandbox>;
   beginToRest(entry: Entry, sandbox: OpenSandbox): void;
 }
 
 function createShelf(deps: LiveSandboxesDeps): Shelf {
   const entries = new Map<string, Entry>();
   const reclaiming: ReclaimGate = { isBusy: false };
-  const room = createRoom({ max: deps.maxSandboxes, free: () => freeOne(entries, discardEntry, deps.makeRoom) });
+  const room: Room = createRoom({
+    max: deps.maxSandboxes,
+    free: async () => (await pool?.giveWay()) === true || freeOne(entries, discardEntry, deps.makeRoom),
+  });
+  const pool = deps.createPool?.({ takeFree: () => room.takeFree(SPARE_PLACES), give: room.give, reclaiming });
 
   function discardEntry(entry: Entry): Promise<void> {
     entry.closing ??= closeEntry(entry);
@@ -207,13 +236,15 @@ function createShelf(deps: LiveSandboxesDeps): Shelf {
   return {
     entries,
     room,
+    pool,
     waiting: new Set(),
     discardEntry,
-    async start(entry, input, first = async () => undefined) {
+    takeAhead: () => preparingOf(entries).length < MAX_PREPARING && room.takeFree(SPARE_PLACES),
+    async start(entry, input, ways = {}) {
       entries.set(entry.sessionId, entry);
       const signal = AbortSignal.any([input.signal, entry.giveUp.signal]);
       const { session, harness, options } = input;
-      entry.opening = first().then(() => deps.open({ session, harness, options, sandboxId: entry.sandboxId, signal }));
+      entry.opening = come(entry, ways, () => deps.open({ session, harness, options, sandboxId: entry.sandboxId, signal }));
       try {
         const sandbox = await settleIn(entry, entry.opening);
         void sandbox.exited.then(() => discardEntry(entry));
@@ -233,15 +264,18 @@ function createShelf(deps: LiveSandboxesDeps): Shelf {
   };
 }
 
-function createAcquire(deps: LiveSandboxesDeps, { entries, room, waiting, discardEntry, start }: Shelf): LiveSandboxes['acquire'] {
+function createAcquire(deps: LiveSandboxesDeps, { entries, room, pool, waiting, discardEntry, start }: Shelf): LiveSandboxes['acquire'] {
   async function open(input: AcquireInput): Promise<OpenSandbox> {
     const began = deps.clock.monotonic();
-    waiting.add(input.session.id);
-    await room.take(input.signal).finally(() => waiting.delete(input.session.id));
-    noteStage(deps, input, { stage: 'room', began });
-    const entry = newEntry(deps, input.session);
+    const warm = pool?.reserve(input);
+    if (warm === undefined) {
+      waiting.add(input.session.id);
+      await room.take(input.signal).finally(() => waiting.delete(input.session.id));
+      noteStage(deps, input, { stage: 'room', began });
+    }
+    const entry = newEntry(deps, input.session, warm);
     entry.isWanted = true;
-    const sandbox = await start(entry, input);
+    const sandbox = await start(entry, input, { warm });
     if (input.stages !== undefined) Object.assign(input.stages, sandbox.stages);
     return sandbox;
   }
@@ -279,6 +313,15 @@ function createAcquire(deps: LiveSandboxesDeps, { entries, room, waiting, discar
     if (entry !== undefined) await discardEntry(entry);
     return open(input);
   };
+}
+
+/** The warm one, or else a cold one. */
+async function come(entry: Entry, { warm, first }: Ways, open: () => Promise<OpenSandbox>): Promise<OpenSandbox> {
+  const given = await warm?.handOver();
+  if (given !== undefined) return given;
+  if (warm !== undefined) entry.sandboxId = newId('sandbox');
+  await first?.();
+  return open();
 }
 
 async function settleIn(entry: Entry, opening: Promise<OpenSandbox>): Promise<OpenSandbox> {
@@ -327,9 +370,9 @@ function definitionOf(session: SessionRow): string {
   return JSON.stringify([session.agent, session.environment]);
 }
 
-function newEntry({ policyOf }: LiveSandboxesDeps, session: SessionRow): Entry {
+function newEntry({ policyOf }: LiveSandboxesDeps, session: SessionRow, warm?: WarmLease): Entry {
   return {
-    sandboxId: newId('sandbox'),
+    sandboxId: warm?.sandboxId ?? newId('sandbox'),
     sessionId: session.id,
     tenantId: session.tenantId,
     definition: definitionOf(session),

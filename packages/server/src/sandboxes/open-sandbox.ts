@@ -31,15 +31,20 @@ export interface SandboxDeps {
   /** What environments ask for beyond the usual; without it they get none of that. */
   readonly extras?: Pick<Extras, 'resolve'> | undefined;
   /** Makes the session's directories; without it they are plain ones. */
-  readonly directoriesOf?: ((session: SessionRow) => Promise<SessionDirectories>) | undefined;
+  readonly directoriesOf?: ((session: SandboxSession) => Promise<SessionDirectories>) | undefined;
 }
+
+/** What a sandbox has to know of its session; of one that is opened for the pool, the pool's own id stands for the session's. */
+export type SandboxSession = Pick<SessionRow, 'id' | 'tenantId' | 'agentId' | 'environmentId' | 'environment' | 'harnessSessionId'>;
 
 export interface OpenSandboxInput {
   readonly sandboxId: string;
-  readonly session: SessionRow;
+  readonly session: SandboxSession;
   readonly harness: Harness;
   readonly options: AgentOptions;
   readonly signal: AbortSignal;
+  /** Given for one that has no session yet: where its files lie until then. It reaches nothing before `assign`. */
+  readonly ahead?: SessionDirectories | undefined;
 }
 
 /** A running sandbox with its agent ready for a prompt. */
@@ -57,6 +62,8 @@ export interface OpenSandbox {
   readonly stages: Stages;
   /** The OCI runtime it asked for; left out, the engine's default. */
   readonly runtimeClass?: string | undefined;
+  /** It is this session's from now on: only for one that was opened ahead of it. */
+  assign(sessionId: string): Promise<void>;
   /** Who is told of model calls from now on; undefined tells nobody. */
   observe(observer: ModelCallObserver | undefined): void;
   abortModelCalls(): void;
@@ -109,7 +116,7 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
   const gateway = await deps.gateway.open({
     sandboxId,
     tenantId: session.tenantId,
-    sessionId: session.id,
+    sessionId: input.ahead === undefined ? session.id : undefined,
     directory: socketDirectory,
     network: parseTemplate(session.environment).network,
     subject: { environmentId: session.environmentId, agentId: session.agentId },
@@ -138,6 +145,7 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
     ...watchLoss({ exited: io.exited, closed: ready.agent.closed, clock: deps.clock }),
     stages: timer.stages,
     runtimeClass: spec.runtimeClass,
+    assign: gateway.assign,
     observe(next) {
       if (next !== undefined) gateway.beginTurn();
       observer.use(next);
@@ -187,7 +195,7 @@ async function sandboxSpec(deps: SandboxDeps, input: OpenSandboxInput, socketDir
     environment: session.environment,
     image: deps.imageFor(harness.imageVariant),
     launch: harness.launch(input.options),
-    directories: await (deps.directoriesOf?.(session) ?? ensureSessionDirectories(deps.dataDir, session.id)),
+    directories: input.ahead ?? (await (deps.directoriesOf?.(session) ?? ensureSessionDirectories(deps.dataDir, session.id))),
     socketDirectory,
   });
 }

@@ -46,6 +46,8 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
         LOG_LEVEL: 'info',
         RATE_LIMIT_PER_KEY: '0',
         RATE_LIMIT_PER_TENANT: '0',
+        // Sandboxes that nobody asked for would be counted; the tests of the pool ask for them.
+        WARM_POOL_MAX: '0',
         ...options.env,
         ...env,
       },

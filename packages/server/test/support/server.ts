@@ -68,6 +68,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
         PORT: '0',
         LOG_LEVEL: 'silent',
         DRAIN_SECONDS: '1',
+        // Sandboxes that nobody asked for would be counted; the tests of the pool ask for them.
+        WARM_POOL_MAX: '0',
         // The tests are no ordinary client; those of the limits set their own.
         RATE_LIMIT_PER_KEY: '0',
         RATE_LIMIT_PER_TENANT: '0',

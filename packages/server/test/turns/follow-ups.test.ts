@@ -12,7 +12,14 @@ const KEY = 'clst_follow-up-key';
 
 async function setup(followUp: AgentCreate['follow_up'], env: Record<string, string> = {}) {
   const ownDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-follow-up-'));
-  const fixed = { CLOISTER_RUNTIME: 'fake', CLOISTER_STORE: 'memory', DATA_DIR: ownDir, PORT: '0', LOG_LEVEL: 'silent' };
+  const fixed = {
+    CLOISTER_RUNTIME: 'fake',
+    CLOISTER_STORE: 'memory',
+    DATA_DIR: ownDir,
+    PORT: '0',
+    LOG_LEVEL: 'silent',
+    WARM_POOL_MAX: '0',
+  };
   const server = await startServer(loadConfig({ ...fixed, CLOISTER_ADMIN_KEY: KEY, RETRY_BASE_SECONDS: '0', ...env }));
   const client = createClient({ url: server.url, key: KEY });
   const environment = (await client.environments.list()).data[0]?.id ?? '';

@@ -32,6 +32,7 @@ async function setup(env: Record<string, string> = {}): Promise<Bench> {
       PORT: '0',
       CLOISTER_ADMIN_KEY: KEY,
       LOG_LEVEL: 'silent',
+      WARM_POOL_MAX: '0',
       ...env,
     }),
   );

@@ -1,4 +1,4 @@
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile, open, readFile, writeFile } from 'node:fs/promises';
 import { Readable, Writable } from 'node:stream';
 import * as acp from '@agentclientprotocol/sdk';
 import { delay, systemClock } from '../../base/clock.ts';
@@ -19,12 +19,26 @@ export interface FakeAgentIo {
  *
  * - `[[text words]]`: says exactly that; `[[slow N MS]]`: N pieces, MS apart
  * - `[[tool NAME {json}]]`: asks for a tool call and, when allowed, makes it
+ * - `[[write NAME TEXT]]`: writes the file into its workspace
  * - `[[late exit]]`: dies after what `[[slow]]` says
  * - `[[flaky N]]`: answers an error until it has been asked N times in this conversation
  * - `[[fail]]`, `[[hang]]`, `[[exit]]`, `[[oom]]`: answers an error, never answers, dies, dies of memory
  */
 export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
-  const home = io.spec.mounts.find((mount) => mount.path === '/home/agent')?.hostPath;
+  await using home = await hold(io, '/home/agent');
+  await using workspace = await hold(io, '/workspace');
+  return await speak(io, { home: home.path, workspace: workspace.path });
+}
+
+/** A directory as a mount has it: the directory itself, whatever name it gets later. */
+async function hold({ spec }: FakeAgentIo, mounted: string): Promise<AsyncDisposable & { readonly path: string }> {
+  const hostPath = spec.mounts.find(({ path }) => path === mounted)?.hostPath;
+  if (hostPath === undefined) return { path: `/no mount of${mounted}`, [Symbol.asyncDispose]: async () => undefined };
+  const handle = await open(hostPath, 'r');
+  return { path: `/proc/self/fd/${handle.fd}`, [Symbol.asyncDispose]: () => handle.close() };
+}
+
+async function speak(io: FakeAgentIo, { home, workspace }: { readonly home: string; readonly workspace: string }): Promise<number> {
   const transcript = (sessionId: string): string => `${home}/${sessionId}.fake`;
   const turns = new Map<string, AbortController>();
   const steering = new Map<string, string[]>();
@@ -75,6 +89,7 @@ export async function runFakeAgent(io: FakeAgentIo): Promise<number> {
         signal: AbortSignal.any([stop.signal, io.signal]),
         die,
         steered,
+        workspace,
       });
       steering.delete(params.sessionId);
       return { stopReason: answered };
@@ -101,6 +116,7 @@ interface Answer {
   readonly die: (how: 'exit' | 'oom') => void;
   /** What came in while the turn ran. */
   readonly steered: readonly string[];
+  readonly workspace: string;
 }
 
 async function answer(input: Answer): Promise<acp.StopReason> {
@@ -121,6 +137,8 @@ async function answer(input: Answer): Promise<acp.StopReason> {
     if (text.includes('[[hang]]')) await untilAborted(signal);
     const tool = /\[\[tool (\w+) (\{.*?\})\]\]/.exec(text);
     if (tool !== null && (await useTool(input, tool[1] ?? '', tool[2] ?? '{}')) === 'cancelled') return 'cancelled';
+    const write = /\[\[write (\S+) (.*?)\]\]/.exec(text);
+    if (write !== null) await writeFile(`${input.workspace}/${write[1]}`, write[2] ?? '');
     const slow = /\[\[slow (\d+) (\d+)\]\]/.exec(text);
     for (let piece = 0; piece < Number(slow?.[1] ?? 0); piece++) {
       await say(`piece${piece} `);
