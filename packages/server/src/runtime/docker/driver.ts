@@ -37,7 +37,7 @@ export interface DockerDriverOptions extends EndpointOptions {
 }
 
 export interface DockerDriver extends RuntimeDriver {
-  readonly holders: Pick<NetworkHolders, 'filled'>;
+  readonly holders: Pick<NetworkHolders, 'ready'>;
 }
 
 /**

@@ -27,7 +27,6 @@ export interface State {
   /** From before they are made until after they are removed. */
   readonly keys: Set<string>;
   readonly works: Set<Promise<void>>;
-  readonly waiting: ((isFull: boolean) => void)[];
 }
 
 export function createState(): State {
@@ -40,7 +39,6 @@ export function createState(): State {
     loans: new Map(),
     keys: new Set(),
     works: new Set(),
-    waiting: [],
   };
 }
 

@@ -12,7 +12,6 @@ const LONGEST_RETRY_MS = 60_000;
 export interface Supply {
   /** A sandbox is being made: there may be more. */
   ask(): void;
-  filled(): Promise<boolean>;
   stop(): void;
 }
 
@@ -29,13 +28,9 @@ export function createSupply(docker: DockerContext, { size, image }: HolderSetti
   const { state, bin, closing, restMs } = parts;
   const refills = createTimer(docker);
   const idleness = createTimer(docker);
-  const tell = (isFull: boolean) => {
-    for (const resolve of state.waiting.splice(0)) resolve(isFull);
-  };
   const drain = () => {
     state.isWanted = false;
     for (const holder of state.ready.splice(0)) bin.discard(holder, 0);
-    tell(false);
   };
 
   function refill(): void {
@@ -54,7 +49,6 @@ export function createSupply(docker: DockerContext, { size, image }: HolderSetti
     } finally {
       state.making -= 1;
       if (state.failures === 0) refill();
-      if (state.ready.length >= size) tell(true);
     }
   }
 
@@ -66,13 +60,12 @@ export function createSupply(docker: DockerContext, { size, image }: HolderSetti
   }
 
   function onFailure(error: unknown): void {
-    refills.set(Math.min(FIRST_RETRY_MS * 2 ** state.failures, LONGEST_RETRY_MS), refill);
+    if (state.isWanted && !closing.aborted) refills.set(Math.min(FIRST_RETRY_MS * 2 ** state.failures, LONGEST_RETRY_MS), refill);
     state.failures += 1;
     const about = { err: error, image };
     // Once: sandboxes start as well without.
     if (state.failures === 1) docker.log.warn(about, 'no network namespace can be made ready; sandboxes start without one');
     else docker.log.debug(about, 'no network namespace can be made ready');
-    tell(false);
   }
 
   return {
@@ -82,15 +75,9 @@ export function createSupply(docker: DockerContext, { size, image }: HolderSetti
       idleness.set(IDLE_MS, drain);
       refills.set(restMs, refill);
     },
-    async filled() {
-      if (state.ready.length >= size) return true;
-      if (!state.isWanted || closing.aborted) return false;
-      return new Promise((resolve) => state.waiting.push(resolve));
-    },
     stop() {
       refills.clear();
       idleness.clear();
-      tell(false);
     },
   };
 }

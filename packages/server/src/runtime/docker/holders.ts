@@ -24,8 +24,8 @@ export interface NetworkHolders {
   release(name: string): void;
   /** Removes the holders in a listing of the installation that nobody needs, whoever left them. */
   tidy(installation: string, items: readonly ListedContainer[]): void;
-  /** Resolves when as many as wanted are ready; with false when that will not be soon. */
-  filled(): Promise<boolean>;
+  /** How many are ready now. */
+  ready(): number;
   close(): Promise<void>;
 }
 
@@ -74,7 +74,7 @@ export function createNetworkHolders(docker: DockerContext, settings: HolderSett
       if (installation === state.owner?.installation) for (const name of returned(docker, state, items)) release(name);
       for (const { id } of orphans(docker, state, items)) bin.run(removeHolder(docker, id));
     },
-    filled: () => supply.filled(),
+    ready: () => state.ready.length,
     async close() {
       closing.abort();
       supply.stop();
