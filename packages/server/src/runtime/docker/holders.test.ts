@@ -218,7 +218,7 @@ function createLab(size: number) {
   };
   const inspect = async (id: string) => {
     const { State: state, HostConfig: host } = asJsonObject((await raw.call({ method: 'GET', path: `/containers/${id}/json` })).body);
-    return { status: asJsonObject(state).Status, network: String(asJsonObject(host).NetworkMode) };
+    return { status: asJsonObject(state).Status, network: text(asJsonObject(host).NetworkMode) };
   };
   const ready = async (count: number) => {
     // They are made after the first sandbox.
@@ -242,7 +242,7 @@ function createLab(size: number) {
       io.stderr.resume();
       const [said = ''] = await once(createInterface({ input: io.stdout }), 'line');
       const { namespace, cards, host } = said.startsWith('{') ? asJsonObject(JSON.parse(said)) : {};
-      return { ref, holder, said, namespace: String(namespace), cards: Array.isArray(cards) ? cards : [], host };
+      return { ref, holder, said, namespace: text(namespace ?? ''), cards: Array.isArray(cards) ? cards : [], host };
     },
     async visit({ ref }: Opened): Promise<string> {
       const { stdout } = await driver.exec(ref, { argv: ['node', '-e', VISIT] });
@@ -265,4 +265,9 @@ function createLab(size: number) {
       assert.deepEqual(left, [], 'nothing is left behind');
     },
   };
+}
+
+function text(value: JsonValue | undefined): string {
+  assert.ok(typeof value === 'string');
+  return value;
 }

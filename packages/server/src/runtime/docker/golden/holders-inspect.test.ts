@@ -5,7 +5,7 @@ import { after, test } from 'node:test';
 import { waitFor } from '../../../../test/support/wait-for.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { newId } from '../../../base/ids.ts';
-import { asJsonObject, type JsonObject } from '../../../base/json.ts';
+import { asJsonObject, type JsonObject, type JsonValue } from '../../../base/json.ts';
 import { silentLogger } from '../../../base/log.ts';
 import type { SandboxSpec } from '../../driver.ts';
 import { createDockerDriver } from '../driver.ts';
@@ -50,14 +50,14 @@ test('a sandbox with a holder differs in its network alone, and one that has los
   const inspect = async (name: string) => asJsonObject((await raw.call({ method: 'GET', path: `/containers/${name}/json` })).body);
   const seen = async (name: string, incarnation: string, holder = '') => {
     const body = await inspect(name);
-    const id = String(body.Id);
+    const id = text(body.Id);
     const names = {
       [holder === '' ? id : holder]: '<holder>',
       [id]: '<id>',
       [id.slice(0, 12)]: '<short id>',
-      [String(body.Name)]: '/<name>',
+      [text(body.Name)]: '/<name>',
       [incarnation]: '<incarnation>',
-      [String(asJsonObject(asJsonObject(body.Config).Labels)['cloister.spec'])]: '<spec>',
+      [text(asJsonObject(asJsonObject(body.Config).Labels)['cloister.spec'])]: '<spec>',
       [installation]: '<installation>',
     };
     // Without the addresses of the namespace, of which each has others.
@@ -108,12 +108,12 @@ async function assertHolder(body: JsonObject, { installation, image }: { readonl
   // What the image brings is the image's; nothing is added to it.
   assert.deepEqual(config.Env, ofImage.Env);
   const { Env: _env, ...rest } = config;
-  const id = String(body.Id);
+  const id = text(body.Id);
   const names = {
     [id]: '<id>',
-    [String(labels['cloister.holder'])]: '<key>',
+    [text(labels['cloister.holder'])]: '<key>',
     [installation]: '<installation>',
-    [String(body.Image)]: '<image id>',
+    [text(body.Image)]: '<image id>',
     [image]: '<image>',
   };
   const { HostConfig, Config, Path, Args } = comparable({ ...body, Config: { ...rest, Labels: own } }, names);
@@ -122,4 +122,9 @@ async function assertHolder(body: JsonObject, { installation, image }: { readonl
   const found = { Path: Path ?? null, Args: Args ?? [], Config: Config ?? null, HostConfig: host };
   if (process.env.UPDATE_GOLDEN === '1') writeFileSync(FILE, `${JSON.stringify(found, null, 2)}\n`);
   assert.deepEqual(found, JSON.parse(readFileSync(FILE, 'utf8')));
+}
+
+function text(value: JsonValue | undefined): string {
+  assert.ok(typeof value === 'string');
+  return value;
 }
