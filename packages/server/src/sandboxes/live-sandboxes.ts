@@ -7,10 +7,12 @@ import type { AgentOptions, Harness } from '../harness/harness.ts';
 import type { SandboxRef, SleepPower } from '../runtime/driver.ts';
 import type { DesiredSandbox } from '../runtime/vigil.ts';
 import type { SessionKey, SessionRow } from '../store/store.ts';
+import { definitionOf, type Entry, freeOne, idleOf, newEntry, preparingOf } from './live-entry.ts';
 import { abortable, type OpenSandbox, type OpenSandboxInput } from './open-sandbox.ts';
-import type { PoolRoom, WarmLease, WarmPool } from './pool/warm-pool.ts';
+import type { PoolRoom } from './pool/stock.ts';
+import type { WarmLease, WarmPool } from './pool/warm-pool.ts';
 import { createRoom, type Room } from './room.ts';
-import { beginRest, type ReclaimGate, type Rest, type RestState, type SleepPolicy } from './sleep.ts';
+import { beginRest, type ReclaimGate, type RestState, type SleepPolicy } from './sleep.ts';
 import type { StageLog, Stages } from './stages.ts';
 
 export interface LiveSandboxesDeps {
@@ -38,24 +40,6 @@ export interface LiveSandboxInfo {
   readonly stages: Stages;
   /** The OCI runtime it asked for; undefined is the engine's default. */
   readonly runtimeClass: string | undefined;
-}
-
-interface Entry {
-  /** Another one when the warm one could not be handed over. */
-  sandboxId: string;
-  readonly sessionId: string;
-  readonly tenantId: string;
-  readonly definition: string;
-  readonly policy: SleepPolicy;
-  readonly giveUp: AbortController;
-  state: 'starting' | 'busy' | 'resting' | 'stopping';
-  /** A turn has asked for it, so it does not give way to others. */
-  isWanted: boolean;
-  opening: Promise<OpenSandbox> | undefined;
-  sandbox: OpenSandbox | undefined;
-  idleSince: number;
-  rest: Rest | undefined;
-  closing: Promise<void> | undefined;
 }
 
 interface SandboxRequest {
@@ -332,29 +316,6 @@ async function settleIn(entry: Entry, opening: Promise<OpenSandbox>): Promise<Op
   return sandbox;
 }
 
-/** Stops a sandbox that no turn has, or waits for one that is being stopped, or for a turn that can wait without. */
-async function freeOne(
-  entries: ReadonlyMap<string, Entry>,
-  discard: (entry: Entry) => Promise<void>,
-  makeRoom: () => Promise<boolean>,
-): Promise<boolean> {
-  const [idle] = [...idleOf(entries)].sort((a, b) => a.idleSince - b.idleSince);
-  const chosen = idle ?? [...entries.values()].find((entry) => entry.closing !== undefined);
-  if (chosen === undefined) return makeRoom();
-  await discard(chosen);
-  return true;
-}
-
-/** Those that rest, and those that are being opened ahead. */
-function idleOf(entries: ReadonlyMap<string, Entry>, only?: readonly SessionKey[]): Entry[] {
-  const chosen = only === undefined ? [...entries.values()] : only.flatMap(({ sessionId }) => entries.get(sessionId) ?? []);
-  return chosen.filter((entry) => entry.closing === undefined && !entry.isWanted);
-}
-
-function preparingOf(entries: ReadonlyMap<string, Entry>): Entry[] {
-  return [...entries.values()].filter((entry) => entry.state === 'starting' && !entry.isWanted);
-}
-
 function noteStage(
   { clock, stages: log }: LiveSandboxesDeps,
   { stages }: AcquireInput,
@@ -364,28 +325,6 @@ function noteStage(
   if (stages !== undefined) stages[stage] = ms;
   // What is left of a start that began ahead is no start.
   if (stage !== 'ready') log?.observe(stage, ms);
-}
-
-function definitionOf(session: SessionRow): string {
-  return JSON.stringify([session.agent, session.environment]);
-}
-
-function newEntry({ policyOf }: LiveSandboxesDeps, session: SessionRow, warm?: WarmLease): Entry {
-  return {
-    sandboxId: warm?.sandboxId ?? newId('sandbox'),
-    sessionId: session.id,
-    tenantId: session.tenantId,
-    definition: definitionOf(session),
-    policy: policyOf(session.environment),
-    giveUp: new AbortController(),
-    state: 'starting',
-    isWanted: false,
-    opening: undefined,
-    sandbox: undefined,
-    idleSince: 0,
-    rest: undefined,
-    closing: undefined,
-  };
 }
 
 function toDesired({ sandbox, rest, closing }: Entry): readonly DesiredSandbox[] {
