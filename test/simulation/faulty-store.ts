@@ -36,6 +36,7 @@ export function createFaultyStore(world: World, life: Life): Store {
       leave: (input) => call('nodes.leave', () => real.nodes.leave(input)),
       list: () => call('nodes.list', () => real.nodes.list()),
       release: (input) => call('nodes.release', () => real.nodes.release(input)),
+      letGo: (input) => call('nodes.letGo', () => real.nodes.letGo(input)),
       strayed: (input) => call('nodes.strayed', () => real.nodes.strayed(input)),
     },
     events: {

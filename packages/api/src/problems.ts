@@ -93,6 +93,12 @@ export const PROBLEMS = {
     'The session is in the middle of a turn.',
     'Wait until it is idle, or send `user.interrupt` first.',
   ),
+  session_elsewhere: p(
+    'conflict',
+    'backoff',
+    'Another server has the sandbox or the files of the session.',
+    'Send the request again in a while, or to a server that has the files of the session.',
+  ),
   event_not_found: p('not_found', 'never', 'There is no such event in this session.', 'List the events at GET /v1/sessions/{id}/events.'),
   approval_not_pending: p(
     'conflict',

@@ -36,6 +36,7 @@ import { createTurnParts, prestartOf, type TurnParts } from './turn-parts.ts';
 import { createWebhookDelivery } from './webhooks/deliver.ts';
 import { createSender } from './webhooks/send.ts';
 import { createWebhooks } from './webhooks/webhooks.ts';
+import { createTakeOver, type TakeOver } from './workspaces/take-over.ts';
 import { createWorkspaces } from './workspaces/workspaces.ts';
 
 export interface RunningServer {
@@ -194,6 +195,11 @@ function createOutbox(config: Config, { log, store, installation, nodeId, isSole
   return new OutboxWorker({ store, clock, log, deliver, nodeId, isSoleNode });
 }
 
+function takeOverOf({ leaseMs }: Config, { store, nodeId, volumeId, isSoleNode }: Engine, live: LiveSandboxes): TakeOver {
+  const isLive = (id: string) => live.list().some(({ sessionId }) => sessionId === id);
+  return createTakeOver({ nodes: store.nodes, clock: systemClock, nodeId, volumeId, isSoleNode, waitMs: leaseMs, isLive });
+}
+
 interface HttpParts extends TurnParts {
   readonly health: HealthMonitor;
   readonly outbox: OutboxWorker;
@@ -288,7 +294,15 @@ async function createHttp(
     sendEvents,
     turns: createTurns({ store, send: sendEvents }),
     webhooks: createWebhooks({ store, clock }),
-    ...createWorkspaces({ store, clock, dataDir: config.dataDir, sessionFiles, limits: config.files, release }),
+    ...createWorkspaces({
+      store,
+      clock,
+      dataDir: config.dataDir,
+      sessionFiles,
+      limits: config.files,
+      release,
+      takeOver: takeOverOf(config, engine, live),
+    }),
     services: parts.services,
     health: () => health.current(),
     status,

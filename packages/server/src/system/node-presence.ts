@@ -13,7 +13,7 @@ export interface NodePresenceDeps {
   readonly leaseMs: number;
   readonly heartbeatMs: number;
   readonly isSoleNode: boolean;
-  readonly live: Pick<LiveSandboxes, 'idle' | 'discardIdle'>;
+  readonly live: Pick<LiveSandboxes, 'idle' | 'discardIdle' | 'list'>;
 }
 
 /** Keeps this node's row alive, by which the others know that its sandboxes are in good hands. */
@@ -31,6 +31,7 @@ export function createNodePresence(deps: NodePresenceDeps): NodePresence {
     await nodes.beat({ id: nodeId, host: hostname(), leaseMs, isSoleNode: deps.isSoleNode });
     if (deps.isSoleNode) return;
     await discardStrayed();
+    await nodes.letGo({ id: nodeId, except: live.list().map(({ sessionId }) => sessionId) });
     others = new Set((await nodes.list()).map(({ id }) => id).filter((id) => id !== nodeId));
   }
 

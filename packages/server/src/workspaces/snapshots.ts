@@ -18,6 +18,7 @@ import { within } from './quota.ts';
 import { randomName } from './random-name.ts';
 import { emptyDirectory, removeTree } from './remove-tree.ts';
 import { openStaging } from './safe-tree.ts';
+import type { TakeOver } from './take-over.ts';
 import { unpack } from './unpack.ts';
 import { type FileLimits, treePlaces } from './workspace-files.ts';
 
@@ -39,7 +40,7 @@ export interface Snapshots {
   list(session: SessionKey): Promise<readonly SnapshotInfo[]>;
   get(session: SessionKey, id: string): Promise<SnapshotInfo>;
   remove(session: SessionKey, id: string): Promise<void>;
-  /** Makes the workspace as it was then. Throws `session_busy` while a turn is queued, runs or waits. */
+  /** Makes the workspace as it was then. Throws `session_busy` while a turn is queued, runs or waits, and `session_elsewhere`. */
   restore(session: SessionKey, id: string): Promise<SnapshotInfo>;
 }
 
@@ -49,6 +50,8 @@ export interface SnapshotsDeps {
   readonly dataDir: string;
   readonly sessionFiles: Pick<SessionFiles, 'ensure'>;
   readonly limits: FileLimits;
+  /** Sees to it that no other server has a sandbox of the session meanwhile. */
+  readonly takeOver: TakeOver;
   /** Stops the session's sandbox, if there is one. */
   readonly release: (sessionId: string, options: { isRemoved: false }) => Promise<void>;
 }
@@ -157,7 +160,7 @@ async function* boundedBy(source: AsyncIterable<Buffer>, maxBytes: number): Asyn
  * The copy is unpacked aside first, so that nothing is lost when that fails. The directory itself stays the same one:
  * a sandbox that starts meanwhile has it already.
  */
-async function restore({ store, sessionFiles, release }: SnapshotsDeps, row: SessionRow, archive: string): Promise<void> {
+async function restore({ store, sessionFiles, takeOver, release }: SnapshotsDeps, row: SessionRow, archive: string): Promise<void> {
   const { tenantId, id: sessionId } = row;
   const places = await sessionFiles.ensure(row);
   const { root, staging, owner } = treePlaces(places);
@@ -169,11 +172,16 @@ async function restore({ store, sessionFiles, release }: SnapshotsDeps, row: Ses
     await within(places, () =>
       unpack(createReadStream(archive), fresh, { maxBytes: unbounded, maxEntries: unbounded, owner, origin: 'own' }),
     );
-    await release(sessionId, { isRemoved: false });
-    if ((await requireSession(store, tenantId, sessionId)).state !== 'idle') throw new PlatformError('session_busy');
-    await using workspace = await openRoot(root);
-    await emptyDirectory(workspace);
-    await mergeInto(fresh, workspace);
+    const giveBack = await takeOver({ tenantId, sessionId });
+    try {
+      await release(sessionId, { isRemoved: false });
+      if ((await requireSession(store, tenantId, sessionId)).state !== 'idle') throw new PlatformError('session_busy');
+      await using workspace = await openRoot(root);
+      await emptyDirectory(workspace);
+      await mergeInto(fresh, workspace);
+    } finally {
+      await giveBack();
+    }
   } finally {
     await removeTree(drafts, name);
   }

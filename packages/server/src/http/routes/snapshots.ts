@@ -87,6 +87,7 @@ export function snapshotRoutes(table: RouteTable): void {
         'session_not_found',
         'snapshot_not_found',
         'session_busy',
+        'session_elsewhere',
         'session_archived',
         'workspace_full',
         'disk_full',

@@ -90,6 +90,58 @@ export const dutyAndNodeLaws: Laws = {
     assert.equal((await lease(store, { nodeId: OTHER })).isHere, false);
   }),
 
+  'a session is taken over while nothing is under way, and the node that had it lets go': law(async (store) => {
+    const sessionId = await sessionOnFirstNode(store);
+    const key = { tenantId: TENANT, sessionId };
+    const takeOver = (id: string, volumeId = VOLUME) => store.nodes.takeOver({ id, volumeId, ...key });
+    assert.equal(await takeOver(OTHER), 'busy', 'a turn waits');
+    await finish(store, await lease(store));
+    assert.equal(await takeOver(OTHER, 'vol_two'), 'elsewhere');
+    assert.equal(await takeOver(NODE), 'ours', 'it has been');
+    assert.equal(await store.nodes.hasLeft(key), true);
+    assert.equal(await takeOver(OTHER), 'leaving');
+    assert.deepEqual([await store.nodes.strayed({ id: NODE, sessions: [key] }), await store.nodes.hasLeft(key)], [[key], false]);
+    assert.equal(await takeOver(OTHER), 'leaving', 'asked again');
+    await store.nodes.letGo({ id: NODE, except: [sessionId] });
+    await store.nodes.letGo({ id: OTHER, except: [] });
+    assert.equal(await store.nodes.hasLeft(key), false);
+    await store.nodes.letGo({ id: NODE, except: ['ses_another'] });
+    assert.equal(await store.nodes.hasLeft(key), true);
+    assert.equal(await takeOver(NODE), 'leaving');
+    await beat(store, OTHER, 0);
+    assert.equal(await store.nodes.hasLeft(key), true, 'the dead hold nothing');
+    assert.equal(await takeOver(NODE), 'ours');
+    await assert.rejects(store.nodes.takeOver({ id: NODE, volumeId: VOLUME, tenantId: 'other', sessionId }), { code: 'session_not_found' });
+  }),
+
+  'sessions that share a workspace are where the first of them was made': law(async (store) => {
+    await beat(store, NODE);
+    await beat(store, OTHER);
+    const row = {
+      tenantId: TENANT,
+      agentVersion: 1,
+      agent: {},
+      environmentId: 'env_one',
+      environment: {},
+      title: null,
+      metadata: {},
+      now: 1,
+    };
+    const make = (id: string, sharedVolumeId: string | undefined, agentId = 'agt_shares') =>
+      store.sessions.create({ ...row, id, agentId, sharedVolumeId });
+    const claim = (id: string, volumeId: string, sessionId: string) => store.nodes.claim({ id, volumeId, tenantId: TENANT, sessionId });
+    await make('ses_first', VOLUME);
+    await make('ses_second', 'vol_two');
+    await make('ses_alone', undefined);
+    await make('ses_other', 'vol_two', 'agt_other');
+    await store.sessions.fork({ tenantId: TENANT, from: 'ses_first', id: 'ses_fork', throughSeq: 0, sharedVolumeId: 'vol_two', now: 1 });
+    for (const id of ['ses_first', 'ses_second', 'ses_fork'])
+      assert.deepEqual([await claim(OTHER, 'vol_two', id), await claim(NODE, VOLUME, id)], [false, true], id);
+    for (const id of ['ses_alone', 'ses_other']) assert.equal(await claim(OTHER, 'vol_two', id), true, id);
+    await queue(store, 'ses_second');
+    assert.equal(await tryLease(store, { nodeId: OTHER, volumeId: 'vol_two' }), undefined);
+  }),
+
   'a node learns which of its sessions have gone on elsewhere': law(async (store) => {
     const id = await sessionOnFirstNode(store);
     const own = { tenantId: TENANT, sessionId: id };

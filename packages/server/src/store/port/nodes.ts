@@ -25,6 +25,21 @@ export interface NodeStore {
   claim(input: { id: string; volumeId: string; tenantId: string; sessionId: string }): Promise<boolean>;
   /** The session's sandbox on this node is gone: any node may run its next turn. */
   release(input: { id: string; tenantId: string; sessionId: string }): Promise<void>;
+  /**
+   * Takes a session in which nothing is under way over from whichever node has its sandbox: `leaving` when that one, which
+   * is alive, still has to let go; else `ours`. Nothing changes when it is `busy`, or has its files on another volume
+   * (`elsewhere`). Throws `session_not_found`.
+   */
+  takeOver(input: {
+    id: string;
+    volumeId: string;
+    tenantId: string;
+    sessionId: string;
+  }): Promise<'ours' | 'leaving' | 'busy' | 'elsewhere'>;
+  /** True once the node that the session was taken from has let go of it, or is dead. */
+  hasLeft(input: SessionKey): Promise<boolean>;
+  /** Lets go of all that was taken from this node, but for the sessions whose sandbox is still here. */
+  letGo(input: { id: string; except: readonly string[] }): Promise<void>;
   /** Of sessions that have had a sandbox on this node, those that are on another by now, or removed. */
   strayed(input: { id: string; sessions: readonly SessionKey[] }): Promise<readonly SessionKey[]>;
 }

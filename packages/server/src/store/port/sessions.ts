@@ -49,6 +49,8 @@ export interface SessionStore {
     environment: JsonObject;
     title: string | null;
     metadata: JsonObject;
+    /** For one whose workspace all sessions of its agent share: the volume here. They all are on that of the first one. */
+    sharedVolumeId?: string | undefined;
     now: number;
   }): Promise<SessionRow>;
   /**
@@ -62,6 +64,7 @@ export interface SessionStore {
     id: string;
     throughSeq: number | undefined;
     title?: string | null | undefined;
+    sharedVolumeId?: string | undefined;
     now: number;
   }): Promise<SessionRow>;
   find(input: { tenantId: string; id: string }): Promise<SessionRow | undefined>;

@@ -17,11 +17,15 @@ const INSERT = `INSERT INTO sessions (tenant_id, id, agent_id, agent_version, en
   VALUES (:tenantId, :id, :agentId, :agentVersion, :environmentId, :title, :metadata, 'idle', :now, :now) ON CONFLICT DO NOTHING`;
 const INSERT_DEFINITIONS = `INSERT INTO session_definitions (tenant_id, session_id, agent, environment)
   VALUES (:tenantId, :id, :agent, :environment)`;
+const CLAIM_VOLUME = `INSERT INTO agent_volumes (tenant_id, agent_id, volume_id) VALUES (:tenantId, :agentId, :volumeId)
+  ON CONFLICT DO NOTHING`;
+const PLACE = `UPDATE sessions SET volume_id =
+  (SELECT volume_id FROM agent_volumes WHERE tenant_id = :tenantId AND agent_id = :agentId) WHERE tenant_id = :tenantId AND id = :id`;
 const UPDATE = `UPDATE sessions SET title = :title, metadata = :metadata, updated_at = :now WHERE tenant_id = :tenantId AND id = :id`;
 const UPDATE_AGENT = 'UPDATE session_definitions SET agent = :agent WHERE tenant_id = :tenantId AND session_id = :id';
 const ARCHIVE = 'UPDATE sessions SET archived_at = :now, updated_at = :now WHERE tenant_id = :tenantId AND id = :id';
 const HAS_EVENT = 'SELECT 1 AS found FROM events WHERE tenant_id = :tenantId AND session_id = :id AND id = :eventId';
-const HAS_OPEN_TURN = `SELECT 1 FROM turns
+export const HAS_OPEN_TURN = `SELECT 1 FROM turns
   WHERE tenant_id = :tenantId AND session_id = :id AND state IN ('queued', 'running', 'waiting_approval') LIMIT 1`;
 const HAS_RUN = `SELECT 1 FROM turns
   WHERE tenant_id = :tenantId AND session_id = :id AND state IN ('running', 'waiting_approval') AND lease_owner IS NOT NULL LIMIT 1`;
@@ -88,22 +92,32 @@ export function* requireSession(tenantId: string, id: string): Query<SessionRow>
   return session;
 }
 
-function* create(tx: Transaction, { tenantId, id, agent, environment, metadata, now, ...input }: CreateInput): Query<SessionRow> {
+function* create(
+  tx: Transaction,
+  { tenantId, id, agent, environment, metadata, sharedVolumeId, now, ...input }: CreateInput,
+): Query<SessionRow> {
   const { agentId, agentVersion, environmentId, title } = input;
   const row = { tenantId, id, agentId, agentVersion, environmentId, title, metadata: JSON.stringify(metadata), now };
   if ((yield* run(INSERT, row)) === 0) return yield* requireSession(tenantId, id);
+  if (sharedVolumeId !== undefined) yield* placeShared({ tenantId, id, agentId, volumeId: sharedVolumeId });
   yield* run(INSERT_DEFINITIONS, { tenantId, id, agent: JSON.stringify(agent), environment: JSON.stringify(environment) });
   yield* tellOf(tx, { type: 'session.created', data: { id, session_id: id } }, { tenantId, sessionId: id });
   return yield* requireSession(tenantId, id);
 }
 
+/** The first of the agent's sessions decides where the workspace of all of them lies. */
+function* placeShared({ tenantId, id, agentId, volumeId }: Record<'tenantId' | 'id' | 'agentId' | 'volumeId', string>): Query<void> {
+  yield* run(CLAIM_VOLUME, { tenantId, agentId, volumeId });
+  yield* run(PLACE, { tenantId, id, agentId });
+}
+
 function* fork(tx: Transaction, input: Parameters<SessionStore['fork']>[0]): Query<SessionRow> {
-  const { tenantId, from, id, title, now } = input;
+  const { tenantId, from, id, title, sharedVolumeId, now } = input;
   yield* lockSession({ tenantId, sessionId: from });
   const made = yield* findSession(tenantId, id);
   if (made !== undefined) return made;
   const source = yield* requireSession(tenantId, from);
-  yield* create(tx, { ...source, id, title: title === undefined ? source.title : title, now });
+  yield* create(tx, { ...source, id, title: title === undefined ? source.title : title, sharedVolumeId, now });
   yield* copyLog(tx, source, input);
   return yield* requireSession(tenantId, id);
 }

@@ -8,6 +8,18 @@ import { egress } from './0006-egress.ts';
 import { services } from './0007-services.ts';
 import { turnStages } from './0008-turn-stages.ts';
 import { warmPool } from './0009-warm-pool.ts';
+import { workspaces } from './0010-workspaces.ts';
 
 /** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
-export const MIGRATIONS: readonly Migration[] = [initial, queue, outbox, requests, retention, egress, services, turnStages, warmPool];
+export const MIGRATIONS: readonly Migration[] = [
+  initial,
+  queue,
+  outbox,
+  requests,
+  retention,
+  egress,
+  services,
+  turnStages,
+  warmPool,
+  workspaces,
+];
