@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { VERSION } from '../base/version.ts';
 import { agentCommand } from './agent.ts';
 import { agentsCommand } from './agents.ts';
+import { brokerCommand } from './broker.ts';
 import { chatCommand } from './chat.ts';
 import { dbCommand } from './db.ts';
 import { doctorCommand } from './doctor.ts';
@@ -40,6 +41,7 @@ function createProgram(): Command {
     webhooksCommand(),
     dbCommand(),
     doctorCommand(),
+    brokerCommand(),
   ])
     program.addCommand(command);
   for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) command.exitOverride();

@@ -27,6 +27,7 @@ export function runtimeConformance(options: ConformanceOptions): void {
     const titles = new Set<string>();
     const law: Law = (title, run) => {
       titles.add(title);
+      if (options.only?.(title) === false) return;
       const skip = skips.get(title);
       test(title, { timeout }, (context) => {
         if (skip === undefined) return run(bench);

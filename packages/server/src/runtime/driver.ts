@@ -107,9 +107,6 @@ export type RuntimeProbe =
   | { readonly ok: true; readonly version: string; readonly detail: string }
   | { readonly ok: false; readonly detail: string; readonly fix: string };
 
-/** The installation that `cloister doctor` gives its own sandboxes. */
-export const DOCTOR_INSTALLATION = 'cloister-doctor-attack';
-
 export interface SandboxLabels {
   readonly installation: string;
   /** The control-plane process that made it. */

@@ -18,6 +18,8 @@ export interface ConformanceOptions {
   readonly command: (scenario: Scenario) => readonly string[];
   /** An image that is there, for drivers that use images. */
   readonly image?: string;
+  /** Which laws are tried; all when left out. For a driver whose laws are all tried elsewhere, on another way to its engine. */
+  readonly only?: (title: string) => boolean;
   /** Limit for each law; a minute when left out. */
   readonly lawTimeoutMs?: number;
 }

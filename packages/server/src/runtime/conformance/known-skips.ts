@@ -20,6 +20,7 @@ const MEMORY_UNTOLD = {
   host: 'cgroup-v1',
 } as const;
 const NO_WALLS = { reason: 'the fake runs inside the server and separates nothing' };
+const ONE_INSTALLATION = { reason: 'the broker lets one installation make containers, so there is no other' };
 const NO_LIMITS = { reason: 'the fake runs inside the server and limits nothing' };
 
 const NO_GROUPS = { reason: 'there are no control groups to be had here, only limits on each process', unless: 'supportsLimits' } as const;
@@ -45,6 +46,10 @@ export const KNOWN_SKIPS: Readonly<Record<string, SkipList>> = {
     'a program that cannot be found exits 127': { reason: "Podman's init, catatonit, answers 1; its words are on stderr" },
     'the exit report tells that memory ran out': MEMORY_UNTOLD,
     'a child alone that is killed for memory is told too': MEMORY_UNTOLD,
+  },
+  'docker through the socket broker': {
+    'two installations on one engine do not touch each other': ONE_INSTALLATION,
+    'watch tells how the sandboxes of the installation end, and of no other': ONE_INSTALLATION,
   },
   bubblewrap: {
     'the exit report tells that memory ran out': NO_GROUPS,

@@ -22,7 +22,7 @@ export interface Holder {
 }
 
 const KIND_LABEL = 'cloister.kind';
-const KEY_LABEL = 'cloister.holder';
+export const KEY_LABEL = 'cloister.holder';
 const NOBODY = '65534:65534';
 const MEMORY_BYTES = 32 * 1024 * 1024;
 /** The engine's own threads in the container count until the program runs. */
@@ -33,6 +33,10 @@ const REMOVAL_LIMIT_MS = 10_000;
 export function holderLabels(labels: Readonly<Record<string, string>>): { readonly key: string; readonly node: string } | undefined {
   const key = labels[KEY_LABEL];
   return key === undefined ? undefined : { key, node: labels[NODE_LABEL] ?? '' };
+}
+
+export function holderName(key: string): string {
+  return `cloister-holder-${key}`;
 }
 
 export function newHolderKey(): string {
@@ -79,7 +83,7 @@ export async function openHolder(docker: DockerContext, { owner, key, image, onE
   const { engine } = docker;
   const { apiVersion } = await engine.address();
   const json = holderBody({ ...owner, key }, { image, apiVersion });
-  const made = await engine.call({ method: 'POST', path: '/containers/create', query: { name: `cloister-holder-${key}` }, json });
+  const made = await engine.call({ method: 'POST', path: '/containers/create', query: { name: holderName(key) }, json });
   if (made.status !== 201) throw unexpectedAnswer('make a network ready', made);
   const id = parseId(made.body);
   try {

@@ -1,0 +1,25 @@
+import { Command } from 'commander';
+import { printLine } from './output.ts';
+
+/** Loaded when it is needed, so that the other commands start without it. */
+const broker = () => import('../open-broker.ts');
+
+export function brokerCommand(): Command {
+  return new Command('broker')
+    .description(
+      "stand between a server and the container engine's socket, and let only the server's calls through (see docs/container.md)",
+    )
+    .option('--allow-build', 'let sandbox images be built too: whoever may do that is root in a build container')
+    .option('--check', 'ask the broker that runs here, and the engine through it, and end')
+    .action(async (options: { allowBuild?: true; check?: true }) => {
+      const { checkBroker, openBroker } = await broker();
+      if (options.check) return checkBroker();
+      const stopRequested = new Promise<void>((resolve) => {
+        for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+      });
+      const running = await openBroker({ allowsBuild: options.allowBuild === true });
+      printLine('The socket broker is ready.');
+      await stopRequested;
+      await running.close();
+    });
+}
