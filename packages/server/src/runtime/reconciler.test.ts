@@ -12,6 +12,7 @@ import { conformancePrograms, fakeCommand } from './fake/conformance-programs.ts
 import { createFakeDriver } from './fake/driver.ts';
 import { createFakeEngine } from './fake/engine.ts';
 import { createReconciler, type Reconciler } from './reconciler.ts';
+import type { Residue } from './residue.ts';
 
 /** A clock whose hands are moved by the test. */
 function handClock(): Clock & { forward(ms: number): void; tick(): void; repeats(): number } {
@@ -34,7 +35,7 @@ function handClock(): Clock & { forward(ms: number): void; tick(): void; repeats
   };
 }
 
-function setup(change: (driver: RuntimeDriver) => Partial<RuntimeDriver> = () => ({})) {
+function setup(change: (driver: RuntimeDriver) => Partial<RuntimeDriver> = () => ({}), residues: readonly Residue[] = []) {
   const clock = handClock();
   const engine = createFakeEngine(clock);
   const sound = createFakeDriver({ engine, programs: conformancePrograms });
@@ -47,6 +48,7 @@ function setup(change: (driver: RuntimeDriver) => Partial<RuntimeDriver> = () =>
     clock,
     log: silentLogger,
     isOwned: ({ ref }) => owned.has(ref.sandbox),
+    residues,
   });
   const make = () => sound.create(bench.spec({ name: 'hang' }));
   const left = async () => (await sound.list({ installation: bench.installation })).map(({ ref }) => ref.sandbox);
@@ -114,6 +116,25 @@ test('an engine that does not answer is counted and does not stop the start', as
   part.clock.tick();
   // Older than this server, so there is no grace although the first sweep saw nothing.
   await waitFor(part.left, (sandboxes) => sandboxes.length === 0);
+});
+
+test('what else is left goes after the sandboxes that used it, and one kind that fails holds up no other', async () => {
+  const mounts = new Set<string>();
+  const broken: Residue = { name: 'broken', list: () => Promise.reject(new Error('not to be listed')), remove: async () => undefined };
+  const residue: Residue = {
+    name: 'mounts',
+    list: async ({ inUse, isOld }) => [...mounts].filter((id) => !inUse.has(id) && isOld(0)).map((id) => ({ id })),
+    remove: async ({ id }) => void mounts.delete(id),
+  };
+  await using part = setup(undefined, [broken, residue]);
+  const [kept, lost] = [await part.make(), await part.make()];
+  part.owned.add(kept.sandbox);
+  for (const { sandbox } of [kept, lost]) mounts.add(sandbox);
+  await part.reconciler.start();
+  assert.deepEqual([...mounts], [kept.sandbox]);
+  const { kinds } = part.reconciler.report();
+  assert.deepEqual(kinds.get('mounts'), { removed: 1, failures: 0 });
+  assert.deepEqual(kinds.get('broken'), { removed: 0, failures: 1 });
 });
 
 test('starting and stopping twice is fine, and nothing runs after the stop', async () => {

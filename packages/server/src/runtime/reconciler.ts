@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
-import type { RuntimeDriver, SandboxObservation } from './driver.ts';
-import type { Remnant, Residue } from './residue.ts';
+import type { RuntimeDriver, SandboxObservation, SandboxRef } from './driver.ts';
+import type { Remnant, Residue, ResidueLook } from './residue.ts';
 import { createVigil, type DesiredSandbox, type Vigil, type VigilCounts } from './vigil.ts';
 
 /**
@@ -82,7 +82,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const { signal } = controller;
     const startedAt = clock.now();
     const again = () => void sweep({ startedAt, signal });
-    const onPaused = vigil.paused;
+    const onPaused = (ref: SandboxRef) => void vigil.paused(ref);
     const watching = driver.watch({ installation }, again, { signal, onPaused }).catch((error: unknown) => {
       if (!signal.aborted) log.warn({ err: error }, 'sandbox ends are not watched; orphans are still found by listing');
     });
@@ -164,33 +164,6 @@ function createSweeper(options: ReconcilerOptions, vigil: Vigil): Sweeper {
     return left;
   }
 
-  async function sweepResidue(residue: Residue, inUse: ReadonlySet<string>, scope: SweepScope): Promise<void> {
-    const { signal } = scope;
-    const { name: kind } = residue;
-    const tried = async (what: string, run: () => Promise<void>, remnant?: Remnant) => {
-      try {
-        signal?.throwIfAborted();
-        await run();
-      } catch (error) {
-        if (signal?.aborted) return;
-        count(kind, 'failures');
-        log.warn({ err: error, kind, remnant: remnant?.id }, what);
-      }
-    };
-    await tried('what a dead server left could not be listed', async () => {
-      for (const remnant of await residue.list({ inUse, isOld: (createdAt) => isOld(scope, createdAt), signal }))
-        await tried(
-          'something that a dead server left could not be removed',
-          async () => {
-            await residue.remove(remnant, { signal });
-            count(kind, 'removed');
-            log.info({ kind, remnant: remnant.id }, 'removed what a dead server left');
-          },
-          remnant,
-        );
-    });
-  }
-
   return {
     report: () => ({ ...seen, ...vigil.counts(), kinds: new Map([...kinds].map(([name, counts]) => [name, { ...counts }])) }),
     async sweep(scope) {
@@ -199,7 +172,8 @@ function createSweeper(options: ReconcilerOptions, vigil: Vigil): Sweeper {
         const wanted = desired();
         const found = await driver.list({ installation }, { signal });
         const left = await sweepSandboxes(found, scope);
-        for (const residue of residues) await sweepResidue(residue, left, scope);
+        const look = { inUse: left, isOld: (createdAt: number) => isOld(scope, createdAt), signal };
+        for (const residue of residues) await sweepResidue(residue, look, { log, count });
         await vigil.compare(wanted, found);
         seen.sweeps += 1;
         seen.lastSweepAt = clock.now();
@@ -210,4 +184,33 @@ function createSweeper(options: ReconcilerOptions, vigil: Vigil): Sweeper {
       }
     },
   };
+}
+
+/** Finds and removes one kind of what dead servers left; whatever fails is counted, and met again on the next sweep. */
+async function sweepResidue(
+  residue: Residue,
+  look: ResidueLook,
+  { log, count }: { readonly log: Logger; readonly count: (kind: string, what: 'removed' | 'failures') => void },
+): Promise<void> {
+  const { signal } = look;
+  const { name: kind } = residue;
+  const tried = async (run: () => Promise<void>, words: string, remnant?: Remnant) => {
+    try {
+      signal?.throwIfAborted();
+      await run();
+    } catch (error) {
+      if (signal?.aborted) return;
+      count(kind, 'failures');
+      log.warn({ err: error, kind, remnant: remnant?.id }, words);
+    }
+  };
+  const remove = async (remnant: Remnant): Promise<void> => {
+    await residue.remove(remnant, { signal });
+    count(kind, 'removed');
+    log.info({ kind, remnant: remnant.id }, 'removed what a dead server left');
+  };
+  await tried(async () => {
+    for (const remnant of await residue.list(look))
+      await tried(() => remove(remnant), 'something that a dead server left could not be removed', remnant);
+  }, 'what a dead server left could not be listed');
 }
