@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import type { ProblemCode } from '@cloister/api';
 import { systemClock } from '../../base/clock.ts';
 import { isPlatformError } from '../../base/errors.ts';
-import type { ExitReport, RuntimeDriver, SandboxRef } from '../driver.ts';
+import type { ExitReport, RuntimeDriver, SandboxIo, SandboxRef } from '../driver.ts';
 import { collect, type Law, sandboxLabels, waitFor, waitForText } from './bench.ts';
 
 export const isProblem = (code: ProblemCode) => (error: unknown) => isPlatformError(error, code);
@@ -79,8 +79,9 @@ export function creationLaws(law: Law): void {
 
 export function endingLaws(law: Law): void {
   law('stop ends a program with SIGTERM', async ({ driver, spec, launch }) => {
-    const { ref, io } = await launch(spec({ name: 'hang' }));
+    const { ref, io } = await launch(spec({ name: 'cat' }));
     assert.equal((await driver.inspect(ref))?.state, 'running');
+    await untilItRuns(io);
     await driver.stop(ref, { graceMs: 10_000 });
     const killed: ExitReport = { exitCode: null, signal: 'SIGTERM', isOutOfMemory: false };
     assert.deepEqual(await io.exited, killed);
@@ -122,9 +123,17 @@ export function endingLaws(law: Law): void {
   });
 }
 
+/** A copier that has answered. An init that has not begun its program yet may miss a signal. */
+async function untilItRuns({ stdin, stdout, stderr }: SandboxIo): Promise<void> {
+  stderr.resume();
+  stdin.write('ready');
+  await waitForText(stdout, 'ready');
+}
+
 export function ownershipLaws(law: Law): void {
   law('another process sees, uses and removes what one made', async ({ driver, spec, launch, another, installation, command, list }) => {
-    const { ref: made, io } = await launch(spec({ name: 'hang' }));
+    const { ref: made, io } = await launch(spec({ name: 'cat' }));
+    await untilItRuns(io);
     const ref: SandboxRef = JSON.parse(JSON.stringify(made));
     const other = another();
     assert.deepEqual(

@@ -5,7 +5,6 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { silentLogger } from '../../base/log.ts';
 import { waitFor } from '../conformance/bench.ts';
-import { PODMAN_UNSETTLED } from '../conformance/known-skips.ts';
 import { createDockerDriver } from './driver.ts';
 import { testEngine } from './test-engine.ts';
 
@@ -22,7 +21,6 @@ export type FoundPodman =
   | { readonly ok: false; readonly reason: string };
 
 export async function findPodman(): Promise<FoundPodman> {
-  if (process.env.CLOISTER_TEST_PODMAN !== '1') return { ok: false, reason: PODMAN_UNSETTLED };
   const isThere = await run('podman', ['--version']).then(
     () => true,
     () => false,

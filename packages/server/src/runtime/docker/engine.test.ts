@@ -178,3 +178,18 @@ test('an engine from before the oldest version we speak is refused with its own 
   });
   await assert.rejects(podman.docker.engine.address(), unreachableWith(/Podman .*Upgrade Podman to 4\.0/));
 });
+
+test('a container that went while Podman was looking is missing, and no failure', async () => {
+  const words = 'container 0a1b does not exist in database: no such container';
+  await using podman = await startScriptedEngine({
+    server: 'a proxy',
+    answer: ({ url = '' }, response) =>
+      url === '/version'
+        ? answerJson(response, 200, { Components: [{ Name: 'Podman Engine' }] })
+        : answerJson(response, 500, { message: url.endsWith('/x/json') ? words : 'database is locked' }),
+  });
+  const driver = createDockerDriver({ endpoint: podman.endpoint, log: silentLogger });
+  assert.equal(await driver.inspect({ sandbox: 'sbx_1', incarnation: 'inc_1', handle: 'x' }), undefined);
+  await assert.rejects(driver.inspect({ sandbox: 'sbx_2', incarnation: 'inc_2', handle: 'y' }), unreachableWith(/status 500/));
+  await driver.close();
+});

@@ -5,7 +5,7 @@ import { createDeadline, type Deadline, untilAborted } from './deadline.ts';
 import { type EndpointOptions, endpointCandidates } from './endpoint.ts';
 import { explainConnection, tooSlow, unreachable } from './failures.ts';
 import { type EngineAddress, negotiate } from './negotiate.ts';
-import type { EngineKind } from './quirks.ts';
+import { type EngineKind, type EngineQuirks, isRefusal } from './quirks.ts';
 import { createAgents, type EngineAnswer, type EngineRequest, type Hijacked, readAnswer, send, upgrade } from './transport.ts';
 
 /**
@@ -88,7 +88,7 @@ export function createEngine(options: EngineOptions): Engine {
     call: (request) =>
       exchange(request, async (at, { signal }) => {
         const response = await send({ ...at, request, agents, signal });
-        return readAnswer(response);
+        return withMissing(at.quirks, await readAnswer(response));
       }),
     open: (request) =>
       exchange(request, async (at, deadline) => {
@@ -98,7 +98,11 @@ export function createEngine(options: EngineOptions): Engine {
         body.once('close', () => life.clear());
         return { status: body.statusCode ?? 0, body };
       }),
-    hijack: (request) => exchange(request, (at, { signal }) => upgrade({ ...at, request, signal, closing: closing.signal })),
+    hijack: (request) =>
+      exchange(request, async (at, { signal }) => {
+        const answer = await upgrade({ ...at, request, signal, closing: closing.signal });
+        return answer.type === 'open' ? answer : withMissing(at.quirks, answer);
+      }),
     close() {
       closing.abort(new PlatformError('runtime_unreachable', { detail: 'The connection to the container engine was closed.' }));
       agents.plain.destroy();
@@ -109,4 +113,9 @@ export function createEngine(options: EngineOptions): Engine {
 
 function operationName(request: EngineRequest): string {
   return `${request.method} ${request.path.replace(/[0-9a-f]{64}|\bcloister-[\w.-]+/g, '{id}')}`;
+}
+
+/** 404 for what is gone, however the engine says so. */
+function withMissing<T extends { readonly status: number; readonly message: string }>({ missing }: EngineQuirks, answer: T): T {
+  return isRefusal(missing, answer) ? { ...answer, status: 404 } : answer;
 }

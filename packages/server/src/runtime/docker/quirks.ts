@@ -11,6 +11,8 @@ export interface EngineQuirks {
   readonly nameTaken: readonly { readonly status: number; readonly words?: RegExp }[];
   /** How a command in a container that does not run is refused. */
   readonly notRunning: readonly { readonly status: number; readonly words?: RegExp }[];
+  /** How it says that a container is gone, when it went while the question was being answered. */
+  readonly missing: readonly { readonly status: number; readonly words?: RegExp }[];
   /** The events of a container's end; all are asked for, since newer versions took over Docker's name. */
   readonly exitEvents: readonly string[];
   readonly exitCodeAttributes: readonly string[];
@@ -50,6 +52,7 @@ export const QUIRKS: Readonly<Record<EngineKind, EngineQuirks>> = {
     },
     nameTaken: [{ status: 409 }],
     notRunning: [{ status: 404 }, { status: 409 }],
+    missing: [{ status: 404 }],
     exitEvents: ['die'],
     exitCodeAttributes: ['exitCode'],
     hasMemoryEvents: true,
@@ -75,6 +78,7 @@ export const QUIRKS: Readonly<Record<EngineKind, EngineQuirks>> = {
     },
     nameTaken: [{ status: 409 }, { status: 500, words: /name .* is (already )?in use/i }],
     notRunning: [{ status: 404 }, { status: 409 }, { status: 500, words: /container state improper/i }],
+    missing: [{ status: 404 }, { status: 500, words: /no such container|container has already been removed/i }],
     exitEvents: ['died', 'die'],
     exitCodeAttributes: ['containerExitCode', 'exitCode'],
     hasMemoryEvents: false,

@@ -14,8 +14,7 @@ export function fakeCommand(scenario: Scenario): readonly string[] {
 async function runScenario(scenario: Scenario, io: Parameters<FakeProgram>[0]): Promise<number> {
   switch (scenario.name) {
     case 'cat':
-      for await (const chunk of io.stdin) if (!io.stdout.write(chunk)) await once(io.stdout, 'drain');
-      return 0;
+      return Promise.race([copy(io), untilAborted(io.signal)]);
     case 'exit':
       return scenario.code;
     case 'hello':
@@ -26,8 +25,7 @@ async function runScenario(scenario: Scenario, io: Parameters<FakeProgram>[0]): 
       io.stdout.write(Buffer.alloc(scenario.bytes, EMIT_PATTERN));
       return 0;
     case 'hang':
-      await once(io.signal, 'abort');
-      throw io.signal.reason;
+      return untilAborted(io.signal);
     case 'stubborn':
       io.stdout.write('ready\n');
       return Promise.withResolvers<number>().promise;
@@ -41,4 +39,14 @@ async function runScenario(scenario: Scenario, io: Parameters<FakeProgram>[0]): 
     case 'missing':
       return 127;
   }
+}
+
+async function copy({ stdin, stdout }: Parameters<FakeProgram>[0]): Promise<number> {
+  for await (const chunk of stdin) if (!stdout.write(chunk)) await once(stdout, 'drain');
+  return 0;
+}
+
+async function untilAborted(signal: AbortSignal): Promise<never> {
+  await once(signal, 'abort');
+  throw signal.reason;
 }
