@@ -20,6 +20,7 @@ import { sleepBench } from './sleep.ts';
 import { sseBench } from './sse.ts';
 import { turnsBench } from './turns.ts';
 import { twoServersBench } from './two-servers.ts';
+import { warmBench } from './warm.ts';
 
 const BENCHES: readonly Bench[] = [
   acceptBench,
@@ -34,6 +35,7 @@ const BENCHES: readonly Bench[] = [
   memorySlopeBench,
   bigStoreBench,
   coldStartBench,
+  warmBench,
   sleepBench,
   idleAndBusyBench,
   firstTokenBench,

@@ -137,3 +137,25 @@ test('a subscription token goes with the beta name it needs', async () => {
   await gateway.close();
   await rm(directory, { recursive: true });
 });
+
+test("a sandbox that is no session's yet reaches nothing; once it is one's, it does", async () => {
+  await using bench = await openBench();
+  const directory = await mkdtemp(path.join(tmpdir(), 'egress-'));
+  const socketPath = path.join(directory, 'gateway.sock');
+  const binding = { ...bindingAt(directory), sessionId: undefined, network: { allowedHosts: ['tools.example'] } };
+  const connection = await bench.gateway.open(binding);
+  // Agents look for the gateway before they are ready.
+  assert.equal((await ask(socketPath, { method: 'HEAD', path: '/anthropic/api/hello' })).status, 200);
+  const refused = await ask(socketPath, WIRE_REQUESTS.anthropic('hi'));
+  assert.equal(refused.status, 403);
+  assert.match(await refused.text(), /no session yet/);
+  const plain = await ask(socketPath, { method: 'GET', path: 'http://tools.example/' });
+  assert.equal(plain.status, 403);
+  assert.match(await plain.text(), /no session yet/);
+  await connection.assign('ses_1');
+  const answered = await ask(socketPath, WIRE_REQUESTS.anthropic('hi'));
+  assert.equal(answered.status, 200);
+  await answered.text();
+  await connection.close();
+  await rm(directory, { recursive: true });
+});

@@ -22,6 +22,8 @@ export interface ServerProcess extends AsyncDisposable {
 export interface ServerProcessOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly readyMs?: number;
+  /** A program that starts the server as tests need it, instead of the product's own. */
+  readonly program?: string;
 }
 
 const MAIN = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
@@ -34,7 +36,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
   let output = '';
 
   async function start(env: Readonly<Record<string, string>> = {}): Promise<void> {
-    const started = spawn(process.execPath, [MAIN, 'serve'], {
+    const started = spawn(process.execPath, [options.program ?? MAIN, 'serve'], {
       // Nothing of this process's own settings: a key in the developer's shell must not reach the test.
       env: {
         PATH: process.env.PATH ?? '',
