@@ -145,7 +145,7 @@ async function start(parts: Parts, call: { readonly ref: SandboxRef } & StartOpt
   const { ref, signal } = call;
   signal?.throwIfAborted();
   try {
-    const io = await startContainer(docker, ref, call);
+    const io = await startContainer(docker, ref, { ...call, withoutHolder: holders.withoutHolder });
     holders.release(ref.handle);
     return io;
   } catch (error) {

@@ -12,6 +12,7 @@ export interface HolderSettings {
 export interface Loan {
   readonly holder: Holder;
   readonly since: number;
+  readonly json: object;
 }
 
 export interface State {

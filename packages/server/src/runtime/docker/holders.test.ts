@@ -148,7 +148,7 @@ test('an engine that makes none is asked less and less, and no more when nobody 
   const holders = createNetworkHolders({ ...scripted.docker, clock }, { size: 1, image: 'x' });
   const labels = sandboxLabels('scripted');
   await scripted.docker.engine.address();
-  assert.equal(holders.lend('a', { labels }), undefined);
+  assert.equal(holders.lend('a', { labels, json: {} }), undefined);
   for (const [index, waitMs] of [1500, 2000, 4000, 8000].entries()) {
     clock.advance(waitMs - 1);
     assert.equal(asked, index, 'not before its time');
@@ -172,7 +172,7 @@ test('an engine whose default runtime brings its own kernel, or that maps users,
     const clock = createManualClock();
     const holders = createNetworkHolders({ ...scripted.docker, clock }, { size: 1, image: 'x' });
     await scripted.docker.engine.address();
-    holders.lend('a', { labels: sandboxLabels('scripted') });
+    holders.lend('a', { labels: sandboxLabels('scripted'), json: {} });
     clock.advance(1500);
     await waitFor(() => scripted.requests.some((one) => one.endsWith('/info')), { timeoutMs: 10_000, what: 'the question' });
     await holders.close();

@@ -17,7 +17,9 @@ import type { ListedContainer } from './wire.ts';
  */
 export interface NetworkHolders {
   /** The id of a holder for this container alone; undefined when none is ready, or when it would not help. */
-  lend(name: string, spec: Pick<SandboxSpec, 'labels' | 'runtimeClass'>): string | undefined;
+  lend(name: string, wish: Wish): string | undefined;
+  /** What the container would be without its holder; undefined when this driver has lent it none. */
+  withoutHolder(name: string): object | undefined;
   /** The container was not made, so that the holder is as good as new. */
   giveBack(name: string): void;
   /** The container runs, is gone, or is not known of: the holder is not to be used again. */
@@ -27,6 +29,11 @@ export interface NetworkHolders {
   /** How many are ready now. */
   ready(): number;
   close(): Promise<void>;
+}
+
+export interface Wish extends Pick<SandboxSpec, 'labels' | 'runtimeClass'> {
+  /** The container with a network of its own, for when the holder is lost. */
+  readonly json: object;
 }
 
 export const NO_HOLDERS: HolderSettings = { size: 0, image: '' };
@@ -51,8 +58,7 @@ export function createNetworkHolders(docker: DockerContext, settings: HolderSett
 
   return {
     release,
-    lend(name, spec) {
-      const { labels, runtimeClass } = spec;
+    lend(name, { labels, runtimeClass, json }) {
       const { fasterInNetworks } = QUIRKS[docker.engine.kind()];
       const isFaster = runtimeClass === undefined ? fasterInNetworks.length > 0 : fasterInNetworks.includes(runtimeClass);
       if (settings.size === 0 || !isFaster || state.loans.has(name) || closing.signal.aborted) return undefined;
@@ -61,9 +67,10 @@ export function createNetworkHolders(docker: DockerContext, settings: HolderSett
       supply.ask();
       const holder = state.ready.shift();
       if (holder === undefined) return undefined;
-      state.loans.set(name, { holder, since: docker.clock.monotonic() });
+      state.loans.set(name, { holder, since: docker.clock.monotonic(), json });
       return holder.id;
     },
+    withoutHolder: (name) => state.loans.get(name)?.json,
     giveBack(name) {
       const loan = take(state, name);
       if (loan?.holder.isAlive() === true) state.ready.unshift(loan.holder);

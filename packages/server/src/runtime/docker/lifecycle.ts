@@ -24,8 +24,8 @@ export async function createContainer(
   const traits = await engineTraits(docker);
   if (traits.quirks.makesMissingMounts) await requireMounts(given);
   const spec = await docker.hostPaths.specOnHost(given);
-  if (await createHeld(docker, spec, { holders, traits, name })) return { ref: containerRef(spec.labels), isNew: true };
   const json = containerBody(spec, traits.apiVersion, traits);
+  if (await createHeld(docker, spec, { holders, traits, name, json })) return { ref: containerRef(spec.labels), isNew: true };
   const deadline = docker.clock.monotonic() + REMOVAL_LIMIT_MS;
   for (;;) {
     const answer = await docker.engine.call({ method: 'POST', path: '/containers/create', query: { name }, json });
@@ -43,15 +43,17 @@ interface HeldCreation {
   readonly holders: NetworkHolders;
   readonly traits: EngineTraits & { readonly apiVersion: string };
   readonly name: string;
+  /** The same with a network of its own. */
+  readonly json: object;
 }
 
 /** Makes the container in a network that is ready. False when there is none, or when it was not made: without one it will show why. */
-async function createHeld(docker: DockerContext, spec: SandboxSpec, { holders, traits, name }: HeldCreation): Promise<boolean> {
-  const holder = holders.lend(name, spec);
+async function createHeld(docker: DockerContext, spec: SandboxSpec, { holders, traits, name, json }: HeldCreation): Promise<boolean> {
+  const holder = holders.lend(name, { ...spec, json });
   if (holder === undefined) return false;
   try {
-    const json = containerBody(spec, traits.apiVersion, traits, holder);
-    const answer = await docker.engine.call({ method: 'POST', path: '/containers/create', query: { name }, json });
+    const held = containerBody(spec, traits.apiVersion, traits, holder);
+    const answer = await docker.engine.call({ method: 'POST', path: '/containers/create', query: { name }, json: held });
     if (answer.status === 201) return true;
   } catch (error) {
     // It may have been made all the same.

@@ -8,13 +8,18 @@ import { inspectContainer } from './inspect.ts';
 import { splitHijacked } from './streams.ts';
 import type { Hijacked } from './transport.ts';
 
+export interface ContainerStart extends StartOptions {
+  /** What it would be with a network of its own, as far as that is known. */
+  readonly withoutHolder: (name: string) => object | undefined;
+}
+
 /** Starts it where it was made; where the network that it was to have is gone, with one of its own. */
-export async function startContainer(docker: DockerContext, ref: SandboxRef, options: StartOptions): Promise<SandboxIo> {
+export async function startContainer(docker: DockerContext, ref: SandboxRef, options: ContainerStart): Promise<SandboxIo> {
   await requireFresh(docker, ref, options.signal);
   try {
     return await attachAndStart(docker, ref, options);
   } catch (error) {
-    if (options.signal?.aborted || !(await leaveLostNetwork(docker, ref.handle))) throw error;
+    if (options.signal?.aborted || !(await leaveLostNetwork(docker, ref.handle, options.withoutHolder(ref.handle)))) throw error;
     docker.log.info({ container: ref.handle }, 'the network kept for a sandbox was gone before its start; it gets one of its own');
     return attachAndStart(docker, ref, options);
   }

@@ -82,8 +82,9 @@ test('a sandbox with a holder differs in its network alone, and one that has los
     await assertHolder(await inspect(holder), { installation, image });
 
     await raw.call({ method: 'DELETE', path: `/containers/${holder}`, query: { force: 1 } });
-    for (const [driver, started] of [[plain, reference] as const, [holding, ref] as const]) {
-      const io = await driver.start(started);
+    // By a driver that has only the engine's word for what the container is.
+    for (const created of [reference, ref]) {
+      const io = await plain.start(created);
       io.stdout.resume();
       io.stderr.resume();
     }
