@@ -85,7 +85,7 @@ async function firstWord(platform: Platform): Promise<{ readonly took: number; r
   await using watch = await watchChunks(platform, session);
   const began = performance.now();
   const [{ firstAt }] = await Promise.all([watch.next(), platform.post(session, 'hello')]);
-  const [turn] = (await platform.client.turns.list(session)).data;
+  const [turn] = (await platform.client.turns.list({ session_id: session })).data;
   return { took: firstAt - began, stages: turn?.stages ?? {} };
 }
 
