@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { chown, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { newCallbackToken } from '../base/ids.ts';
 import type { SandboxMount } from '../runtime/driver.ts';
+import { removeIn } from '../sandboxes/directories.ts';
 
 /** What a service keeps between its containers, and what it is told: seen inside as `/data` and `/run/cloister`. */
 export interface ServiceFiles {
@@ -41,7 +42,8 @@ export async function prepareFiles(dataDir: string, id: string, uid: number): Pr
 }
 
 export async function removeFiles(dataDir: string, id: string): Promise<void> {
-  await rm(serviceDirectory(dataDir, id), { recursive: true, force: true });
+  const directory = serviceDirectory(dataDir, id);
+  await removeIn(path.dirname(directory), path.basename(directory));
 }
 
 /** 256 random bits need no slow hash. */

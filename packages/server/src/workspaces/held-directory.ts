@@ -6,7 +6,21 @@
  * leads to cannot be changed by renaming anything. No function here takes a path of more than one component.
  */
 import { constants, type Dirent, type Stats } from 'node:fs';
-import { type FileHandle, link, lstat, mkdir, open, opendir, readlink, rename, rmdir, stat, symlink, unlink } from 'node:fs/promises';
+import {
+  chmod,
+  type FileHandle,
+  link,
+  lstat,
+  mkdir,
+  open,
+  opendir,
+  readlink,
+  rename,
+  rmdir,
+  stat,
+  symlink,
+  unlink,
+} from 'node:fs/promises';
 import { PlatformError } from '../base/errors.ts';
 import { fileProblem } from './file-problem.ts';
 import type { Name } from './paths.ts';
@@ -158,6 +172,13 @@ export async function moveOver(from: Place, to: Place): Promise<void> {
 export async function moveFileNew(from: Place, to: Place): Promise<void> {
   await tried(to.name, () => link(at(from.directory, from.name), at(to.directory, to.name)));
   await unlink(at(from.directory, from.name));
+}
+
+/** Gives a directory back to its owner, who may have closed it to everybody: what cannot be entered cannot be emptied. */
+export async function makeEnterable(held: HeldDirectory, name: Name): Promise<void> {
+  await using named = await tried(name, () => open(at(held, name), O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  const { mode } = await named.stat();
+  if ((mode & 0o700) !== 0o700) await tried(name, () => chmod(`/proc/self/fd/${named.fd}`, 0o700));
 }
 
 export async function removeFile(held: HeldDirectory, name: Name): Promise<void> {

@@ -1,5 +1,5 @@
 import { isPlatformError, PlatformError } from '../base/errors.ts';
-import { type HeldDirectory, lookAt, moveOver, openBelow, removeEmpty, removeFile } from './held-directory.ts';
+import { type HeldDirectory, lookAt, makeEnterable, moveOver, openBelow, removeEmpty, removeFile } from './held-directory.ts';
 import type { Name } from './paths.ts';
 import { randomName } from './random-name.ts';
 
@@ -25,6 +25,7 @@ export async function emptyDirectory(held: HeldDirectory): Promise<void> {
 /** `above` are the directories held on the way, the one where the removal began first. */
 async function removeDirectory(held: HeldDirectory, name: Name, above: readonly HeldDirectory[]): Promise<void> {
   for (let pass = 0; pass < MAX_PASSES; pass++) {
+    await makeEnterable(held, name);
     {
       await using inner = await openBelow(held, [name]);
       await empty(inner, [...above, inner]);

@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { createClient, type EnvironmentCreate, type SessionEvent } from '@cloister/api';
 import { containersOf, engineMissing } from '../support/engine.ts';
+import { relayEngine } from '../support/engine-relay.ts';
 import { ADMIN_KEY, type ServerProcess, startServerProcess } from '../support/server-process.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-const ENGINE_SOCKET = '/var/run/docker.sock';
 const ROOM_MS = 30_000;
 
 async function sessionIn(server: ServerProcess, config?: EnvironmentCreate['config']) {
@@ -64,7 +62,7 @@ describe('what goes wrong around a sandbox', () => {
     if (await needsEngine(t)) return;
     const directory = await mkdtemp(path.join(os.tmpdir(), 'engine-'));
     const socketPath = path.join(directory, 'docker.sock');
-    let engine = await relay(socketPath);
+    let engine = await relayEngine(socketPath);
     try {
       await using server = await startServerProcess({ env: { DOCKER_HOST: `unix://${socketPath}`, RETRY_BASE_SECONDS: '3' } });
       const { client, session, say } = await sessionIn(server);
@@ -87,7 +85,7 @@ describe('what goes wrong around a sandbox', () => {
         { timeoutMs: ROOM_MS, what: 'the health to say it' },
       );
       assert.equal(health.checks.runtime?.status, 'degraded');
-      engine = await relay(socketPath);
+      engine = await relayEngine(socketPath);
       assert.equal((await first).turn?.outcome, 'completed');
       assert.equal((await say('hello again')).turn?.outcome, 'completed');
     } finally {
@@ -154,30 +152,3 @@ describe('what goes wrong around a sandbox', () => {
     });
   });
 });
-
-/** The engine's socket under another name, which a test can take away. */
-async function relay(socketPath: string): Promise<{ close(): Promise<void> }> {
-  const sockets = new Set<net.Socket>();
-  const server = net.createServer({ allowHalfOpen: true }, (client) => {
-    const upstream = net.connect({ path: ENGINE_SOCKET, allowHalfOpen: true });
-    for (const [from, to] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
-      sockets.add(from);
-      from.pipe(to);
-      from.on('error', () => to.destroy()).on('close', () => sockets.delete(from));
-    }
-  });
-  server.listen(socketPath);
-  await once(server, 'listening');
-  return {
-    async close() {
-      if (!server.listening) return;
-      server.close();
-      for (const socket of sockets) socket.destroy();
-      await once(server, 'close');
-      await rm(socketPath, { force: true });
-    },
-  };
-}

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -155,4 +155,20 @@ it('an engine that goes away and comes back without its containers: all is notic
     await engine.close();
     await rm(directory, { recursive: true, force: true });
   }
+});
+
+it('the sockets that a killed server left are gone when the next one has started', async () => {
+  await using server = await startServerProcess({ env: { CLOISTER_RUNTIME: 'fake' } });
+  const sockets = async () => (await readdir(path.join(server.dataDir, 'run'))).filter((name) => name.startsWith('sbx_'));
+  const session = await openSession(server);
+  await session.say('hello');
+  const left = await sockets();
+  assert.equal(left.length, 1);
+  await server.kill('SIGKILL');
+  assert.deepEqual(await sockets(), left);
+  await server.start();
+  assert.deepEqual(await sockets(), []);
+  assert.deepEqual(await readdir(path.join(server.dataDir, 'run', '.owners')), []);
+  const { reconciler } = await createClient({ url: server.url, key: ADMIN_KEY }).status();
+  assert.deepEqual(reconciler.removed, { sandboxes: { removed: 0, failures: 0 }, sockets: { removed: 1, failures: 0 } });
 });

@@ -1,8 +1,8 @@
-import { lstat, mkdir, rm } from 'node:fs/promises';
+import { lstat, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
-import { makeDirectories } from '../directories.ts';
+import { makeDirectories, removeIn } from '../directories.ts';
 import { createLoopDisks } from './loop-disks.ts';
 
 export interface Tree {
@@ -74,7 +74,7 @@ export function createTrees(folder: string, { clock, seesOurMounts }: TreesDeps)
     remove: (id) =>
       inTurn(id, async () => {
         await unmount(id, { isForced: true });
-        await rm(rootOf(id), { recursive: true, force: true });
+        await removeIn(folder, id);
         await disks.removeImage(id);
       }),
   };
