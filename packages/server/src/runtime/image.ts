@@ -44,10 +44,44 @@ const VARIANT_LABEL = 'cloister.image.variant';
  * Throws `runtime_unreachable`, or `image_build_failed` with the last lines of the build.
  */
 export async function ensureSandboxImage(request: SandboxImageRequest): Promise<{ readonly isBuilt: boolean }> {
-  const { tag, variant, signal } = request;
+  return ensureImage({ ...request, context: await readContext(request) });
+}
+
+/** The image of the server itself and of its socket broker; it never leaves the engine. */
+export const SERVER_IMAGE_TAG = `cloister:${VERSION}`;
+
+/** Builds the server's image from what `npm run build` made, as `ensureSandboxImage` does the sandbox's. */
+export async function ensureServerImage(
+  request: Omit<SandboxImageRequest, 'variant' | 'recipeDir' | 'runnerDir'> & {
+    /** Holds the `Dockerfile`. */
+    readonly recipeDir: string;
+    /** The bundle and its assets; the recipe finds them as `packages/server/dist/`. */
+    readonly distDir: string;
+  },
+): Promise<{ readonly isBuilt: boolean }> {
+  const entries = await readdir(request.distDir, { recursive: true, withFileTypes: true }).catch((cause: unknown) =>
+    Promise.reject(incomplete(request.distDir, cause)),
+  );
+  const names = entries
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.map'))
+    .map((entry) => path.relative(request.distDir, path.join(entry.parentPath, entry.name)).split(path.sep).join('/'));
+  if (!names.includes('cloister.mjs')) throw incomplete(request.distDir);
+  const context = [{ name: 'Dockerfile', content: await readInput(path.join(request.recipeDir, 'Dockerfile')) }];
+  for (const name of names.sort())
+    context.push({ name: `packages/server/dist/${name}`, content: await readInput(path.join(request.distDir, name)) });
+  return ensureImage({ ...request, variant: 'server', context });
+}
+
+interface ImageRequest extends Pick<SandboxImageRequest, 'tag' | 'engine' | 'force' | 'onProgress' | 'signal'> {
+  /** A stage of the Dockerfile, and the image's label. */
+  readonly variant: string;
+  readonly context: readonly ContextFile[];
+}
+
+async function ensureImage(request: ImageRequest): Promise<{ readonly isBuilt: boolean }> {
+  const { tag, variant, context, signal } = request;
   const engine = createEngine({ ...request.engine, clock: systemClock });
   try {
-    const context = await readContext(request);
     const hash = hashContext(context, variant);
     const before = await imageDetails(engine, tag, signal);
     if (before?.labels[HASH_LABEL] === hash && request.force !== true) return { isBuilt: false };
@@ -68,7 +102,7 @@ export async function ensureSandboxImage(request: SandboxImageRequest): Promise<
 }
 
 interface OutdatedImages {
-  readonly variant: SandboxImageVariant;
+  readonly variant: string;
   readonly justReplaced: string | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -109,11 +143,11 @@ function readInput(file: string): Promise<Buffer> {
 }
 
 function incomplete(place: string, cause?: unknown): PlatformError {
-  const detail = `What the sandbox image is made of is not complete: ${place}. Run \`npm run build\` first.`;
+  const detail = `What the image is made of is not complete: ${place}. Run \`npm run build\` first.`;
   return new PlatformError('image_build_failed', { detail, cause });
 }
 
-function hashContext(files: readonly ContextFile[], variant: SandboxImageVariant): string {
+function hashContext(files: readonly ContextFile[], variant: string): string {
   const hash = createHash('sha256').update(`${variant}\n`);
   for (const { name, content } of files) hash.update(`${name} ${content.length}\n`).update(content);
   return hash.digest('hex');
