@@ -4,7 +4,7 @@ import type { EgressDecision } from './wire/egress.ts';
 import type { Environment, EnvironmentCreate, EnvironmentUpdate } from './wire/environments.ts';
 import type { ErrorEnvelope } from './wire/errors.ts';
 import type { EventParam, EventSendResponse, Preview, SessionEvent, StreamReset } from './wire/events.ts';
-import type { ArchiveUnpacked, FileMove, SessionFork, Snapshot, Workspace, WorkspaceFile } from './wire/files.ts';
+import type { ArchiveUnpacked, FileMove, ForkedSession, SessionFork, Snapshot, Workspace, WorkspaceFile } from './wire/files.ts';
 import type { Health, Status } from './wire/health.ts';
 import type { Service, ServiceCreate, ServiceEvent, ServiceLogLine } from './wire/services.ts';
 import type { Session, SessionCreateInput, SessionUpdate } from './wire/sessions.ts';
@@ -193,7 +193,7 @@ export function createClient(options: ClientOptions) {
       create: (body: SessionCreateInput) => json<Session>('POST', '/v1/sessions', { body }),
       update: (id: string, body: SessionUpdate) => json<Session>('POST', path('sessions', id), { body }),
       archive: (id: string) => json<Session>('POST', `${path('sessions', id)}/archive`),
-      fork: (id: string, body: SessionFork = {}) => json<Session>('POST', `${path('sessions', id)}/fork`, { body }),
+      fork: (id: string, body: SessionFork = {}) => json<ForkedSession>('POST', `${path('sessions', id)}/fork`, { body }),
       remove: (id: string) => json<{ id: string }>('DELETE', path('sessions', id)),
       /** What its sandboxes asked for of the network, the newest first. */
       egress: (id: string, query: Query = {}) => json<PageOf<EgressDecision>>('GET', `${path('sessions', id)}/egress`, { query }),

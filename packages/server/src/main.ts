@@ -72,7 +72,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const engine = await openEngine(config, overrides, log, undo);
   const { store, driver, chosen } = engine;
-  const { live, dispatcher, stages, sessionFiles, quotaWatch } = createTurnParts(config, engine);
+  const { live, dispatcher, stages, sessionFiles, quotaWatch, turnSnapshots } = createTurnParts(config, engine);
   const clock = systemClock;
   const presence = createNodePresence({
     nodes: store.nodes,
@@ -102,6 +102,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const { dataDir } = config;
   const fileSweep = createFileSweep({
     sessions: store.sessions,
+    agents: store.agents,
     files: sessionFiles,
     clock,
     log,
@@ -114,6 +115,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     stages,
     sessionFiles,
     quotaWatch,
+    turnSnapshots,
     health,
     outbox,
     admission,
@@ -232,7 +234,21 @@ function createRetentionDuty({ leaseMs }: Config, { store, log, nodeId }: Engine
 async function createHttp(
   config: Config,
   engine: Engine,
-  { live, dispatcher, stages, sessionFiles, health, outbox, admission, refusals, retention, release, parts, reconciler }: HttpParts,
+  {
+    live,
+    dispatcher,
+    stages,
+    sessionFiles,
+    turnSnapshots,
+    health,
+    outbox,
+    admission,
+    refusals,
+    retention,
+    release,
+    parts,
+    reconciler,
+  }: HttpParts,
 ): Promise<App> {
   const { log, store, bus, driver, chosen } = engine;
   const { catalog, limits, model, isDemo } = chosen;
@@ -258,6 +274,7 @@ async function createHttp(
     store,
     clock,
     limits,
+    volumeId: engine.volumeId,
     send: sendEvents,
     release,
     prepare: prestartOf(config, engine, live),
@@ -301,6 +318,8 @@ async function createHttp(
       sessionFiles,
       limits: config.files,
       release,
+      turnSnapshots,
+      volumeId: engine.volumeId,
       takeOver: takeOverOf(config, engine, live),
     }),
     services: parts.services,

@@ -14,6 +14,7 @@ import type { SessionKey } from './store/store.ts';
 import { Dispatcher } from './turns/dispatcher.ts';
 import { createPrestart } from './turns/prestart.ts';
 import { createQuotaWatch, type QuotaWatch } from './workspaces/quota-watch.ts';
+import { createTurnSnapshots, type TurnSnapshots } from './workspaces/turn-snapshots.ts';
 
 /** The session's next turn may run anywhere. What cannot be told now is known when this node's own row runs out. */
 function releaseSession({ store, log, nodeId }: Engine): (session: SessionKey) => void {
@@ -36,6 +37,7 @@ export interface TurnParts {
   readonly stages: StageLog;
   readonly sessionFiles: SessionFiles;
   readonly quotaWatch: QuotaWatch;
+  readonly turnSnapshots: TurnSnapshots;
 }
 
 /** What runs turns, and the sandboxes that they run in. */
@@ -54,6 +56,7 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     isLive: (id) => parts.live?.list().some(({ sessionId }) => sessionId === id) ?? false,
     isSole: isSoleNode,
   });
+  const turnSnapshots = createTurnSnapshots({ store, log, dataDir: config.dataDir, sessionFiles, limits: config.files });
   const sandboxes: SandboxDeps = {
     stages,
     driver,
@@ -103,9 +106,10 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     maxConcurrentTurns: config.maxConcurrentSandboxes,
     drainMs: config.drainMs,
     stages,
+    keepWorkspace: turnSnapshots.take,
   });
   const quotaWatch = createQuotaWatch({ live, clock, log });
   Object.assign(parts, { dispatcher, live, quotaWatch });
   relayRemoteCommits(store, dispatcher);
-  return { live, dispatcher, stages, sessionFiles, quotaWatch };
+  return { live, dispatcher, stages, sessionFiles, quotaWatch, turnSnapshots };
 }

@@ -57,6 +57,14 @@ export const environmentConfigParamSchema = z.discriminatedUnion('type', [
     image: z.string().min(1).max(512).nullish().describe('An image made by `npm run image`, or one made from it'),
     memory: memorySchema.nullish().describe('Bytes, or such as `512m`; default 1g'),
     disk: diskSchema.nullish().describe("What the session's files may take, in bytes or such as `2g`; default the operator's"),
+    workspace: z
+      .enum(['session', 'agent'])
+      .nullish()
+      .describe('`agent`: all sessions of an agent have one workspace; each has a home of its own. Default `session`'),
+    snapshots: z
+      .enum(['none', 'turn'])
+      .nullish()
+      .describe('`turn`: the workspace is kept at the end of each turn, for forks at an event. Default `none`'),
     cpus: z.number().min(0.05).max(256).nullish().describe('Default 1'),
     pids: z.int().min(16).max(65_536).nullish().describe('Processes and threads; default 256'),
     env: z
@@ -119,6 +127,8 @@ export const environmentConfigSchema = z.discriminatedUnion('type', [
     image: z.string().nullable(),
     memory: z.union([z.int(), z.string()]),
     disk: z.union([z.int(), z.string()]).nullable().default(null).describe("Null when the operator's default counts"),
+    workspace: z.enum(['session', 'agent']).default('session'),
+    snapshots: z.enum(['none', 'turn']).default('none'),
     cpus: z.number(),
     pids: z.int(),
     env: z.record(z.string(), z.string()),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { queryFlagSchema, timestampSchema } from './common.ts';
+import { sessionSchema } from './sessions.ts';
 
 const pathDescription = 'Relative to the workspace, such as `src/main.ts`';
 
@@ -88,4 +89,11 @@ export const sessionForkSchema = z.strictObject({
   event_id: z.string().min(1).optional().describe('The last event that the fork has; left out: all of them'),
   title: z.string().max(512).nullish(),
 });
+export const forkedSessionSchema = sessionSchema.extend({
+  workspace: z
+    .enum(['as_of_event', 'current'])
+    .describe('Whether the copy of the workspace is that of the last end of a turn that was kept before the event, or that of now'),
+  workspace_seq: z.int().nullable().describe('With `as_of_event`: the last event that there was then'),
+});
+export type ForkedSession = z.infer<typeof forkedSessionSchema>;
 export type SessionFork = z.input<typeof sessionForkSchema>;

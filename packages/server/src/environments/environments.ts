@@ -104,6 +104,7 @@ function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits)
     image: param.image ?? null,
     memory: param.memory ?? CONTAINER_DEFAULTS.memory,
     disk: param.disk ?? null,
+    ...resolveWorkspace(param),
     cpus: param.cpus ?? CONTAINER_DEFAULTS.cpus,
     pids: param.pids ?? CONTAINER_DEFAULTS.pids,
     env: param.env ?? {},
@@ -120,6 +121,15 @@ function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits)
 }
 
 type ContainerParam = Extract<EnvironmentConfigParam, { type: 'container' }>;
+
+function resolveWorkspace({ workspace, snapshots }: ContainerParam): { workspace: 'session' | 'agent'; snapshots: 'none' | 'turn' } {
+  if (workspace === 'agent' && snapshots === 'turn')
+    throw new PlatformError('request_invalid', {
+      detail: 'A workspace that sessions share is not kept by the turns of one of them.',
+      fields: [{ pointer: '/config/snapshots', message: 'only with the workspace `session`' }],
+    });
+  return { workspace: workspace ?? 'session', snapshots: snapshots ?? 'none' };
+}
 
 function resolveSleep(sleep: ContainerParam['sleep']): Extract<EnvironmentConfig, { type: 'container' }>['sleep'] {
   if (sleep === undefined || sleep === null) return null;

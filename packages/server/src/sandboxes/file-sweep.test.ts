@@ -41,20 +41,26 @@ test('files of sessions that are gone are removed, and nothing else', async () =
       isLive: () => false,
       isSole: true,
     });
+    const agents = { inUse: async ({ ids }: { ids: readonly string[] }) => new Set(ids.filter((id) => id === 'agt_used')) };
+    const sharedOf = (id: string) => path.join(dataDir, 'sessions', '.agents', id);
+    for (const id of ['agt_used', 'agt_gone']) {
+      await mkdir(path.join(sharedOf(id), 'workspace'), { recursive: true });
+      await utimes(sharedOf(id), old, old);
+    }
     const half = path.join(dataDir, 'sessions', '.snapshots', 'ses_half');
     await mkdir(half, { recursive: true });
     await utimes(half, old, old);
-    const sweep = createFileSweep({ sessions, files, clock, log, dataDir, installation: 'ins_one' });
+    const sweep = createFileSweep({ sessions, agents, files, clock, log, dataDir, installation: 'ins_one' });
     // A database that came later than the files' own knows none of their sessions.
     await ensureFilesOwner(dataDir, 'ins_one');
-    await createFileSweep({ sessions, files, clock, log, dataDir, installation: 'ins_two' }).sweep();
+    await createFileSweep({ sessions, agents, files, clock, log, dataDir, installation: 'ins_two' }).sweep();
     assert.deepEqual(asked, []);
     await sweep.sweep();
     assert.deepEqual(
       gone.filter((id) => existsSync(folder(id))),
       [],
     );
-    assert.equal(existsSync(half), false);
+    assert.deepEqual([existsSync(half), existsSync(sharedOf('agt_gone')), existsSync(sharedOf('agt_used'))], [false, false, true]);
     for (const name of ['ses_kept', 'ses_fresh', 'somebody-elses', '.volume']) assert.ok(existsSync(folder(name)), name);
     assert.equal(existsSync(half), false);
     assert.ok(asked.every((count) => count <= 200));

@@ -4,13 +4,14 @@ import type { Clock } from '../base/clock.ts';
 import { ID_PREFIXES } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
-import type { SessionStore } from '../store/store.ts';
+import type { AgentStore, SessionStore } from '../store/store.ts';
 import { ensureFilesOwner, sessionsFolder } from './directories.ts';
-import type { SessionFiles } from './session-files.ts';
+import { type SessionFiles, sharedFolder } from './session-files.ts';
 
 export interface FileSweepDeps {
   readonly sessions: Pick<SessionStore, 'existing'>;
-  readonly files: Pick<SessionFiles, 'remove'>;
+  readonly agents: Pick<AgentStore, 'inUse'>;
+  readonly files: Pick<SessionFiles, 'remove' | 'removeShared'>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly dataDir: string;
@@ -19,61 +20,49 @@ export interface FileSweepDeps {
 
 const INTERVAL_MS = 10 * 60_000;
 const BATCH = 200;
-/** Where sessions have files, below their folder: directories, disks, snapshots. */
-const PLACES = [
-  ['.', ''],
-  ['.disks', '.img'],
-  ['.snapshots', ''],
-] as const;
 /** A session's row comes before its files; this is for clocks that differ. */
 const GRACE_MS = 60_000;
 
 /**
  * Removes the files of sessions that no longer exist: those that another server has removed, and those whose
- * removal was broken off. Looks at the start, and then every few minutes. Files that belong to another installation,
+ * removal was broken off; and what sessions of an agent have shared, once it is archived and the last of them is gone. Looks at the start, and then every few minutes. Files that belong to another installation,
  * such as those of a database that was used here before, are never touched.
  */
-export function createFileSweep({
-  sessions,
-  files,
-  clock,
-  log,
-  dataDir,
-  installation,
-}: FileSweepDeps): Service & { sweep(): Promise<void> } {
-  const folder = sessionsFolder(dataDir);
+export function createFileSweep(deps: FileSweepDeps): Service & { sweep(): Promise<void> } {
+  const { clock, log, dataDir, installation } = deps;
+  const places = placesOf(deps);
   let isStopped = false;
   let cancel: (() => void) | undefined;
   let running: Promise<void> | undefined;
 
-  async function removeMissing(found: ReadonlyMap<string, string>): Promise<void> {
-    const known = await sessions.existing({ ids: [...found.keys()] });
+  async function removeMissing({ existing, remove }: Place, found: ReadonlyMap<string, string>): Promise<void> {
+    const known = await existing([...found.keys()]);
     for (const [id, seen] of found) {
       if (known.has(id) || isStopped) continue;
       const { mtimeMs } = await stat(seen);
       if (clock.now() - mtimeMs < GRACE_MS) continue;
-      await files.remove(id);
-      log.info({ session: id }, 'removed the files of a session that is gone');
+      await remove(id);
+      log.info({ id }, 'removed the files of what is gone');
     }
   }
 
   async function look(): Promise<void> {
     if ((await ensureFilesOwner(dataDir, installation)) !== installation) return;
-    // A removal that was broken off can have left any of these alone.
-    for (const [place, ending] of PLACES) await lookIn(path.join(folder, place), ending);
+    for (const place of places) await lookIn(place);
   }
 
-  async function lookIn(place: string, ending: string): Promise<void> {
+  async function lookIn(place: Place): Promise<void> {
+    const { folder, prefix, ending } = place;
     let batch = new Map<string, string>();
-    for await (const { name } of await openIfThere(place)) {
+    for await (const { name } of await openIfThere(folder)) {
       if (isStopped) return;
-      if (!name.startsWith(`${ID_PREFIXES.session}_`) || !name.endsWith(ending)) continue;
-      batch.set(name.slice(0, name.length - ending.length), path.join(place, name));
+      if (!name.startsWith(`${prefix}_`) || !name.endsWith(ending)) continue;
+      batch.set(name.slice(0, name.length - ending.length), path.join(folder, name));
       if (batch.size < BATCH) continue;
-      await removeMissing(batch);
+      await removeMissing(place, batch);
       batch = new Map();
     }
-    if (batch.size > 0) await removeMissing(batch);
+    if (batch.size > 0) await removeMissing(place, batch);
   }
 
   function sweep(): Promise<void> {
@@ -109,4 +98,30 @@ async function openIfThere(place: string): Promise<AsyncIterable<{ readonly name
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
     throw error;
   }
+}
+
+interface Place {
+  readonly folder: string;
+  readonly prefix: string;
+  readonly ending: string;
+  existing(ids: readonly string[]): Promise<ReadonlySet<string>>;
+  remove(id: string): Promise<void>;
+}
+
+/** Directories, disks, snapshots: a removal that was broken off can have left any of them alone. */
+function placesOf({ sessions, agents, files, dataDir }: FileSweepDeps): readonly Place[] {
+  const [own, shared] = [sessionsFolder(dataDir), sharedFolder(dataDir)];
+  const ofSessions = {
+    prefix: ID_PREFIXES.session,
+    existing: (ids: readonly string[]) => sessions.existing({ ids }),
+    remove: files.remove,
+  };
+  const ofAgents = { prefix: ID_PREFIXES.agent, existing: (ids: readonly string[]) => agents.inUse({ ids }), remove: files.removeShared };
+  return [
+    { ...ofSessions, folder: own, ending: '' },
+    { ...ofSessions, folder: path.join(own, '.disks'), ending: '.img' },
+    { ...ofSessions, folder: path.join(own, '.snapshots'), ending: '' },
+    { ...ofAgents, folder: shared, ending: '' },
+    { ...ofAgents, folder: path.join(shared, '.disks'), ending: '.img' },
+  ];
 }

@@ -155,6 +155,10 @@ function quotaOf(environment: JsonObject): number | undefined {
   return parseBytes(asJsonObject(environment.config).disk);
 }
 
+export function keepsTurns(environment: JsonObject): boolean {
+  return asJsonObject(environment.config).snapshots === 'turn' && !sharesWorkspace(environment);
+}
+
 export function sharesWorkspace(environment: JsonObject): boolean {
   return asJsonObject(environment.config).workspace === 'agent';
 }

@@ -6,6 +6,7 @@ import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { toJsonObject } from '../base/json.ts';
 import { requireEnvironment } from '../environments/environments.ts';
+import { sharesWorkspace } from '../sandboxes/session-files.ts';
 import type { CreatedRange, JsonObject, Page, PageInput, SessionRow, SessionState, Store } from '../store/store.ts';
 import type { SendEvents } from './send-events.ts';
 import { requireSupported, type SupportedEvent } from './supported-events.ts';
@@ -38,6 +39,8 @@ export interface SessionsDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly limits: AgentLimits;
+  /** Where this server has the files of sessions. */
+  readonly volumeId: string;
   readonly send: SendEvents;
   /** Stops the session's sandbox; with `isRemoved` its files go too. */
   readonly release: (sessionId: string, options: { isRemoved: boolean }) => Promise<void>;
@@ -118,6 +121,7 @@ async function createRow(deps: SessionsDeps, tenantId: string, body: SessionCrea
     environment: environment.definition,
     title: body.title ?? null,
     metadata: body.metadata ?? {},
+    sharedVolumeId: sharesWorkspace(environment.definition) ? deps.volumeId : undefined,
     now: deps.clock.now(),
   });
 }

@@ -8,7 +8,7 @@ import type { HarnessCatalog } from '../harness/catalog.ts';
 import type { LiveSandboxes } from '../sandboxes/live-sandboxes.ts';
 import { exitProblem, type OpenSandbox } from '../sandboxes/open-sandbox.ts';
 import type { StageLog, Stages } from '../sandboxes/stages.ts';
-import type { ApprovalRow, LeasedTurn, RunToken, Store } from '../store/store.ts';
+import type { ApprovalRow, LeasedTurn, RunToken, SessionRow, Store } from '../store/store.ts';
 import { resolveAgent } from './agent-options.ts';
 import { openApprovals } from './continuation.ts';
 import { describeFailure } from './failure.ts';
@@ -34,6 +34,8 @@ export interface RunDeps extends Patience {
   /** A turn that waits for a person this long gives its sandbox up. */
   readonly idleMs: number;
   readonly stages?: StageLog | undefined;
+  /** Keeps the workspace as the turn leaves it, where that is wanted. Never throws. */
+  readonly keepWorkspace?: ((session: SessionRow) => Promise<void>) | undefined;
 }
 
 type StopCause = 'interrupt' | 'timeout' | 'park' | 'hand_back' | 'lease_lost';
@@ -352,6 +354,8 @@ export class TurnRun {
     }
     if (final.type !== 'finished') return;
     await this.steering;
+    // Before the outcome: the next turn may begin with it.
+    await this.deps.keepWorkspace?.(this.leased.session);
     await finishTurn(context, final);
     live.release(this.sessionId);
   }

@@ -1,9 +1,9 @@
-import type { Session, SessionFork } from '@cloister/api';
+import type { ForkedSession, SessionFork } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { sandboxUser } from '../sandboxes/directories.ts';
-import type { SessionFiles } from '../sandboxes/session-files.ts';
+import { type SessionFiles, type SessionPlaces, sharesWorkspace } from '../sandboxes/session-files.ts';
 import { requireSession } from '../sessions/sessions.ts';
 import { toSession } from '../sessions/wire.ts';
 import type { SessionKey, SessionRow, Store } from '../store/store.ts';
@@ -12,6 +12,7 @@ import { openRoot } from './held-directory.ts';
 import { packTree } from './pack.ts';
 import { within } from './quota.ts';
 import { emptyDirectory } from './remove-tree.ts';
+import { copySnapshot, type TurnSnapshots } from './turn-snapshots.ts';
 import { unpack } from './unpack.ts';
 import type { FileLimits } from './workspace-files.ts';
 
@@ -20,26 +21,42 @@ export interface ForksDeps {
   readonly clock: Clock;
   readonly sessionFiles: Pick<SessionFiles, 'ensure'>;
   readonly limits: FileLimits;
+  readonly turnSnapshots: Pick<TurnSnapshots, 'nearest'>;
+  readonly volumeId: string;
 }
 
 /**
- * A new session with the log of another up to an event, and a copy of its workspace as it is now. A fork of the whole
- * log has the agent's own memory too; another is told the conversation by its first message. With `id`, the fork is the
- * one of that id, made now or by an earlier try.
+ * A new session with the log of another up to an event, and a copy of its workspace: as it was then where the
+ * end of a turn was kept, else as it is now; one that is shared is the same one. A fork of the whole log has the agent's own memory too; another is told the
+ * conversation by its first message. With `id`, the fork is the one of that id, made now or by an earlier try.
  */
-export type Fork = (session: SessionKey, input: SessionFork, id?: string) => Promise<Session>;
+export type Fork = (session: SessionKey, input: SessionFork, id?: string) => Promise<ForkedSession>;
 
-export function createFork({ store, clock, sessionFiles, limits }: ForksDeps): Fork {
+export function createFork({ store, clock, sessionFiles, limits, turnSnapshots, volumeId }: ForksDeps): Fork {
+  /** The seq of the state that was taken; undefined when none was kept. */
+  const createCopyAsOf = (sessionId: string) => async (throughSeq: number, to: SessionPlaces) => {
+    for (;;) {
+      const nearest = await turnSnapshots.nearest(sessionId, throughSeq);
+      if (nearest === undefined) return undefined;
+      if (await copySnapshot(nearest, to.workspace)) return nearest.seq;
+    }
+  };
+
   return async ({ tenantId, sessionId }, { event_id: eventId, title }, id = newId('session')) => {
     const source = await requireSession(store, tenantId, sessionId);
+    const copyAsOf = createCopyAsOf(sessionId);
     const throughSeq = eventId === undefined ? undefined : await seqOf(store, source, eventId);
     const isWhole = throughSeq === undefined || throughSeq === source.lastSeq;
     const now = clock.now();
-    const row = await store.sessions.fork({ tenantId, from: sessionId, id, throughSeq: isWhole ? undefined : throughSeq, title, now });
+    const sharedVolumeId = sharesWorkspace(source.environment) ? volumeId : undefined;
+    const until = isWhole ? undefined : throughSeq;
+    const row = await store.sessions.fork({ tenantId, from: sessionId, id, throughSeq: until, title, sharedVolumeId, now });
+    let workspaceSeq: number | undefined;
     try {
       const [from, to] = [await sessionFiles.ensure(source), await sessionFiles.ensure(row)];
       await within(to, async () => {
-        await copyInto(from.workspace, to.workspace, limits.maxArchiveBytes);
+        if (until !== undefined && !to.isShared) workspaceSeq = await copyAsOf(until, to);
+        if (workspaceSeq === undefined && !to.isShared) await copyInto(from.workspace, to.workspace, limits.maxArchiveBytes);
         if (isWhole) await copyInto(from.home, to.home, limits.maxArchiveBytes);
       });
     } catch (error) {
@@ -48,7 +65,8 @@ export function createFork({ store, clock, sessionFiles, limits }: ForksDeps): F
       await store.sessions.remove({ tenantId, id, event, now });
       throw fileProblem(error, 'The workspace');
     }
-    return toSession(row, now);
+    const workspace = workspaceSeq === undefined ? ('current' as const) : ('as_of_event' as const);
+    return { ...toSession(row, now), workspace, workspace_seq: workspaceSeq ?? null };
   };
 }
 

@@ -7,7 +7,7 @@ import { createGzip } from 'node:zlib';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
-import { type SessionFiles, type SessionPlaces, snapshotsOf } from '../sandboxes/session-files.ts';
+import { type SessionFiles, type SessionPlaces, sharesWorkspace, snapshotsOf } from '../sandboxes/session-files.ts';
 import { requireSession } from '../sessions/sessions.ts';
 import type { SessionKey, SessionRow, Store } from '../store/store.ts';
 import { fileProblem } from './file-problem.ts';
@@ -109,6 +109,10 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
       const { sessionId } = session;
       const row = await known(session);
       const info = await find(sessionId, id);
+      if (sharesWorkspace(row.environment))
+        throw new PlatformError('capability_unsupported', {
+          detail: 'The workspace is shared by all sessions of the agent, so that no session brings it back.',
+        });
       if (row.archivedAt !== null) throw new PlatformError('session_archived');
       if (row.state !== 'idle' || restoring.has(sessionId)) throw new PlatformError('session_busy');
       restoring.add(sessionId);

@@ -1,4 +1,4 @@
-import { sessionForkSchema, sessionSchema } from '@cloister/api';
+import { forkedSessionSchema, sessionForkSchema } from '@cloister/api';
 import { type RouteTable, route } from '../openapi.ts';
 
 export function forkRoutes(table: RouteTable): void {
@@ -12,7 +12,7 @@ export function forkRoutes(table: RouteTable): void {
       summary: 'A new session with the log up to an event and a copy of the workspace',
       tag: 'Sessions',
       body: sessionForkSchema,
-      response: sessionSchema,
+      response: forkedSessionSchema,
       problems: [
         'session_not_found',
         'event_not_found',

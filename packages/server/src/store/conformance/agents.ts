@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { newId } from '../../base/ids.ts';
 import type { Store } from '../store.ts';
-import { type Laws, law, readPages, refuses, T0, TENANT } from './kit.ts';
+import { createSession, type Laws, law, newEvent, readPages, refuses, T0, TENANT } from './kit.ts';
 
 async function createAgent(store: Store, now = T0, tenantId = TENANT) {
   return store.agents.create({ id: newId('agent'), tenantId, definition: { name: 'Ada', tools: [{ type: 'x' }] }, now });
@@ -20,6 +20,16 @@ export const agentLaws: Laws = {
       archivedAt: null,
     });
     assert.deepEqual(await store.agents.find({ tenantId: TENANT, id: agent.id }), agent);
+  }),
+
+  'an agent is in use until it is archived and its sessions are gone': law(async (store) => {
+    const [one, other] = [await createAgent(store), await createAgent(store)];
+    const inUse = async () => [...(await store.agents.inUse({ ids: [one.id, other.id, 'agt_nobody'] }))].sort();
+    const session = await createSession(store, { agentId: one.id });
+    for (const { id } of [one, other]) await store.agents.archive({ tenantId: TENANT, id, now: T0 });
+    assert.deepEqual(await inUse(), [one.id]);
+    await store.sessions.remove({ tenantId: TENANT, id: session.id, event: newEvent('session.deleted'), now: T0 });
+    assert.deepEqual(await inUse(), []);
   }),
 
   'a new version leaves the older ones readable': law(async (store) => {

@@ -32,6 +32,8 @@ export interface AgentStore {
     expectedVersion?: number | undefined;
     now: number;
   }): Promise<AgentRow>;
+  /** Of `ids`, those of agents of any tenant that are not archived or still have sessions. */
+  inUse(input: { ids: readonly string[] }): Promise<ReadonlySet<string>>;
   /** Archiving the archived changes nothing. Throws `agent_not_found`. */
   archive(input: { tenantId: string; id: string; now: number }): Promise<AgentRow>;
 }

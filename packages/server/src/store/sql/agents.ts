@@ -5,8 +5,8 @@ import { tellOf } from './deliveries.ts';
 import type { Engine, Transaction } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { lockAgent } from './locks.ts';
-import { get, type Query, run } from './query.ts';
-import { parseAgent } from './rows.ts';
+import { all, get, type Query, run, type Sql } from './query.ts';
+import { parseAgent, text } from './rows.ts';
 
 const SELECT_VERSION = `SELECT a.id, a.tenant_id, v.version, v.definition, a.created_at, v.created_at AS updated_at, a.archived_at
   FROM agents a JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent_id = a.id`;
@@ -16,6 +16,8 @@ const INSERT_AGENT = 'INSERT INTO agents (tenant_id, id, version, created_at) VA
 const INSERT_VERSION = `INSERT INTO agent_versions (tenant_id, agent_id, version, definition, created_at)
   VALUES (:tenantId, :id, :version, :definition, :now)`;
 const SET_VERSION = 'UPDATE agents SET version = :version WHERE tenant_id = :tenantId AND id = :id';
+const IN_USE: Sql = ({ listOf }) => `SELECT a.id FROM agents a WHERE a.id IN ${listOf('ids')} AND (a.archived_at IS NULL
+  OR EXISTS (SELECT 1 FROM sessions s WHERE s.tenant_id = a.tenant_id AND s.agent_id = a.id))`;
 const ARCHIVE = 'UPDATE agents SET archived_at = :now WHERE tenant_id = :tenantId AND id = :id AND archived_at IS NULL';
 
 interface AgentKey {
@@ -62,6 +64,10 @@ export function createAgentStore(engine: Engine): AgentStore {
         ),
       ),
     addVersion: (input) => engine.write((tx) => addVersion(tx, input)),
+    inUse: ({ ids }) =>
+      engine.read(function* () {
+        return new Set((yield* all(IN_USE, { ids: JSON.stringify(ids) })).map((row) => text(row, 'id')));
+      }),
     archive: (input) => engine.write((tx) => archive(tx, input)),
   };
 }
