@@ -12,12 +12,15 @@ import { createAuthority } from './egress/inspection/authority.ts';
 import { type CredentialSource, readCredentialsFile } from './egress/inspection/credentials.ts';
 import type { InspectorDeps } from './egress/inspection/inspector.ts';
 import { DEFAULT_LIMITS } from './egress/limits.ts';
+import { createUnkeptAudit } from './egress/unkept-audit.ts';
 import { createPolicySource, type PolicySource } from './environments/policy-source.ts';
 import type { Store } from './store/store.ts';
 
 /** The parts of the way out of the sandboxes, as the settings want them. */
 export interface Egress {
   readonly gateway: EgressGateway;
+  /** For services: without models and without a session's budgets. */
+  readonly services: EgressGateway;
   readonly audit: EgressAudit;
   readonly policies: PolicySource;
   /** Closes the gateway, then keeps its last decisions. */
@@ -36,6 +39,7 @@ export async function openEgress(config: Config, { store, clock, log }: EgressDe
   const audit = createEgressAudit({ store: store.egress, clock, log, rowsPerSession: egress.auditRowsPerSession });
   const inspection = await openInspection(config, clock);
   const policies = createPolicySource({ store, clock, log, pollMs: egress.pollMs });
+  const resolve = createDnsResolve(nameServers.length === 0 ? undefined : nameServers);
   const gateway = createEgressGateway({
     providers,
     modelIdleMs,
@@ -53,17 +57,40 @@ export async function openEgress(config: Config, { store, clock, log }: EgressDe
       turn,
       session,
     },
-    resolve: createDnsResolve(nameServers.length === 0 ? undefined : nameServers),
+    resolve,
+  });
+  const services = createEgressGateway({
+    providers: new Map(),
+    modelIdleMs,
+    clock,
+    log,
+    audit: createLoggedAudit(log),
+    allowPrivate,
+    limits: { maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2), tunnel: { max, idleMs, totalMs }, requestsPerSecond },
+    resolve,
   });
   await policies.start();
   return {
     gateway,
+    services,
     audit,
     policies,
     async close() {
       await policies.stop();
-      await gateway.close();
+      await Promise.all([gateway.close(), services.close()]);
       await audit.close();
+    },
+  };
+}
+
+/** A service has no session that its decisions could be kept with: they are in the log. */
+function createLoggedAudit(log: Logger): EgressAudit {
+  return {
+    ...createUnkeptAudit(),
+    add({ sandboxId: service, tenantId: tenant, method, host, port, outcome, reason }) {
+      const told = { service, tenant, method, host, port, outcome, reason };
+      if (outcome === 'allowed') log.debug(told, 'a service reached out');
+      else log.info(told, 'a service could not reach out');
     },
   };
 }

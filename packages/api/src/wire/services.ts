@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { metadataSchema, nameSchema, pageQuerySchema, queryFlagSchema, timestampSchema } from './common.ts';
 import { memorySchema } from './environments.ts';
+import { hostSchema } from './networking.ts';
 
 /** What its owner wants of a service. */
 export const SERVICE_DESIRED = ['running', 'stopped', 'deleted'] as const;
@@ -25,6 +26,7 @@ const healthParamSchema = z.discriminatedUnion('type', [
 
 const networkingSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('none') }),
+  z.strictObject({ type: z.literal('limited'), allowed_hosts: z.array(hostSchema).min(1).max(256) }),
   z.strictObject({ type: z.literal('unrestricted') }),
 ]);
 
@@ -57,7 +59,11 @@ export const serviceCreateSchema = z.strictObject({
   cpus: z.number().min(0.05).max(256).nullish().describe('Default 0.5'),
   pids: z.int().min(16).max(65_536).nullish().describe('Processes and threads; default 256'),
   uid: z.int().min(1).max(65_535).nullish().describe('User and group inside; never root; default 1000'),
-  networking: networkingSchema.nullish().describe('`none` (default): its port is published and nothing else goes out'),
+  networking: networkingSchema
+    .nullish()
+    .describe(
+      '`none` (default): its port is published and nothing else goes out. `limited`: these hosts, by the gateway at `/run/cloister/gateway.sock`',
+    ),
   metadata: metadataSchema.optional(),
 });
 
@@ -74,7 +80,7 @@ export const serviceSchema = z.object({
   cpus: z.number(),
   pids: z.int(),
   uid: z.int(),
-  networking: z.object({ type: z.enum(['none', 'unrestricted']) }),
+  networking: z.object({ type: z.enum(['none', 'limited', 'unrestricted']), allowed_hosts: z.array(z.string()).optional() }),
   metadata: z.record(z.string(), z.string()),
   desired_state: z.enum(SERVICE_DESIRED),
   state: z.enum(SERVICE_STATES),

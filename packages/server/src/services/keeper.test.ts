@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -9,10 +9,12 @@ import { systemClock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { silentLogger } from '../base/log.ts';
+import type { EgressGateway, GatewayBinding } from '../egress/gateway.ts';
 import { createFakeServices, type FakeServices } from '../runtime/fake/services.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { ServiceRow, Store } from '../store/store.ts';
 import { hashCallbackToken } from './files.ts';
+import { createGatewaySockets, FORWARDERS } from './gateway-sockets.ts';
 import { createKeeper } from './keeper.ts';
 import { type ServiceDefinition, toStored } from './spec.ts';
 
@@ -50,6 +52,9 @@ interface Bench extends AsyncDisposable {
   /** What the next health checks say, and which ports other programs have. */
   health: string | undefined;
   readonly foreign: Set<number>;
+  /** What was opened of the gateway, and not closed again. */
+  readonly open: Map<string, GatewayBinding>;
+  readonly gateway: EgressGateway;
   /** One more keeper, as another server's; returns its end, which leaves everything as it is. */
   keep(): () => Promise<void>;
   create(more?: Partial<ServiceDefinition>): Promise<ServiceRow>;
@@ -61,6 +66,8 @@ async function setUp(): Promise<Bench> {
   const store = await openSqliteStore({ file: ':memory:', clock: systemClock });
   const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-keeper-'));
   const runtime = createFakeServices();
+  const open = new Map<string, GatewayBinding>();
+  for (const name of FORWARDERS) await writeFile(path.join(dataDir, name), '');
   const ends = new Set<() => Promise<void>>();
   let wake: () => void = () => undefined;
   const bench: Bench = {
@@ -69,6 +76,16 @@ async function setUp(): Promise<Bench> {
     dataDir,
     health: undefined,
     foreign: new Set(),
+    open,
+    gateway: {
+      async open(binding) {
+        open.set(binding.sandboxId, binding);
+        const close = async () => void open.delete(binding.sandboxId);
+        const nothing = () => undefined;
+        return { beginTurn: nothing, abortModelCalls: nothing, assign: async () => undefined, close };
+      },
+      close: async () => undefined,
+    },
     keep() {
       const controller = new AbortController();
       const keeper = createKeeper({
@@ -81,6 +98,7 @@ async function setUp(): Promise<Bench> {
         dataDir,
         settings,
         probe: async () => bench.health,
+        gateways: createGatewaySockets({ dataDir, log: silentLogger, gateway: bench.gateway, runnerDirectory: dataDir }),
         isPortFree: async (_address, port) => !bench.foreign.has(port),
       });
       wake = keeper.wake;
@@ -169,6 +187,27 @@ describe('the keeper of services', () => {
     assert.match(data.find(({ type }) => type === 'exited')?.detail ?? '', /^it exited with code 3; started again in/);
     await bench.want(row, 'running');
     await bench.until(row, 'running', ({ restarts }) => restarts.length === 0);
+  });
+
+  it('opens the gateway for a limited one before it starts, and closes it with it', async () => {
+    await using bench = await setUp();
+    const end = bench.keep();
+    const row = await bench.create({ networking: 'limited', allowedHosts: ['example.org'] });
+    const other = await bench.create();
+    for (const one of [row, other]) await bench.until(one, 'running');
+    const [binding, ...others] = bench.open.values();
+    assert.deepEqual(others, []);
+    assert.deepEqual([binding?.tenantId, binding?.network], [TENANT, { allowedHosts: ['example.org'] }]);
+    const spec = bench.runtime.containers().find(({ ref }) => ref.service === row.id)?.spec;
+    assert.equal(spec?.mayReachOut, false, 'the socket is its only way');
+    assert.equal(spec.env.HTTPS_PROXY, 'http://127.0.0.1:8787');
+    assert.ok(existsSync(path.join(bench.dataDir, 'services', row.id, 'run', 'forwarder.mjs')));
+    await end();
+    assert.equal(bench.open.size, 0, 'who does not keep the services has none of their sockets');
+    bench.keep();
+    await waitFor(() => bench.open.has(row.id), { timeoutMs: 20_000, what: 'the next keeper to open it' });
+    await bench.want(row, 'stopped');
+    await waitFor(() => bench.open.size === 0, { timeoutMs: 20_000, what: 'it to be closed' });
   });
 
   it('replaces one that fails its health checks', async () => {

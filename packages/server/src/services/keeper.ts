@@ -9,6 +9,7 @@ import type { ServiceChanges, ServiceEventInput, ServiceRow, ServiceStore } from
 import { type CallbackSockets, createCallbackSockets } from './callback-sockets.ts';
 import { decide, ended, type Step } from './decide.ts';
 import { prepareFiles, removeFiles } from './files.ts';
+import { type GatewaySockets, proxyVariables } from './gateway-sockets.ts';
 import type { Probe } from './health.ts';
 import { createHealthChecks, type HealthChecks } from './health-checks.ts';
 import { createReport } from './report.ts';
@@ -24,6 +25,7 @@ export interface KeeperDeps {
   readonly dataDir: string;
   readonly settings: ServiceSettings;
   readonly probe: Probe;
+  readonly gateways: GatewaySockets;
   readonly isPortFree: (address: string, port: number) => Promise<boolean>;
 }
 
@@ -83,6 +85,7 @@ export function createKeeper(deps: KeeperDeps): Keeper {
       }
       health.close();
       await Promise.all([watching, sockets.close(), ...busy.values()]);
+      await deps.gateways.close();
     },
   };
 }
@@ -121,6 +124,7 @@ async function look(deps: KeeperDeps, { health, sockets, busy, wake, signal }: L
   for (const id of orphans) begin(id, () => clearAway(deps, id, seen));
   health.keep(rows);
   await sockets.keep(rows);
+  await deps.gateways.keep(rows);
   const waits = rows.flatMap(({ nextStartAt }) => (nextStartAt === null ? [] : [nextStartAt - deps.clock.now()]));
   // One that is overdue is under way, and wakes us.
   return Math.min(LOOK_MS, ...waits.filter((ms) => ms > 0));
@@ -220,6 +224,7 @@ async function start(deps: KeeperDeps, row: ServiceRow): Promise<boolean> {
     const files = await prepareFiles(deps.dataDir, row.id, readDefinition(row).uid);
     const ready = await record(deps, row, { callbackHash: files.callbackHash });
     if (ready === undefined) return true;
+    await deps.gateways.ensure(ready);
     ref = await runtime.create(toSpec(deps, ready, files.mounts));
     await runtime.start(ref);
     await record(deps, ready, { state: 'running', startedAt: clock.now() }, { type: 'started' });
@@ -266,7 +271,7 @@ function toSpec({ installation, settings }: KeeperDeps, row: ServiceRow, mounts:
     labels: { installation, tenant: row.tenantId, service: row.id, incarnation: row.incarnation ?? '' },
     image,
     argv: argv ?? undefined,
-    env: { ...env, CLOISTER_SERVICE_ID: row.id, PORT: String(port) },
+    env: { ...(networking === 'limited' ? proxyVariables() : {}), ...env, CLOISTER_SERVICE_ID: row.id, PORT: String(port) },
     uid,
     memoryBytes,
     cpus,

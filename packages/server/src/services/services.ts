@@ -133,7 +133,7 @@ function toDefinition(body: ServiceCreate, allowUnrestrictedNetwork: boolean): S
     throw new PlatformError('capability_unsupported', {
       detail:
         'Services without a limit on the network are not allowed here; the operator can allow them with CLOISTER_ALLOW_UNRESTRICTED_NETWORK.',
-      fields: [{ pointer: '/networking', message: '`none`' }],
+      fields: [{ pointer: '/networking', message: '`none` or `limited`' }],
     });
   const health = body.health ?? { type: 'http' };
   return {
@@ -147,11 +147,12 @@ function toDefinition(body: ServiceCreate, allowUnrestrictedNetwork: boolean): S
     pids: body.pids ?? DEFAULTS.pids,
     uid: body.uid ?? DEFAULTS.uid,
     networking,
+    ...(body.networking?.type === 'limited' ? { allowedHosts: body.networking.allowed_hosts } : {}),
   };
 }
 
 function toService(row: ServiceRow, settings: ServiceSettings): Service {
-  const { image, argv, env, port, health, memoryBytes, cpus, pids, uid, networking } = readDefinition(row);
+  const { image, argv, env, port, health, memoryBytes, cpus, pids, uid, networking, allowedHosts } = readDefinition(row);
   const host = connectAddress(settings.bind);
   return {
     id: row.id,
@@ -166,7 +167,7 @@ function toService(row: ServiceRow, settings: ServiceSettings): Service {
     cpus,
     pids,
     uid,
-    networking: { type: networking },
+    networking: { type: networking, ...(allowedHosts === undefined ? {} : { allowed_hosts: [...allowedHosts] }) },
     metadata: textValues(row.metadata),
     desired_state: row.desired,
     state: row.state,

@@ -12,7 +12,9 @@ export interface ServiceDefinition {
   readonly cpus: number;
   readonly pids: number;
   readonly uid: number;
-  readonly networking: 'none' | 'unrestricted';
+  readonly networking: 'none' | 'limited' | 'unrestricted';
+  /** Of a limited one. */
+  readonly allowedHosts?: readonly string[] | undefined;
 }
 
 export function readDefinition(row: Pick<ServiceRow, 'spec'>): ServiceDefinition {

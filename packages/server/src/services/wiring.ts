@@ -1,10 +1,13 @@
+import { findAssets } from '../assets.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
 import type { Config } from '../config.ts';
+import type { EgressGateway } from '../egress/gateway.ts';
 import type { ServiceRuntime } from '../runtime/services.ts';
 import type { Store } from '../store/store.ts';
 import { createDuty } from '../system/duty.ts';
+import { createGatewaySockets } from './gateway-sockets.ts';
 import { createHttpProbe } from './health.ts';
 import { createKeeper } from './keeper.ts';
 import { isPortFree } from './ports.ts';
@@ -18,6 +21,8 @@ export interface ServicePartsDeps {
   readonly log: Logger;
   readonly installation: string;
   readonly nodeId: string;
+  /** The way out of services that may reach some hosts. */
+  readonly egress: { readonly services: EgressGateway };
 }
 
 export interface ServiceParts {
@@ -42,6 +47,12 @@ export async function createServiceParts(deps: ServicePartsDeps): Promise<Servic
     dataDir: config.dataDir,
     settings,
     probe: createHttpProbe(clock),
+    gateways: createGatewaySockets({
+      dataDir: config.dataDir,
+      log,
+      gateway: deps.egress.services,
+      runnerDirectory: findAssets().sandboxRunner,
+    }),
     isPortFree,
   });
   const keeping = createDuty({

@@ -89,7 +89,21 @@ describe('services', () => {
       key: null,
     });
     assert.equal(elsewhere.body.error.code, 'credentials_invalid');
+    // A new container has a new token, and the former is good for nothing; nor is the last one of a stopped service.
+    await act(id, 'restart');
+    const tokenNow = () => readFile(path.join(server.dataDir, 'services', id, 'run', 'callback-token'), 'utf8');
+    await waitFor(async () => (await tokenNow()) !== token && (await get(id)).state === 'running', {
+      timeoutMs: 20_000,
+      what: 'the restart',
+    });
+    assert.equal((await tell(report, { 'x-webhook-token': token })).body.error.code, 'credentials_invalid');
+    const last = await tokenNow();
+    assert.deepEqual((await tell(report, { 'x-webhook-token': last })).body, { received: true });
+    await act(id, 'stop');
+    await until(id, 'stopped');
+    assert.equal((await tell(report, { 'x-webhook-token': last })).body.error.code, 'credentials_invalid');
     await remove(id);
+    assert.equal((await tell(report, { 'x-webhook-token': last })).body.error.code, 'credentials_invalid');
   });
 
   it('refuse what cannot be, and say which field is wrong', async () => {
@@ -100,6 +114,8 @@ describe('services', () => {
     };
     await refused({ image: 'missing' }, 'image_missing', '/image');
     await refused({ networking: { type: 'unrestricted' } }, 'capability_unsupported', '/networking');
+    await refused({ networking: { type: 'limited' } }, 'request_invalid', '/networking/allowed_hosts');
+    await refused({ networking: { type: 'limited', allowed_hosts: ['http://x'] } }, 'request_invalid', '/networking/allowed_hosts/0');
     await refused({ image: '../../etc' }, 'request_invalid', '/image');
     await refused({ image: 'a b' }, 'request_invalid', '/image');
     await refused({ command: [] }, 'request_invalid', '/command');

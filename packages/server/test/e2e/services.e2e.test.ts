@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { createSseParser } from '@cloister/api';
 import { systemClock } from '../../src/base/clock.ts';
@@ -23,6 +24,11 @@ const reach = (host, port) => new Promise((done) => {
 http.createServer(async (request, response) => {
   if (request.url === '/exit') process.exit(7);
   if (request.url === '/out') response.end(JSON.stringify([await reach('1.1.1.1', 443), await reach('169.254.169.254', 80)]));
+  else if (request.url.startsWith('/via/')) {
+    const path = 'http://' + request.url.slice(5) + '/';
+    http.get({ host: '127.0.0.1', port: 8787, path, headers: { host: request.url.slice(5) } }, (answer) => { answer.resume(); response.end(String(answer.statusCode)); })
+      .on('error', (error) => response.end(error.code));
+  }
   else if (request.url === '/who') response.end(JSON.stringify({
     uid: process.getuid(), token: fs.readFileSync('/run/cloister/callback-token', 'utf8').length, kept: fs.existsSync('/data/kept'),
     env: Object.keys(process.env).filter((name) => /TOKEN/.test(name)) }));
@@ -48,6 +54,7 @@ describe('services on a real engine', { skip: docker.ok ? false : docker.reason,
         ...(docker.ok ? { CLOISTER_SANDBOX_IMAGE: docker.image } : {}),
         SERVICE_PORTS: '19400-19449',
         SERVICE_HEALTH_SECONDS: '1',
+        EGRESS_ALLOW_PRIVATE: '127.0.0.0/8',
         SERVICE_RESTART_SECONDS: '0.2',
         LEASE_SECONDS: '6',
         HEARTBEAT_SECONDS: '2',
@@ -67,9 +74,9 @@ describe('services on a real engine', { skip: docker.ok ? false : docker.reason,
     });
     return { status: response.status, body: await response.json() };
   };
-  const create = async (): Promise<Wire> => {
+  const create = async (more: object = {}): Promise<Wire> => {
     const image = docker.ok ? docker.image : '';
-    const { status, body } = await ask('POST', '', { name: 'agent', image, command: ['node', '-e', PROGRAM], memory: '128m' });
+    const { status, body } = await ask('POST', '', { name: 'agent', image, command: ['node', '-e', PROGRAM], memory: '128m', ...more });
     assert.equal(status, 202, JSON.stringify(body));
     return body;
   };
@@ -130,6 +137,32 @@ describe('services on a real engine', { skip: docker.ok ? false : docker.reason,
     const stats = await frames(`/${id}/stats`, ({ memory_bytes }) => memory_bytes > 0);
     assert.ok(stats.memory_limit_bytes === 128 * 1024 ** 2 && stats.pids > 0);
     await remove(id);
+  });
+
+  it('reach the hosts that they may, by the gateway alone', async () => {
+    let visits = 0;
+    const upstream = http.createServer((_request, response) => {
+      visits += 1;
+      response.end('here');
+    });
+    await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+    const address = upstream.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    try {
+      const { id } = await create({
+        command: ['node', '--import', '/run/cloister/forwarder.mjs', '-e', PROGRAM],
+        networking: { type: 'limited', allowed_hosts: [`127.0.0.1:${port}`] },
+      });
+      const service = await untilHealthy(id);
+      const via = async (host: string) => (await fetch(`${service.url}/via/${host}`)).text();
+      assert.deepEqual([await via(`127.0.0.1:${port}`), visits], ['200', 1]);
+      assert.equal(await via('example.org:80'), '403');
+      assert.equal(await via(`localhost:${port}`), '403', 'by another name');
+      assert.deepEqual([await inside(service, '/out'), visits], [['not reached', 'not reached'], 1]);
+      await remove(id);
+    } finally {
+      upstream.close();
+    }
   });
 
   it('are started again when they end or are taken away, keep their data, and stop when asked', async () => {

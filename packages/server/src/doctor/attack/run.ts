@@ -60,6 +60,8 @@ const NEIGHBOUR_PORT = 8799;
 const FLOOD_MIB = 160;
 const MEMORY = { text: '256m', bytes: 256 * 1024 ** 2 };
 const PIDS = 64;
+/** An OCI runtime that was asked for may need some of its own: the threads of gVisor count as the sandbox's. */
+const PIDS_OF_CLASSES = 256;
 /** What is filled of a workspace whose size nothing holds: little enough to do no harm. */
 const UNHELD = { bytes: 32 * 1024 ** 2, files: 2000 };
 /** What an engine may keep of the output. */
@@ -123,7 +125,7 @@ async function attack(deps: AttackDeps, undo: Undo, add: Add): Promise<void> {
     gatewaySocket: `${SANDBOX_GATEWAY_DIRECTORY}/gateway.sock`,
     systemCalls: systemCalls(process.pid),
     memoryBytes: MEMORY.bytes,
-    pids: PIDS,
+    pids: pidsOf(deps),
     tmpBytes: MEMORY.bytes / 4,
     workspaceBytes: deps.quota?.bytes ?? UNHELD.bytes,
     workspaceFiles: deps.quota?.files ?? UNHELD.files,
@@ -179,7 +181,7 @@ async function openSandbox(deps: AttackDeps, { place, undo, argv, hosts, signal 
   const { driver, nodeId, image, runtimeClass } = deps;
   const [sandbox, session] = [newId('sandbox'), newId('session')];
   const networking = { type: 'limited', allowed_hosts: [...hosts] };
-  const environment = { name: 'attack', config: { type: 'container', memory: MEMORY.text, cpus: 1, pids: PIDS, networking } };
+  const environment = { name: 'attack', config: { type: 'container', memory: MEMORY.text, cpus: 1, pids: pidsOf(deps), networking } };
   const socketDirectory = await ensureSocketDirectory(place, sandbox, { installation: 'doctor', node: nodeId });
   undo.push(() => rm(socketDirectory, { recursive: true, force: true }));
   const observer = { onStart: () => undefined, onEnd: () => undefined };
@@ -213,6 +215,10 @@ async function openSandbox(deps: AttackDeps, { place, undo, argv, hosts, signal 
   const ref = await driver.create(spec, { signal });
   undo.push(() => driver.remove(ref));
   return { ref, io: await driver.start(ref, { signal }), session, socket: path.join(socketDirectory, 'gateway.sock'), gateway };
+}
+
+function pidsOf({ runtimeClass }: AttackDeps): number {
+  return runtimeClass === undefined ? PIDS : PIDS_OF_CLASSES;
 }
 
 function removeDirectories({ quota }: AttackDeps, place: string, session: string): Promise<void> {
