@@ -236,6 +236,39 @@ export function agentScenario(options: ScenarioOptions): void {
       assert.equal((await ofType(sessionId, 'session.status_running')).length, 1, 'one run for both');
     });
 
+    // The others come by theirs in the same way; this one's start takes longest.
+    const testOfClaude = options.harness === 'claude' ? test : () => undefined;
+
+    testOfClaude('hands a sandbox that stood ready to a new session, which outlives it', async () => {
+      await server.kill('SIGTERM');
+      await server.start({ WARM_POOL_MAX: '1' });
+      const get = async (route: string) => (await fetch(`${server.url}${route}`, { headers: { 'x-api-key': ADMIN_KEY } })).text();
+      // An extension field, which the official types do not know.
+      const extension = { type: 'container', warm: 1 } as unknown as { type: 'cloud' };
+      const { id: environment } = await client.beta.environments.create({ name: 'pooled', config: extension });
+      const agent = await client.beta.agents.create({
+        name: 'e2e pooled',
+        model: options.model,
+        tools: [{ type: 'agent_toolset_20260401', default_config: { permission_policy: { type: 'always_allow' } } }],
+      });
+      const create = async () => (await client.beta.sessions.create({ agent: agent.id, environment_id: environment })).id;
+      await send(await create(), 'the first one is cold');
+      await waitFor(async () => (await get('/metrics')).includes('cloister_warm_sandboxes{state="ready"} 1'), {
+        timeoutMs: 2 * TURN_MS,
+        what: 'a sandbox to stand ready',
+      });
+      const sessionId = await create();
+      await send(sessionId, shellCall('pwd > made.txt'));
+      assert.equal((await nthEnd(sessionId, 1)).outcome, 'completed');
+      assert.match(await get('/metrics'), /^cloister_warm_claims_total\{outcome="hit",reason="hit"\} 1$/m);
+      assert.equal(await readFile(path.join(server.dataDir, 'sessions', sessionId, 'workspace', 'made.txt'), 'utf8'), '/workspace\n');
+      // With its server goes its sandbox.
+      await restart();
+      await send(sessionId, 'and now?');
+      await nthEnd(sessionId, 2);
+      assert.match(await said(sessionId), /and now\? \| turns=[2-9]/, 'the conversation is in the files of the session');
+    });
+
     test('tells exactly what was wrong with the model', async () => {
       const sessionId = await newSession();
       await send(sessionId, '[[error 529]]');
