@@ -16,6 +16,8 @@ export interface LoadOptions {
   readonly turns: number;
   /** Turns that came before, so that the numbers go on. */
   readonly first?: number;
+  /** No turn begins after this, by `performance.now()`. */
+  readonly until?: number | undefined;
   readonly onTurn?: (done: number) => void;
 }
 
@@ -36,12 +38,12 @@ export async function runLoad(options: LoadOptions): Promise<LoadReport> {
   const environment = (await client.environments.list()).data[0];
   const open = async () => (await client.sessions.create({ agent: agent?.id ?? '', environment_id: environment?.id ?? '' })).id;
   const report = { turns: 0, sessions: 0, interrupted: 0, removed: 0, failures: new Map<string, number>() };
-  const { first = 0 } = options;
+  const { first = 0, until = Number.POSITIVE_INFINITY } = options;
   let next = first;
 
   async function work(): Promise<void> {
     const sessions: string[] = [];
-    while (next < first + options.turns) {
+    while (next < first + options.turns && performance.now() < until) {
       const nth = next++;
       if (sessions.length === 0 || nth % 10 === 3) {
         sessions.push(await open());

@@ -1,15 +1,22 @@
-// `npm run soak -- [--turns N] [--runtime docker|fake]`: works a server hard and says whether anything of it stays behind.
+// `npm run soak -- [--turns N] [--minutes M] [--runtime docker|fake]`: works a server hard and says whether anything of it stays behind.
 import { parseArgs } from 'node:util';
 import { engineMissing } from '../../packages/server/test/support/engine.ts';
 import { runSoak } from './run.ts';
 import { table } from './verdict.ts';
 
 const { values } = parseArgs({
-  options: { turns: { type: 'string', default: '2000' }, runtime: { type: 'string', default: 'docker' }, leak: { type: 'string' } },
+  options: {
+    turns: { type: 'string', default: '2000' },
+    minutes: { type: 'string' },
+    runtime: { type: 'string', default: 'docker' },
+    leak: { type: 'string' },
+  },
 });
 const turns = Number(values.turns);
+const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
 const { runtime, leak } = values;
 if (!Number.isInteger(turns) || turns < 1) fail('--turns must be a whole number above 0.');
+if (minutes !== undefined && !(minutes > 0)) fail('--minutes must be a number above 0.');
 if (runtime !== 'docker' && runtime !== 'fake') fail('--runtime must be docker or fake.');
 const missing = runtime === 'docker' ? await engineMissing() : false;
 if (missing !== false) fail(`${missing}.`);
@@ -19,6 +26,7 @@ const { rows, load, seconds } = await runSoak({
   turns,
   warmUp: Math.min(200, Math.max(20, Math.floor(turns / 10))),
   runtime,
+  minutes,
   ...(leak === undefined ? {} : { leak }),
   onProgress: (done) => {
     if (done % 100 === 0) console.log(`  ${done} of ${turns}`);

@@ -13,6 +13,8 @@ export interface SoakOptions {
   readonly warmUp: number;
   readonly runtime: 'docker' | 'fake';
   readonly leak?: string;
+  /** Ends the load early. */
+  readonly minutes?: number | undefined;
   readonly onProgress?: (done: number) => void;
 }
 
@@ -66,7 +68,11 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
   }
 }
 
-async function soak({ turns, warmUp, onProgress }: SoakOptions, { url, key }: ServerControl, subject: Subject): Promise<SoakResult> {
+async function soak(
+  { turns, warmUp, minutes, onProgress }: SoakOptions,
+  { url, key }: ServerControl,
+  subject: Subject,
+): Promise<SoakResult> {
   const began = performance.now();
   await runLoad({ url, key, turns: warmUp });
   const before = await settle(url, key, subject);
@@ -80,6 +86,7 @@ async function soak({ turns, warmUp, onProgress }: SoakOptions, { url, key }: Se
     key,
     turns,
     first: warmUp,
+    until: minutes === undefined ? undefined : performance.now() + minutes * 60_000,
     onTurn(done) {
       onProgress?.(done);
       if (done % READ_EVERY === 0) reading = reading.then(readMost);
