@@ -67,7 +67,7 @@ export function hostConfig(spec: Limited, apiVersion: string, { quirks, seccompP
       Source: mount.hostPath,
       Target: mount.path,
       ReadOnly: mount.isReadOnly,
-      BindOptions: { Propagation: 'rprivate' },
+      BindOptions: { Propagation: ENGINE_VOLUME.test(mount.hostPath) ? 'rslave' : 'rprivate' },
     })),
     Init: true,
     ...(spec.runtimeClass === undefined ? {} : { Runtime: spec.runtimeClass }),
@@ -87,6 +87,9 @@ export function hostConfig(spec: Limited, apiVersion: string, { quirks, seccompP
     LogConfig: { Type: 'json-file', Config: { 'max-size': '512k', 'max-file': '2' } },
   };
 }
+
+/** Of what lies in a volume, the engine refuses a mount that keeps hold of what it itself unmounts in its own directory. */
+const ENGINE_VOLUME = /\/volumes\/[^/]+\/_data(\/|$)/;
 
 /** One file for each page of it: else its empty files would be bounded by nothing of its own. */
 function tmpInodes(tmpBytes: number): number {
