@@ -118,7 +118,9 @@ async function findContainer(
 }
 
 function noServices(): PlatformError {
-  return new PlatformError('capability_unsupported', { detail: 'The runtime of this server has no services; Docker has.' });
+  const detail =
+    'The runtime of this server has no services; Docker has. Podman publishes no port of a network that leads nowhere else, and bubblewrap makes no networks.';
+  return new PlatformError('capability_unsupported', { detail });
 }
 
 async function requireService(services: ServiceStore, tenantId: string, id: string): Promise<ServiceRow> {
