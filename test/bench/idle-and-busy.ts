@@ -87,7 +87,7 @@ async function answersOf(busy: readonly Live[]): Promise<readonly number[]> {
 }
 
 async function memoryOf({ sleep: power }: RuntimeDriver, all: readonly Live[]): Promise<number | undefined> {
-  const each = await Promise.all(all.map(({ ref }) => power?.memory(ref)));
+  const each = await Promise.all(all.map(async ({ ref }) => await power?.memory(ref)));
   return each.reduce<number | undefined>((sum, bytes) => (sum === undefined || bytes === undefined ? undefined : sum + bytes), 0);
 }
 

@@ -74,7 +74,7 @@ export function createGatewaySockets({ dataDir, log, gateway, runnerDirectory }:
         );
     },
     async close() {
-      for (const id of [...opening.keys()]) await shut(id);
+      for (const id of opening.keys()) await shut(id);
     },
   };
 }
