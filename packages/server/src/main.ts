@@ -288,6 +288,7 @@ async function createHttp(
     driver,
     health: () => health.current().status,
     summary: createStageSummary(stages),
+    workspaceQuota: async () => (await sessionFiles.enforcement()).mode,
     runtimeClasses: config.runtimeClasses,
     reconciler: reconciler.report,
     about: {

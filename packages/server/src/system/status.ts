@@ -19,8 +19,8 @@ export interface StatusDeps {
   readonly reconciler: () => ReconcilerReport;
   /** What the operator allows to be asked for; empty is all that isolate. */
   readonly runtimeClasses: readonly string[];
-  /** How the sizes of workspaces are held; left out, they are not. */
-  readonly workspaceQuota?: (() => Status['capabilities']['workspace_quota']) | undefined;
+  /** What would hold a workspace to a size here; left out, nothing. */
+  readonly workspaceQuota?: (() => Promise<Status['capabilities']['workspace_quota']>) | undefined;
   readonly about: {
     readonly version: string;
     readonly runtime: string;
@@ -54,7 +54,7 @@ export function createStatus(deps: StatusDeps): () => Promise<Status> {
         default_runtime_class: deps.runtimeClasses[0] ?? null,
         limits: supportsLimits,
         egress: isIsolated ? 'gateway' : 'open',
-        workspace_quota: deps.workspaceQuota?.() ?? 'none',
+        workspace_quota: (await deps.workspaceQuota?.()) ?? 'none',
         sleep: driver.sleep !== undefined,
         services: driver.services !== undefined,
       },

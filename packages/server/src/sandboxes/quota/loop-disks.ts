@@ -65,33 +65,11 @@ export function createLoopDisks({ folder, clock, seesOurMounts }: LoopDisksOptio
     }
   }
 
-  async function mount(id: string, root: string): Promise<void> {
-    if (await isMountPoint(root)) return;
-    const image = imageOf(id);
-    const options = 'loop,nosuid,nodev,noatime,discard';
-    // The lock is for other servers that mount the same: two at once would each make a loop device.
-    const { code, stderr } = await runCommand('flock', ['-w', '30', image, 'mount', '-t', 'ext4', '-o', options, image, root]);
-    if (code !== 0 && !(await isMountPoint(root))) throw failure('mount', stderr);
-    await rmdir(path.join(root, 'lost+found')).catch((error: unknown) => unlessCode(error, 'ENOENT', 'ENOTEMPTY'));
-    await chmod(root, 0o700);
-  }
-
-  async function unmount(root: string, { isForced }: { isForced: boolean }): Promise<boolean> {
-    for (;;) {
-      if (!(await isMountPoint(root))) return true;
-      const { code, stderr } = await runCommand('umount', [root]);
-      if (code === 0) continue;
-      if (!isForced) return false;
-      if (await isMountPoint(root)) await must('umount', ['-l', root], stderr);
-    }
-  }
+  const mount = (id: string, root: string) => mountImage(imageOf(id), root);
 
   async function tryOut(): Promise<string | undefined> {
-    if (process.platform !== 'linux') return 'disks are made on Linux only';
-    if (process.getuid?.() !== 0) return 'the server does not run as root, which alone may mount';
-    const { type } = await statfs(folder);
-    if (!LOCAL_FILESYSTEMS.has(type >>> 0)) return 'the files lie on a filesystem that several machines may share';
-    if (!(await seesOurMounts())) return 'the container engine does not see what this server mounts';
+    const why = await whyNot(folder, seesOurMounts);
+    if (why !== undefined) return why;
     const [id, root] = [`trial_${newUnique()}`, path.join(images, newUnique())];
     try {
       await create(id, TRIAL_BYTES);
@@ -131,6 +109,34 @@ export function createLoopDisks({ folder, clock, seesOurMounts }: LoopDisksOptio
       await utimes(imageOf(id), now, now).catch((error: unknown) => unlessCode(error, 'ENOENT'));
     },
   };
+}
+
+async function mountImage(image: string, root: string): Promise<void> {
+  if (await isMountPoint(root)) return;
+  const options = 'loop,nosuid,nodev,noatime,discard';
+  // The lock is for other servers that mount the same: two at once would each make a loop device.
+  const { code, stderr } = await runCommand('flock', ['-w', '30', image, 'mount', '-t', 'ext4', '-o', options, image, root]);
+  if (code !== 0 && !(await isMountPoint(root))) throw failure('mount', stderr);
+  await rmdir(path.join(root, 'lost+found')).catch((error: unknown) => unlessCode(error, 'ENOENT', 'ENOTEMPTY'));
+  await chmod(root, 0o700);
+}
+
+async function unmount(root: string, { isForced }: { readonly isForced: boolean }): Promise<boolean> {
+  for (;;) {
+    if (!(await isMountPoint(root))) return true;
+    const { code, stderr } = await runCommand('umount', [root]);
+    if (code === 0) continue;
+    if (!isForced) return false;
+    if (await isMountPoint(root)) await must('umount', ['-l', root], stderr);
+  }
+}
+
+async function whyNot(folder: string, seesOurMounts: () => Promise<boolean>): Promise<string | undefined> {
+  if (process.platform !== 'linux') return 'disks are made on Linux only';
+  if (process.getuid?.() !== 0) return 'the server does not run as root, which alone may mount';
+  const { type } = await statfs(folder);
+  if (!LOCAL_FILESYSTEMS.has(type >>> 0)) return 'the files lie on a filesystem that several machines may share';
+  return (await seesOurMounts()) ? undefined : 'the container engine does not see what this server mounts';
 }
 
 function mkfsArgs(image: string, bytes: number): readonly string[] {
