@@ -49,6 +49,7 @@ const SEAMS = [
   'store/store.ts',
   'runtime/driver.ts',
   'runtime/services.ts',
+  'runtime/upkeep.ts',
   'harness/harness.ts',
   'harness/catalog.ts',
   'harness/acp/connection.ts',

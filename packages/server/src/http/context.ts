@@ -7,7 +7,7 @@ import type { Refusals } from '../base/refusals.ts';
 import type { EgressReport } from '../core/egress-report.ts';
 import type { Environments } from '../environments/environments.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
-import type { ReconcilerReport } from '../runtime/reconciler.ts';
+import type { ReconcilerReport } from '../runtime/upkeep.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { WarmPool } from '../sandboxes/pool/warm-pool.ts';
 import type { StageLog } from '../sandboxes/stages.ts';

@@ -12,7 +12,7 @@ import { conformancePrograms, fakeCommand } from './fake/conformance-programs.ts
 import { createFakeDriver } from './fake/driver.ts';
 import { createFakeEngine } from './fake/engine.ts';
 import { createReconciler, type Reconciler } from './reconciler.ts';
-import type { Residue } from './residue.ts';
+import type { Residue } from './upkeep.ts';
 
 /** A clock whose hands are moved by the test. */
 function handClock(): Clock & { forward(ms: number): void; tick(): void; repeats(): number } {

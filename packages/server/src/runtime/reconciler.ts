@@ -2,8 +2,8 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
 import type { RuntimeDriver, SandboxObservation, SandboxRef } from './driver.ts';
-import type { Remnant, Residue, ResidueLook } from './residue.ts';
-import { createVigil, type DesiredSandbox, type Vigil, type VigilCounts } from './vigil.ts';
+import type { DesiredSandbox, ReconcilerReport, Remnant, Residue, ResidueLook } from './upkeep.ts';
+import { createVigil, type Vigil } from './vigil.ts';
 
 /**
  * Keeps what is there to what should be there. It removes what nobody owns: sandboxes with this installation's label
@@ -19,20 +19,6 @@ export interface Reconciler extends Service {
   /** Looks once, now; concurrent calls share one look. Never throws. */
   sweep(): Promise<void>;
   report(): ReconcilerReport;
-}
-
-export interface ReconcilerReport extends VigilCounts {
-  readonly sweeps: number;
-  /** By the clock; null before the first sweep that could list. */
-  readonly lastSweepAt: number | null;
-  /** What was removed since nobody owned it, by kind: `sandboxes`, and the names of the residues. */
-  readonly kinds: ReadonlyMap<string, ResidueCounts>;
-}
-
-export interface ResidueCounts {
-  readonly removed: number;
-  /** Looks that could not list, and removals that did not remove. */
-  readonly failures: number;
 }
 
 export interface ReconcilerOptions {

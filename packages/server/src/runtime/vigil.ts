@@ -2,15 +2,7 @@ import { type Clock, delay } from '../base/clock.ts';
 import { isPlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { ExitReport, OutsideDeed, RuntimeDriver, SandboxObservation, SandboxRef } from './driver.ts';
-
-/** A sandbox that some part of the server counts on. */
-export interface DesiredSandbox {
-  readonly ref: SandboxRef;
-  /** Its owner has not put it to sleep. */
-  readonly isAwake: boolean;
-  /** Tells the owner that it is of no use any more. Harmless for one whose end is known already. */
-  readonly lose: (report: ExitReport) => void;
-}
+import type { DesiredSandbox, VigilCounts } from './upkeep.ts';
 
 export interface VigilOptions {
   readonly driver: RuntimeDriver;
@@ -29,13 +21,6 @@ export interface Vigil {
   /** `wanted` was asked for before the listing was. */
   compare(wanted: readonly DesiredSandbox[], seen: readonly SandboxObservation[]): Promise<void>;
   counts(): VigilCounts;
-}
-
-export interface VigilCounts {
-  /** Paused by somebody else in the midst of work, and resumed. */
-  readonly resumed: number;
-  /** Given up, since they were gone or could not be resumed. */
-  readonly lost: number;
 }
 
 /** The owner's own going to sleep and waking up are over by then. */

@@ -5,7 +5,7 @@ import type { JsonObject } from '../base/json.ts';
 import type { Logger } from '../base/log.ts';
 import type { AgentOptions, Harness } from '../harness/harness.ts';
 import type { SandboxRef, SleepPower } from '../runtime/driver.ts';
-import type { DesiredSandbox } from '../runtime/vigil.ts';
+import type { DesiredSandbox } from '../runtime/upkeep.ts';
 import type { SessionKey, SessionRow } from '../store/store.ts';
 import { definitionOf, type Entry, freeOne, idleOf, newEntry, preparingOf } from './live-entry.ts';
 import { abortable, type OpenSandbox, type OpenSandboxInput } from './open-sandbox.ts';

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { GATEWAY_SOCKET_NAME } from '../egress/gateway.ts';
-import type { Remnant, Residue, ResidueLook } from '../runtime/residue.ts';
+import type { Remnant, Residue, ResidueLook } from '../runtime/upkeep.ts';
 import { changedAt, removeSocketsIn, socketDirectoriesIn, socketOwner, socketParents } from './socket-directories.ts';
 
 export interface SocketResidueDeps {
@@ -74,12 +74,12 @@ export function ownersOf(
 /** Whether a process holds the socket. Only a refusal, or its absence, says that none does. */
 function isListenedTo(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(socketPath);
+    const socket = connect({ path: socketPath, timeout: CONNECT_MS });
     const tell = (answer: boolean) => {
       socket.destroy();
       resolve(answer);
     };
-    socket.setTimeout(CONNECT_MS, () => tell(true));
+    socket.once('timeout', () => tell(true));
     socket.once('connect', () => tell(true));
     socket.once('error', (error: NodeJS.ErrnoException) => tell(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'));
   });

@@ -3,7 +3,7 @@ import { type Clock, toTimestamp } from '../base/clock.ts';
 import { isPlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { RuntimeDriver } from '../runtime/driver.ts';
-import type { ReconcilerReport } from '../runtime/reconciler.ts';
+import type { ReconcilerReport } from '../runtime/upkeep.ts';
 import { offeredClasses } from '../sandboxes/extras.ts';
 import type { LiveSandboxes, LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { Store } from '../store/store.ts';

@@ -2,7 +2,7 @@ import { crashPoint } from '../../base/crash-points.ts';
 import type { Service } from '../../base/service.ts';
 import type { AgentOptions, Harness } from '../../harness/harness.ts';
 import type { SandboxRef } from '../../runtime/driver.ts';
-import type { DesiredSandbox } from '../../runtime/vigil.ts';
+import type { DesiredSandbox } from '../../runtime/upkeep.ts';
 import type { SessionRow, WarmStore } from '../../store/store.ts';
 import type { OpenSandbox } from '../open-sandbox.ts';
 import type { StageLog } from '../stages.ts';
