@@ -13,6 +13,7 @@ import { createEngine } from './engine.ts';
 import { watchExit } from './exit.ts';
 import { explainConnection } from './failures.ts';
 import { answerJson, startScriptedEngine } from './scripted-engine.ts';
+import { sleepPower } from './sleep.ts';
 import { watchContainers } from './watch.ts';
 
 const unreachableWith = (words: RegExp) => (error: unknown) => isPlatformError(error, 'runtime_unreachable') && words.test(error.detail);
@@ -192,4 +193,25 @@ test('a container that went while Podman was looking is missing, and no failure'
   assert.equal(await driver.inspect({ sandbox: 'sbx_1', incarnation: 'inc_1', handle: 'x' }), undefined);
   await assert.rejects(driver.inspect({ sandbox: 'sbx_2', incarnation: 'inc_2', handle: 'y' }), unreachableWith(/status 500/));
   await driver.close();
+});
+
+test('a freeze that was given up is tried again, and not for ever', async () => {
+  let pauses = 0;
+  let failures = 2;
+  const running = { Id: 'x', Created: '2026-01-01T00:00:00Z', State: { Status: 'running', Running: true, ExitCode: 0 }, Config: {} };
+  await using scripted = await startScriptedEngine({
+    answer({ url = '' }, response) {
+      if (!url.endsWith('/pause')) return answerJson(response, 200, running);
+      pauses += 1;
+      if (pauses <= failures) answerJson(response, 500, { message: 'OCI runtime pause failed: unable to freeze: unknown' });
+      else response.writeHead(204).end();
+    },
+  });
+  const { pause } = sleepPower(scripted.docker);
+  const ref = { sandbox: 'sbx_1', incarnation: 'inc_1', handle: 'x' };
+  await pause(ref);
+  assert.equal(pauses, 3);
+  failures = Number.POSITIVE_INFINITY;
+  await assert.rejects(pause(ref), unreachableWith(/pause a sandbox/));
+  assert.equal(pauses, 6);
 });

@@ -21,14 +21,19 @@ interface Change extends CallOptions {
   readonly wanted: 'paused' | 'running';
 }
 
+/** An OCI runtime gives up freezing what makes processes faster than it stops them, and lets it go on. Another try most often succeeds. */
+const FREEZE_TRIES = 3;
+
 async function change(docker: DockerContext, ref: SandboxRef, { verb, wanted, signal }: Change): Promise<void> {
-  const answer = await docker.engine.call({ method: 'POST', path: `/containers/${ref.handle}/${verb}`, signal });
-  if (answer.status === 204 || answer.status === 200) return;
-  // Engines differ in how they refuse what is so already, or does not run: what there is tells it.
-  const status = (await inspectContainer(docker, ref.handle, signal))?.status;
-  if (status === wanted) return;
-  if (status === 'running' || status === 'paused') throw unexpectedAnswer(`${verb} a sandbox`, answer);
-  throw notRunning(ref, answer.message);
+  for (let left = FREEZE_TRIES - 1; ; left -= 1) {
+    const answer = await docker.engine.call({ method: 'POST', path: `/containers/${ref.handle}/${verb}`, signal });
+    if (answer.status === 204 || answer.status === 200) return;
+    // Engines differ in how they refuse what is so already, or does not run: what there is tells it.
+    const status = (await inspectContainer(docker, ref.handle, signal))?.status;
+    if (status === wanted) return;
+    if (status !== 'running' && status !== 'paused') throw notRunning(ref, answer.message);
+    if (left === 0 || !/unable to freeze/i.test(answer.message)) throw unexpectedAnswer(`${verb} a sandbox`, answer);
+  }
 }
 
 async function groupOf(docker: DockerContext, ref: SandboxRef, call: CallOptions | undefined): Promise<MemoryGroup | undefined> {
