@@ -8,7 +8,19 @@ export const healthSchema = z.object({
   checks: z.record(z.string(), healthCheckSchema),
 });
 
-export const STAGES = ['queue', 'room', 'prepare', 'image', 'create', 'attach', 'start', 'ready', 'handover', 'wake', 'first_token'] as const;
+export const STAGES = [
+  'queue',
+  'room',
+  'prepare',
+  'image',
+  'create',
+  'attach',
+  'start',
+  'ready',
+  'handover',
+  'wake',
+  'first_token',
+] as const;
 export const stagesSchema = z.partialRecord(z.enum(STAGES), z.number());
 
 export const readinessSchema = z.object({ status: z.enum(HEALTH_STATUSES) });
@@ -32,7 +44,7 @@ export const runtimeCapabilitiesSchema = z.object({
     ),
   workspace_quota: z
     .enum(['enforced', 'watched', 'none'])
-    .describe('The size of a workspace: held by the file system, looked at now and then, or not limited'),
+    .describe('What holds workspaces that have a quota to it: a disk of their own, or a look now and then'),
   sleep: z.boolean().describe('Whether idle sandboxes can be paused'),
   services: z.boolean().describe('Whether always-on services can be deployed'),
 });
@@ -58,7 +70,10 @@ export const statusSchema = z.object({
   }),
   reconciler: z
     .object({
-      last_sweep_at: z.string().nullable().describe('When this server last held what is there against what should be; null before the first time'),
+      last_sweep_at: z
+        .string()
+        .nullable()
+        .describe('When this server last held what is there against what should be; null before the first time'),
       resumed: z.int().describe('Sandboxes that somebody else paused in the midst of their work'),
       lost: z.int().describe('Sandboxes in use that were found to be gone'),
       removed: z

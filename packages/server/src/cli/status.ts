@@ -37,8 +37,8 @@ function describeCapabilities({ capabilities }: Status): readonly (readonly [str
 }
 
 const QUOTA = {
-  enforced: 'workspaces are held to their size',
-  watched: 'workspaces are watched, and stopped when too large',
+  enforced: 'workspaces that have one are held to it by a disk of their own',
+  watched: 'workspaces that have one are measured, and stopped when they are over it',
   none: 'workspaces have no limit of their own',
 } as const;
 
