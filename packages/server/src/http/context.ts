@@ -20,8 +20,8 @@ import type { SessionKey, Store } from '../store/store.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
 import type { Fork } from '../workspaces/fork.ts';
 import type { Snapshots } from '../workspaces/snapshots.ts';
-import type { WorkspaceInfo } from '../workspaces/workspace-info.ts';
 import type { WorkspaceFiles } from '../workspaces/workspace-files.ts';
+import type { WorkspaceInfo } from '../workspaces/workspace-info.ts';
 import type { Flight } from './limits/flights.ts';
 import type { HttpLimits } from './limits/settings.ts';
 
