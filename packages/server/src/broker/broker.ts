@@ -90,7 +90,7 @@ interface Context {
 }
 
 async function decide({ deps }: Context, request: http.IncomingMessage, head?: Buffer): Promise<Outcome> {
-  const rules = deps.policy.allowsBuild ? [...RULES, ...BUILD_RULES] : RULES;
+  const rules = deps.policy.allowsBuild ? [...BUILD_RULES, ...RULES] : RULES;
   const target = findRule(rules, request.method, request.url);
   const isRaw = target.rule.kind === 'raw' || target.rule.kind === 'raw-json';
   if (isRaw !== (head !== undefined)) throw refusal(isRaw ? 'this call asks for the raw connection' : 'this call has no raw connection');

@@ -44,8 +44,8 @@ export interface Rule {
   readonly path: RegExp;
   /** The query's names, each with what it may say. */
   readonly query?: Readonly<Record<string, RegExp>>;
-  /** `raw` is a call for the raw connection; `tar` has a body that is streamed on. */
-  readonly kind?: 'json' | 'raw' | 'raw-json' | 'tar';
+  /** `raw` is a call for the raw connection; `tar` has a body that is streamed on; of what is `refused` nothing is read. */
+  readonly kind?: 'json' | 'raw' | 'raw-json' | 'tar' | 'refused';
   readonly run: (deps: CallDeps, call: Call) => Promise<Outcome>;
 }
 
@@ -85,11 +85,16 @@ export const RULES: readonly Rule[] = [
   { method: 'DELETE', path: at(''), query: { force: ONE, v: ONE, timeout: NUMBER }, run: on('DELETE', '') },
   { method: 'POST', path: /^\/exec\/([0-9a-f]{64})\/start$/, kind: 'raw-json', run: startExec },
   { method: 'GET', path: /^\/exec\/([0-9a-f]{64})\/json$/, run: inspectExec },
+  { method: 'POST', path: /^\/build$/, kind: 'refused', run: noBuild },
   { method: 'GET', path: /^\/networks$/, query: { filters: TEXT }, run: list('/networks') },
   { method: 'GET', path: /^\/networks\/(cloister-[A-Za-z0-9_.-]{1,120})$/, run: inspectNetwork },
   { method: 'POST', path: /^\/networks\/create$/, kind: 'json', run: createNetwork },
   { method: 'DELETE', path: /^\/networks\/(cloister-[A-Za-z0-9_.-]{1,120})$/, run: removeNetwork },
 ];
+
+async function noBuild(): Promise<Outcome> {
+  throw refusal('it builds no images. Run `npm run image -- --server` on the host, or start the broker with --allow-build');
+}
 
 async function ping({ engine }: CallDeps): Promise<Outcome> {
   const answer = await engine.call({ method: 'GET', path: '/_ping' });

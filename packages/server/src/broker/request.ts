@@ -31,8 +31,9 @@ export function findRule(rules: readonly Rule[], method: string | undefined, url
   throw refusal('this call is not among those that are let through');
 }
 
-function parseQuery({ query: allowed = {} }: Rule, search: string): Readonly<Record<string, string>> {
+function parseQuery({ query: allowed = {}, kind }: Rule, search: string): Readonly<Record<string, string>> {
   const query: Record<string, string> = {};
+  if (kind === 'refused') return query;
   for (const [name, value] of new URLSearchParams(search)) {
     const shape = Object.hasOwn(allowed, name) ? allowed[name] : undefined;
     if (shape === undefined || Object.hasOwn(query, name) || !shape.test(value))
@@ -45,6 +46,7 @@ function parseQuery({ query: allowed = {} }: Rule, search: string): Readonly<Rec
 /** The whole call. A body is read only where the rule has one; anywhere else it must not be there. */
 export async function readCall({ rule, parts, query }: Target, request: http.IncomingMessage, head?: Buffer): Promise<Call> {
   const { 'content-length': length, 'transfer-encoding': coding } = request.headers;
+  if (rule.kind === 'refused') return { parts, query, json: undefined, upload: undefined };
   if (rule.kind === 'tar') return { parts, query, json: undefined, upload: request };
   const isJson = rule.kind === 'json' || rule.kind === 'raw-json';
   // Engines before 24 take what comes after an upgrade for the container's input, so its body is read by its length.
