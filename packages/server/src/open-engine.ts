@@ -61,7 +61,8 @@ export async function openEngine(config: Config, { wrapStore }: Overrides, log: 
     store,
     driver,
     runtimeReason: reason,
-    seesOurMounts: () => seesOurMounts(engine),
+    // Where the engine has other paths for our files, it has other mounts too.
+    seesOurMounts: async () => config.hostDataDir === undefined && seesOurMounts(engine),
     egress,
     extras: createExtras({ ...config, driver }),
     bus: createEventBus(store, { clock: systemClock, log }),

@@ -19,8 +19,7 @@ export interface FilesOwner {
 }
 
 /** What holds a workspace to its size: the kernel, a look every few seconds, or nothing since it has none. */
-export const QUOTA_MODES = ['enforced', 'watched', 'none'] as const;
-export type QuotaMode = (typeof QUOTA_MODES)[number];
+export type QuotaMode = 'enforced' | 'watched' | 'none';
 
 export interface Quota {
   readonly mode: QuotaMode;

@@ -35,7 +35,7 @@ export interface TurnSnapshotsDeps {
   readonly limits: FileLimits;
 }
 
-export const MAX_TURN_SNAPSHOTS = 10;
+const MAX_TURN_SNAPSHOTS = 10;
 
 export function createTurnSnapshots({ store, log, dataDir, sessionFiles, limits }: TurnSnapshotsDeps): TurnSnapshots {
   const placeOf = (sessionId: string) => path.join(snapshotsOf(dataDir, sessionId), 'turns');
