@@ -6,11 +6,13 @@ import { createLogger, type Logger } from './base/log.ts';
 import { chooseRuntime } from './choose-runtime.ts';
 import { type Config, loadConfig } from './config.ts';
 import { configuredDatabase } from './databases.ts';
+import { createAttackQuota } from './doctor/attack/quota.ts';
 import { type AttackResult, runAttack } from './doctor/attack/run.ts';
 import { checkInstallation, type Finding } from './doctor/checks.ts';
 import { createEgressGateway } from './egress/egress-gateway.ts';
 import { createUnkeptAudit } from './egress/unkept-audit.ts';
 import type { RuntimeDriver } from './runtime/driver.ts';
+import { seesOurMounts } from './runtime/engine-mounts.ts';
 import { sandboxImageTag } from './runtime/image.ts';
 import { createExtras } from './sandboxes/extras.ts';
 
@@ -45,14 +47,18 @@ export async function attackInstallation(
       detail: 'CLOISTER_RUNTIME: the fake runtime isolates nothing, so there is nothing to attack.',
     });
   const log = quiet();
-  const { driver } = await chooseRuntime(config, { log });
+  const { driver, engine } = await chooseRuntime(config, { log });
   const { providers, modelIdleMs, dataDir } = config;
   const gateway = createEgressGateway({ providers, modelIdleMs, clock: systemClock, log, audit: createUnkeptAudit() });
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
     const image = config.sandboxImage ?? sandboxImageTag('default');
     const { runtimeClass } = await createExtras({ ...config, driver }).resolve({ tenantId: 'doctor', agentId: 'doctor', environment: {} });
-    const deps = { driver, gateway, clock: systemClock, dataDir, image, nodeId: newId('node'), secrets: secretsOf(config), runtimeClass };
+    const own = { clock: systemClock, log, dataDir, seesOurMounts: () => seesOurMounts(engine) };
+    // Without a quota of the operator's there is none to hold.
+    const quota = config.workspaceQuota === undefined ? undefined : await createAttackQuota(own);
+    const secrets = secretsOf(config);
+    const deps = { driver, gateway, clock: systemClock, dataDir, image, nodeId: newId('node'), secrets, runtimeClass, quota };
     return await runAttack(deps, onResult);
   } finally {
     await gateway.close();

@@ -18,22 +18,27 @@ import { createDockerDriver, type DockerDriver } from '../../runtime/docker/driv
 import { testEngine } from '../../runtime/docker/test-engine.ts';
 import type { RuntimeDriver } from '../../runtime/driver.ts';
 import { exceptionsOf } from './exceptions.ts';
+import { createAttackQuota } from './quota.ts';
 import { type AttackResult, runAttack } from './run.ts';
 
 const SECRET = 'sk-doctor-secret-0123456789';
 
-async function assertHolds(driver: RuntimeDriver, image: string): Promise<void> {
+async function assertHolds(driver: RuntimeDriver, image: string, withQuota = false): Promise<void> {
   const probe = await driver.probe();
   assert.ok(probe.ok);
-  const results = await attackOn(driver, image);
+  const { results, hasQuota } = await attackOn(driver, image, withQuota);
   const wrong = results.filter(({ state }) => state === 'open' || state === 'untried');
   assert.deepEqual(wrong, []);
   const known = results.filter(({ state }) => state === 'known').map(({ id }) => id);
-  assert.deepEqual(known.sort(), [...exceptionsOf(driver.name, probe.version, { hasQuota: false }).keys()].sort());
+  assert.deepEqual(known.sort(), [...exceptionsOf(driver.name, probe.version, { hasQuota }).keys()].sort());
   assert.ok(results.length >= 50, `${results.length} attacks`);
 }
 
-async function attackOn(driver: RuntimeDriver, image: string): Promise<readonly AttackResult[]> {
+async function attackOn(
+  driver: RuntimeDriver,
+  image: string,
+  withQuota: boolean,
+): Promise<{ readonly results: readonly AttackResult[]; readonly hasQuota: boolean }> {
   const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-attack-'));
   const gateway = createEgressGateway({
     providers: new Map(),
@@ -44,11 +49,13 @@ async function attackOn(driver: RuntimeDriver, image: string): Promise<readonly 
   });
   try {
     const seen: AttackResult[] = [];
-    const deps = { driver, gateway, clock: systemClock, dataDir, image, nodeId: newId('node'), secrets: [SECRET] };
+    const own = { clock: systemClock, log: silentLogger, dataDir, seesOurMounts: async () => true };
+    const quota = withQuota ? await createAttackQuota(own) : undefined;
+    const deps = { driver, gateway, clock: systemClock, dataDir, image, nodeId: newId('node'), secrets: [SECRET], quota };
     const results = await runAttack(deps, (result) => seen.push(result));
     assert.deepEqual(seen, results);
     assert.deepEqual(await readdir(dataDir), []);
-    return results;
+    return { results, hasQuota: quota !== undefined };
   } finally {
     await gateway.close();
     await driver.close();
@@ -61,7 +68,7 @@ const engine = await testEngine();
 test('docker: every attack on a sandbox is refused', { skip: engine.ok ? false : engine.reason, timeout: 180_000 }, async () => {
   assert.ok(engine.ok);
   const { image } = engine;
-  await assertHolds(alwaysHeld(createDockerDriver({ log: silentLogger, networkHolders: { size: 2, image } })), image);
+  await assertHolds(alwaysHeld(createDockerDriver({ log: silentLogger, networkHolders: { size: 2, image } })), image, true);
 });
 
 /** As servers have it that made sandboxes before: each in a network namespace that was made ahead. */
@@ -93,7 +100,7 @@ test('docker: a sandbox with a hole is told apart', { skip: engine.ok ? false : 
       return driver.create({ ...spec, mounts: [...spec.mounts, { hostPath: folder, path: folder, isReadOnly: true }] }, call);
     },
   };
-  const results = await attackOn(leaky, image);
+  const { results } = await attackOn(leaky, image, false);
   const open = results.filter(({ state }) => state === 'open').map(({ id }) => id);
   for (const id of ['host-files', 'gateway-of-another', 'sockets']) assert.ok(open.includes(id), `${id} is not among ${open.join(', ')}`);
 });

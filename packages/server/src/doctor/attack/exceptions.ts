@@ -21,7 +21,7 @@ const KNOWN_EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, KnownExc
   },
 };
 
-const UNHELD = 'nothing here holds a workspace to a size while it is filled; it can only be watched, see docs/workspaces.md';
+const UNHELD = 'no quota is enforced here (WORKSPACE_QUOTA), see docs/workspaces.md';
 
 /**
  * Attack → why it is known to get through. Reported as `known`, never as refused; the tests fail when one that is

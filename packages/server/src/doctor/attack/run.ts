@@ -57,7 +57,7 @@ export interface AttackResult {
 const STALE_MS = 10 * 60_000;
 const LIMIT_MS = 120_000;
 const NEIGHBOUR_PORT = 8799;
-const FLOOD_MIB = 160;
+const FLOOD_MIB = 96;
 const MEMORY = { text: '256m', bytes: 256 * 1024 ** 2 };
 const PIDS = 64;
 /** An OCI runtime that was asked for may need some of its own: the threads of gVisor count as the sandbox's. */
@@ -67,7 +67,7 @@ const UNHELD = { bytes: 32 * 1024 ** 2, files: 2000 };
 /** What an engine may keep of the output. */
 const KEPT_LOG_BYTES = 2 * 1024 ** 2;
 /** What the server may hold of it. */
-const HELD_LOG_BYTES = 96 * 1024 ** 2;
+const HELD_LOG_BYTES = 72 * 1024 ** 2;
 
 /**
  * Tries to get out of two sandboxes of this installation, made as agents get them. What it fills is inside the
@@ -184,6 +184,8 @@ async function openSandbox(deps: AttackDeps, { place, undo, argv, hosts, signal 
   const environment = { name: 'attack', config: { type: 'container', memory: MEMORY.text, cpus: 1, pids: pidsOf(deps), networking } };
   const socketDirectory = await ensureSocketDirectory(place, sandbox, { installation: 'doctor', node: nodeId });
   undo.push(() => rm(socketDirectory, { recursive: true, force: true }));
+  // After the sandbox has gone, since this is what was mounted into it.
+  undo.push(() => removeDirectories(deps, place, session));
   const observer = { onStart: () => undefined, onEnd: () => undefined };
   const { network } = parseTemplate(environment);
   const gateway = await deps.gateway.open({
