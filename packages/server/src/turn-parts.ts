@@ -77,10 +77,9 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
   };
   const { catalog, limits } = chosen;
   const common = { open: (input: OpenSandboxInput) => openSandbox(sandboxes, input), clock, log, ...sleepOf(config, driver), stages };
-  const { imageFor } = sandboxes;
   const live = createLiveSandboxes({
     ...common,
-    createPool: warmPoolOf({ ...common, config, store, nodeId, volumeId, imageFor, catalog, providers: limits.providers }),
+    createPool: warmPoolOf({ ...engine, ...common, config, imageFor: sandboxes.imageFor, catalog, providers: limits.providers }),
     maxSandboxes: config.maxConcurrentSandboxes,
     makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
     onClosed: isSoleNode ? undefined : releaseSession(engine),
