@@ -1,11 +1,12 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { silentLogger } from '../../base/log.ts';
 import { waitFor } from '../conformance/bench.ts';
 import { createDockerDriver } from './driver.ts';
+import { errorCode } from './failures.ts';
 import { testEngine } from './test-engine.ts';
 
 const run = promisify(execFile);
@@ -70,11 +71,25 @@ async function startService(image: string): Promise<PodmanService> {
       await podman('rm', '--all', '--force', '--time', '0');
       service.kill();
       await ended;
+      endMonitors(home);
       // Its store is a mount of its own.
       await run('umount', [inHome('store/overlay')]).catch(() => undefined); // not mounted with every storage driver
       rmSync(home, { recursive: true, force: true });
     },
   };
+}
+
+/** Commands in containers leave their monitors behind, which wait five minutes before they tidy up in a store that is gone by then. */
+function endMonitors(home: string): void {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const [program = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      if (program.endsWith('/conmon') && args.some((arg) => arg.startsWith(home))) process.kill(Number(pid), 'SIGKILL');
+    } catch (error) {
+      // It ended while we looked.
+      if (!['ENOENT', 'ESRCH'].includes(errorCode(error) ?? '')) throw error;
+    }
+  }
 }
 
 /** Podman looks for its helpers on the PATH, which node passes on when no environment is given. */
