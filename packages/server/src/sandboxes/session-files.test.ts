@@ -134,6 +134,21 @@ describe('a disk of its own', { skip: skipWithoutLoopMounts }, () => {
     live.clear();
   });
 
+  it('is one for all sessions of an agent that share a workspace, beside that of each home', async () => {
+    const files = make();
+    const shares = (id: string) => files.ensure(owner(id, { disk: '64m', workspace: 'agent' }));
+    const [one, other] = [await shares('ses_one'), await shares('ses_two')];
+    assert.deepEqual([one.quota.mode, one.isShared, one.canRename, one.workspace], ['enforced', true, false, other.workspace]);
+    assert.notEqual(one.home, other.home);
+    await writeFile(path.join(one.workspace, 'a'), 'a');
+    await assert.rejects(writeFile(path.join(one.workspace, 'big'), Buffer.alloc(80 * 1024 ** 2)), { code: 'ENOSPC' });
+    await writeFile(path.join(other.home, 'own'), Buffer.alloc(8 * 1024 ** 2));
+    for (const id of ['ses_one', 'ses_two']) await files.remove(id);
+    assert.equal(readFileSync(path.join(one.workspace, 'a'), 'utf8'), 'a');
+    await files.removeShared('agt_one');
+    assert.equal(existsSync(path.dirname(one.workspace)), false);
+  });
+
   it('goes with its session, also while something has a file open there', async () => {
     const files = make();
     const { workspace } = await files.ensure(owner('ses_gone', { disk: '64m' }));
