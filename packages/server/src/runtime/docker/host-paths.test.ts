@@ -61,9 +61,9 @@ test('on the host, in a container of another engine, and without a data director
 test('a data directory that no mount keeps is refused, with what to do', async () => {
   const refusal = { code: 'config_invalid', detail: /^DATA_DIR: .*Mount a volume/ };
   for (const dataDir of ['/srv/data', '/tmp/data'])
-    await withPaths({ dataDir }, async (paths) => void (await assert.rejects(paths.onHost(`${dataDir}/x`), refusal)));
+    await withPaths({ dataDir }, (paths) => assert.rejects(paths.onHost(`${dataDir}/x`), refusal));
   const notOurs: Answer = (_request, response) => answerJson(response, 403, { message: 'refused' });
-  await withPaths({ answer: notOurs }, async (paths) => void (await assert.rejects(paths.describe(), refusal)));
+  await withPaths({ answer: notOurs }, (paths) => assert.rejects(paths.describe(), refusal));
 });
 
 test('HOST_DATA_DIR is believed without asking', () =>
