@@ -43,7 +43,7 @@ async function dial(path: string): Promise<string> {
 }
 
 /** More than one message may be, without an end. */
-export const ENDLESS_MIB = 64;
+const ENDLESS_MIB = 64;
 
 /** Writes one line without end where the agent's protocol is spoken. */
 export function endlessProgram(): string {
