@@ -66,6 +66,7 @@ const COMPOSITION = [
   'agent-choices.ts',
   'open-engine.ts',
   'turn-parts.ts',
+  'open-http.ts',
   'choose-runtime.ts',
   'prepare-images.ts',
   'databases.ts',
