@@ -12,6 +12,8 @@ import type { TestRecord } from './skips-reporter.ts';
 const FILE_TIMEOUT_MS = 15 * 60_000;
 /** What scripts/image.ts answers where no container engine is. */
 const EXIT_NO_ENGINE = 3;
+/** Hundreds of processes load the same sources: each file is stripped of its types and compiled once. */
+const COMPILE_CACHE = path.join(root, 'node_modules', '.cache', 'compile');
 /** Settings of the person who runs the tests, which must not change what the tests see. */
 const PERSONAL = /^(CLOISTER_(?!TEST_)|ANTHROPIC_|CLAUDE_|OPENAI_|GEMINI_|DEEPSEEK_|XAI_|LOG_|(HOST|PORT|DATA_DIR)$)/;
 
@@ -88,7 +90,7 @@ function testFiles(only: string | undefined): string[] {
 
 async function runNode(args: readonly string[]): Promise<number> {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !PERSONAL.test(name)));
-  const code = await run(process.execPath, args, { env });
+  const code = await run(process.execPath, args, { env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...env } });
   if (code >= 128) throw new SetupError('interrupted.');
   return code;
 }

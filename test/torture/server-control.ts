@@ -6,6 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../support/free-port.ts';
+import { programEnvironment } from '../support/program-environment.ts';
 
 export interface ServerControl {
   readonly url: string;
@@ -51,7 +52,7 @@ export async function createServerControl(input: {
       const started = spawn(process.execPath, [input.program ?? MAIN, 'serve'], {
         // Nothing of this process's own settings, but for where programs are.
         env: {
-          PATH: process.env.PATH ?? '',
+          ...programEnvironment(),
           HOME: os.homedir(),
           CLOISTER_RUNTIME: 'fake',
           WARM_POOL_MAX: '0',

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { programEnvironment } from '../../../../test/support/program-environment.ts';
 import { KEY, type Say, type ScriptedServer, startScriptedServer } from '../../../../test/support/scripted-server.ts';
 import { VERSION } from '../base/version.ts';
 import { EXIT } from './exit-codes.ts';
@@ -60,7 +61,7 @@ describe('command line', () => {
     server = await startScriptedServer(answer);
     folder = mkdtempSync(path.join(tmpdir(), 'cloister-cli-'));
     writeFileSync(path.join(folder, 'admin.key'), `${KEY}\n`);
-    env = { CLOISTER_URL: server.url, DATA_DIR: folder, PATH: process.env.PATH ?? '' };
+    env = { CLOISTER_URL: server.url, DATA_DIR: folder, ...programEnvironment() };
   });
 
   after(async () => {

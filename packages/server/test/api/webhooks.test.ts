@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { programEnvironment } from '../../../../test/support/program-environment.ts';
 import { message, OTHER_KEY, startTestServer, type TestServer, type Wire } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -259,7 +260,7 @@ describe('webhooks', () => {
   it('can be had from the command line', async () => {
     await using receiver = await startReceiver();
     const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
-    const env = { PATH: process.env.PATH ?? '', CLOISTER_URL: server.url, CLOISTER_API_KEY: server.key };
+    const env = { ...programEnvironment(), CLOISTER_URL: server.url, CLOISTER_API_KEY: server.key };
     const cloister = (...args: string[]) => promisify(execFile)(process.execPath, [main, 'webhooks', ...args], { env, timeout: 30_000 });
     const made = await cloister('create', receiver.url, '--events', 'session.created, session.archived');
     const id = /webhook (whk_\w+)/.exec(made.stderr)?.[1] ?? assert.fail(made.stderr);

@@ -38,7 +38,7 @@ describe('the dashboard on a real server', () => {
       await page.locator('textarea').fill('run echo from-$((40+2))-the-sandbox');
       await page.keyboard.press('Enter');
       await page.getByText('from-42-the-sandbox').filter({ visible: true }).first().waitFor();
-      await page.getByText('ready').first().waitFor();
+      await page.getByText('ready', { exact: true }).first().waitFor();
       await page.reload();
       await page.getByText('from-42-the-sandbox').filter({ visible: true }).first().waitFor();
       assert.deepEqual(problems, [], 'no error and nothing refused by the content security policy');

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { programEnvironment } from '../../../../test/support/program-environment.ts';
 import { waitFor } from './wait-for.ts';
 
 export const ADMIN_KEY = 'clst_test-key-for-a-server-of-its-own';
@@ -39,7 +40,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     const started = spawn(process.execPath, [options.program ?? MAIN, 'serve'], {
       // Nothing of this process's own settings: a key in the developer's shell must not reach the test.
       env: {
-        PATH: process.env.PATH ?? '',
+        ...programEnvironment(),
         HOME: os.tmpdir(),
         DATA_DIR: dataDir,
         PORT: String(port),
