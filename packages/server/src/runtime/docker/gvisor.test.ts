@@ -27,7 +27,7 @@ test('an agent lives in gVisor as in any sandbox, with a kernel of its own', {
     argv: [
       'node',
       '-e',
-      "process.stdin.on('data', (line) => process.stdout.write(`heard ${line}`)); process.stdin.on('end', () => process.exit(0));",
+      "process.stdin.on('data', (line) => process.stdout.write('heard ' + line)); process.stdin.on('end', () => process.exit(0));",
     ],
     env: {},
     cwd: '/',

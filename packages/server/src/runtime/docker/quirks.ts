@@ -30,6 +30,8 @@ export interface EngineQuirks {
   readonly needsOwnSeccomp: boolean;
   /** Whether a network can be given a default route that leads nowhere, so that a published port is no way out. */
   readonly closesNetworks: boolean;
+  /** It may close the streams of a program that ends at once before their last bytes, which its log has. */
+  readonly losesTails: boolean;
   /** The OCI runtimes that start faster in a network namespace that is there already than with one of their own. */
   readonly fasterInNetworks: readonly string[];
   /** Whether a tmpfs may be limited in files too; else its size, which every file takes some of as memory, has to do. */
@@ -62,6 +64,7 @@ export const QUIRKS: Readonly<Record<EngineKind, EngineQuirks>> = {
     makesMissingMounts: false,
     needsOwnSeccomp: false,
     closesNetworks: true,
+    losesTails: false,
     fasterInNetworks: ['runc', 'crun'],
     takesInodeLimit: true,
     closedTmpfs: {},
@@ -88,6 +91,7 @@ export const QUIRKS: Readonly<Record<EngineKind, EngineQuirks>> = {
     makesMissingMounts: true,
     needsOwnSeccomp: true,
     closesNetworks: false,
+    losesTails: true,
     fasterInNetworks: [],
     takesInodeLimit: false,
     // Its init and its marks go to /run, so that one is left to root.

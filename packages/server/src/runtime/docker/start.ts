@@ -5,7 +5,8 @@ import { watchExit } from './exit.ts';
 import { startFailure } from './failures.ts';
 import { leaveLostNetwork } from './holders-lost.ts';
 import { inspectContainer } from './inspect.ts';
-import { splitHijacked } from './streams.ts';
+import { readLateOutput } from './late-output.ts';
+import { type SeenBytes, splitHijacked } from './streams.ts';
 import type { Hijacked } from './transport.ts';
 
 export interface ContainerStart extends StartOptions {
@@ -34,10 +35,12 @@ async function attachAndStart(docker: DockerContext, ref: SandboxRef, { signal, 
   const exit = watchExit(docker, ref.handle, AbortSignal.any([giveUp.signal, docker.closing]));
   let attached: Hijacked | undefined;
   try {
+    const { quirks } = await docker.engine.address();
+    const late = quirks.losesTails ? (seen: SeenBytes) => readLateOutput(docker, ref.handle, { exited: exit.exited, seen }) : undefined;
     attached = await attach(docker, ref, signal);
     if (attached.type === 'refused') throw startFailure(attached);
     // At once: a program that says nothing can be over, and its connection closed, before the start is answered.
-    const { stdin, stdout, stderr } = splitHijacked(attached, docker.log);
+    const { stdin, stdout, stderr } = splitHijacked(attached, docker.log, { late });
     await exit.registered;
     onAttached?.();
     const answer = await docker.engine.call({ method: 'POST', path: `/containers/${ref.handle}/start`, signal });
