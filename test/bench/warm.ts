@@ -44,7 +44,7 @@ export const warmBench: Bench = {
         await sleep(SETTLE_MS);
         times.cold.push((await firstWord(cold)).took);
       }
-      return [...rows(times), await proveNothingLost('warm', [pooled, cold])];
+      return [...rows(times), await proveNothingLost('warm', [pooled]), await proveNothingLost('cold beside warm', [cold])];
     } finally {
       await model.close();
     }
