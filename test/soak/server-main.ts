@@ -7,9 +7,9 @@ import v8 from 'node:v8';
 import vm from 'node:vm';
 import { loadConfig } from '../../packages/server/src/config.ts';
 import { startServer } from '../../packages/server/src/main.ts';
+import { stopRequested } from '../support/stop-signs.ts';
 import { leaking } from './leaks.ts';
 
-const ORPHAN_CHECK_MS = 500;
 const { CLOISTER_SOAK_MEMORY: memoryFile, CLOISTER_SOAK_LEAK: leak } = process.env;
 
 v8.setFlagsFromString('--expose-gc');
@@ -23,16 +23,10 @@ process.on('SIGUSR2', () => {
   writeFileSync(`${memoryFile}.new`, JSON.stringify(process.memoryUsage()));
   renameSync(`${memoryFile}.new`, memoryFile);
 });
-// A test that is killed cannot stop its servers.
-const parent = process.ppid;
-setInterval(() => {
-  if (process.ppid !== parent) process.exit(1);
-}, ORPHAN_CHECK_MS).unref();
-const stopRequested = Promise.withResolvers<void>();
-process.once('SIGTERM', () => stopRequested.resolve());
+const stopped = stopRequested();
 const config = loadConfig();
 const server = await startServer(config, leak === undefined ? {} : { wrapStore: leaking(leak.split(','), config.dataDir) });
-await stopRequested.promise;
+await stopped;
 await server.stop();
 // What was leaked must not keep it alive.
 process.exit(0);

@@ -7,10 +7,10 @@ import { armCrashPoints, CRASH_POINTS } from '../../packages/server/src/base/cra
 import { loadConfig } from '../../packages/server/src/config.ts';
 import { startServer } from '../../packages/server/src/main.ts';
 import type { Store } from '../../packages/server/src/store/store.ts';
+import { stopRequested } from '../support/stop-signs.ts';
 import { changeStatements, SQL_DEFECTS } from './defects/sql-defects.ts';
 import { STORE_DEFECTS, type WrapStore } from './defects/store-defects.ts';
 
-const ORPHAN_CHECK_MS = 500;
 const { CLOISTER_TEST_CRASH_AT: crashAt, CLOISTER_TEST_DEFECT: defect, CLOISTER_TEST_OUTBOX_LEASE_MS: outboxLeaseMs } = process.env;
 
 if (crashAt !== undefined) armCrash(crashAt);
@@ -18,15 +18,9 @@ const wraps: WrapStore[] = [];
 if (defect !== undefined) wraps.push(...install(defect));
 if (outboxLeaseMs !== undefined) wraps.push(withOutboxLease(Number(outboxLeaseMs)));
 
-// A test that is killed cannot stop its servers.
-const parent = process.ppid;
-setInterval(() => {
-  if (process.ppid !== parent) process.exit(1);
-}, ORPHAN_CHECK_MS).unref();
-const stopRequested = Promise.withResolvers<void>();
-process.once('SIGTERM', () => stopRequested.resolve());
+const stopped = stopRequested();
 const server = await startServer(loadConfig(), { wrapStore: (store) => wraps.reduce((wrapped, wrap) => wrap(wrapped), store) });
-await stopRequested.promise;
+await stopped;
 await server.stop();
 
 function armCrash(text: string): void {

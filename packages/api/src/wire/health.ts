@@ -8,6 +8,10 @@ export const healthSchema = z.object({
   checks: z.record(z.string(), healthCheckSchema),
 });
 
+/**
+ * The stages of a turn's way to the first word of its agent, in their order. A turn whose sandbox was awake has only
+ * the first and the last; one whose sandbox slept has `wake`; one that needed a new sandbox has those in between.
+ */
 export const STAGES = [
   'queue',
   'room',

@@ -1,8 +1,9 @@
 import type { JsonObject } from '../base/json.ts';
 import { CA_BUNDLE_FILE, CA_FILE } from '../egress/gateway.ts';
-import { SANDBOX_GATEWAY_DIRECTORY, SANDBOX_GATEWAY_PORT, SANDBOX_HOME, SANDBOX_WORKSPACE } from '../harness/harness.ts';
+import { SANDBOX_GATEWAY_DIRECTORY, SANDBOX_HOME, SANDBOX_WORKSPACE } from '../harness/harness.ts';
 import type { SandboxLabels, SandboxMount, SandboxSpec } from '../runtime/driver.ts';
 import { type SessionDirectories, sandboxUser } from './directories.ts';
+import { gatewayVariables, proxyVariables } from './gateway-variables.ts';
 import { parseTemplate } from './template.ts';
 
 export interface SpecInput {
@@ -33,9 +34,9 @@ export function buildSpec(input: SpecInput): SandboxSpec {
       ...template.env,
       ...input.launch.env,
       HOME: SANDBOX_HOME,
-      CLOISTER_GATEWAY_PORT: String(SANDBOX_GATEWAY_PORT),
-      CLOISTER_GATEWAY_SOCKET: `${SANDBOX_GATEWAY_DIRECTORY}/gateway.sock`,
+      ...gatewayVariables(),
       // Always, since the policy can change while the sandbox lives; and what is refused is told why.
+      ...trustVariables(),
       ...proxyVariables(),
       // V8 takes its limit from the host's memory and would be killed long before it collects.
       NODE_OPTIONS: `--max-old-space-size=${Math.floor((template.memoryBytes / 1024 ** 2) * 0.75)}`,
@@ -67,21 +68,8 @@ const CA_BUNDLE_VARIABLES = [
   'CARGO_HTTP_CAINFO',
 ] as const;
 
-/** Tells programs that honour a proxy where the allowed hosts can be reached. */
-function proxyVariables(): Record<string, string> {
-  const proxy = `http://127.0.0.1:${SANDBOX_GATEWAY_PORT}`;
-  const local = '127.0.0.1,localhost';
-  // Where TLS is looked into, it is answered by this installation's own authority; the bundle has the public ones too.
+/** Where TLS is looked into, it is answered by this installation's own authority; the bundle has the public ones too. */
+function trustVariables(): Record<string, string> {
   const [own, all] = [`${SANDBOX_GATEWAY_DIRECTORY}/${CA_FILE}`, `${SANDBOX_GATEWAY_DIRECTORY}/${CA_BUNDLE_FILE}`];
-  return {
-    NODE_EXTRA_CA_CERTS: own,
-    ...Object.fromEntries(CA_BUNDLE_VARIABLES.map((name) => [name, all])),
-    HTTP_PROXY: proxy,
-    HTTPS_PROXY: proxy,
-    http_proxy: proxy,
-    https_proxy: proxy,
-    NO_PROXY: local,
-    no_proxy: local,
-    NODE_USE_ENV_PROXY: '1',
-  };
+  return { NODE_EXTRA_CA_CERTS: own, ...Object.fromEntries(CA_BUNDLE_VARIABLES.map((name) => [name, all])) };
 }

@@ -1,22 +1,6 @@
+import type { STAGES } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 
-/**
- * The stages of a turn's way to the first word of its agent, in their order. A turn whose sandbox was awake has only
- * the first and the last; one whose sandbox slept has `wake`; one that needed a new sandbox has those in between.
- */
-export const STAGES = [
-  'queue',
-  'room',
-  'prepare',
-  'image',
-  'create',
-  'attach',
-  'start',
-  'ready',
-  'handover',
-  'wake',
-  'first_token',
-] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** Milliseconds by stage. */

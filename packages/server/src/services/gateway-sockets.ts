@@ -2,7 +2,6 @@ import { chmod, copyFile, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from '../base/log.ts';
 import type { EgressGateway, GatewayConnection } from '../egress/gateway.ts';
-import { SANDBOX_GATEWAY_DIRECTORY, SANDBOX_GATEWAY_PORT } from '../harness/harness.ts';
 import type { ServiceRow } from '../store/store.ts';
 import { serviceDirectory } from './files.ts';
 import { readDefinition } from './spec.ts';
@@ -81,20 +80,3 @@ export function createGatewaySockets({ dataDir, log, gateway, runnerDirectory }:
 
 /** Those that have a container, or are about to: `ensure` may have come before the row says so. */
 const KEPT: ReadonlySet<ServiceRow['state']> = new Set(['pending', 'starting', 'running', 'backoff']);
-
-/** What tells its programs where the proxy is, once one of the forwarders brings it there. */
-export function proxyVariables(): Record<string, string> {
-  const proxy = `http://127.0.0.1:${SANDBOX_GATEWAY_PORT}`;
-  const local = '127.0.0.1,localhost';
-  return {
-    CLOISTER_GATEWAY_PORT: String(SANDBOX_GATEWAY_PORT),
-    CLOISTER_GATEWAY_SOCKET: `${SANDBOX_GATEWAY_DIRECTORY}/gateway.sock`,
-    HTTP_PROXY: proxy,
-    HTTPS_PROXY: proxy,
-    http_proxy: proxy,
-    https_proxy: proxy,
-    NO_PROXY: local,
-    no_proxy: local,
-    NODE_USE_ENV_PROXY: '1',
-  };
-}

@@ -5,11 +5,12 @@ import { newId } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
 import type { ServiceSettings } from '../core/service-settings.ts';
 import type { ServiceObservation, ServiceRef, ServiceRuntime, ServiceSpec } from '../runtime/services.ts';
+import { gatewayVariables, proxyVariables } from '../sandboxes/gateway-variables.ts';
 import type { ServiceChanges, ServiceEventInput, ServiceRow, ServiceStore } from '../store/store.ts';
 import { type CallbackSockets, createCallbackSockets } from './callback-sockets.ts';
 import { decide, ended, type Step } from './decide.ts';
 import { prepareFiles, removeFiles } from './files.ts';
-import { type GatewaySockets, proxyVariables } from './gateway-sockets.ts';
+import type { GatewaySockets } from './gateway-sockets.ts';
 import type { Probe } from './health.ts';
 import { createHealthChecks, type HealthChecks } from './health-checks.ts';
 import { createReport } from './report.ts';
@@ -271,7 +272,12 @@ function toSpec({ installation, settings }: KeeperDeps, row: ServiceRow, mounts:
     labels: { installation, tenant: row.tenantId, service: row.id, incarnation: row.incarnation ?? '' },
     image,
     argv: argv ?? undefined,
-    env: { ...(networking === 'limited' ? proxyVariables() : {}), ...env, CLOISTER_SERVICE_ID: row.id, PORT: String(port) },
+    env: {
+      ...(networking === 'limited' ? { ...gatewayVariables(), ...proxyVariables() } : {}),
+      ...env,
+      CLOISTER_SERVICE_ID: row.id,
+      PORT: String(port),
+    },
     uid,
     memoryBytes,
     cpus,

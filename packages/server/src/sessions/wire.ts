@@ -1,8 +1,8 @@
 import type { Session, SessionEvent, SessionSandbox, Turn } from '@cloister/api';
-import { isProblemCode, PROBLEMS } from '@cloister/api';
+import { isProblemCode, PROBLEMS, STAGES } from '@cloister/api';
 import { EMPTY_AGENT_FIELDS, parseDefinition } from '../agents/agents.ts';
 import { toTimestamp } from '../base/clock.ts';
-import { STAGES, type Stages } from '../sandboxes/stages.ts';
+import type { Stages } from '../sandboxes/stages.ts';
 import { isTerminal, type JsonObject, type SessionRow, type SessionState, type StoredEvent, type TurnRow } from '../store/store.ts';
 
 /** Our states in the published words: what waits for a person is idle there. */

@@ -1,4 +1,5 @@
-import { STAGES, type Stage, type StageLog } from '../sandboxes/stages.ts';
+import { STAGES } from '@cloister/api';
+import type { Stage, StageLog } from '../sandboxes/stages.ts';
 
 export type StageSummary = Partial<Record<Stage, { readonly count: number; readonly p50_ms: number }>>;
 

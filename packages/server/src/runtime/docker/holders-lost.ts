@@ -6,9 +6,9 @@ import { HOSTNAME } from './profile.ts';
 import { parseMaking, parseNetworkHolder } from './wire.ts';
 
 /**
- * A container that has not run yet, and whose network's holder does not run any more, is made once more with the
- * same name and a network of its own: as `json` says, or else as the engine knows it. False when that is not what it lacks. Its calls are not to be cut: a name
- * without a container, or a container that nobody waits for, would be left.
+ * A container that has not run yet, and whose network's holder does not run any more, is made once more with the same
+ * name and a network of its own: as `json` says, or else as the engine knows it. False when that is not what it lacks.
+ * Its calls are not to be cut: a name without a container, or a container that nobody waits for, would be left.
  */
 export async function leaveLostNetwork(docker: DockerContext, name: string, json: object | undefined): Promise<boolean> {
   const seen = await docker.engine.call({ method: 'GET', path: `/containers/${name}/json` });
