@@ -1,7 +1,12 @@
-import { isIP } from 'node:net';
-import { cpus, homedir, totalmem } from 'node:os';
 import path from 'node:path';
 import { diskSchema, toBytes } from '@cloister/api';
+import { type BrokerConfig, brokerConfig } from './config/broker.ts';
+import { egressSettings } from './config/egress.ts';
+import { dockerCertPath } from './config/engine.ts';
+import { type HttpLimits, httpLimits } from './config/http.ts';
+import { type LogSettings, logSettings } from './config/log.ts';
+import { type ProviderConfig, providers } from './config/providers.ts';
+import { serviceSettings } from './config/services.ts';
 import {
   absolutePath,
   choice,
@@ -10,42 +15,21 @@ import {
   integer,
   invalid,
   limit,
-  nameServers,
-  networks,
-  portRange,
   seconds,
   secret,
   text,
   times,
-  url,
   words,
-} from './config-values.ts';
+} from './config/values.ts';
 import type { EgressSettings } from './core/egress-settings.ts';
 import type { Provider } from './core/model.ts';
 import type { ServiceSettings } from './core/service-settings.ts';
 
-/** How the gateway reaches one model provider. The header's value is the secret. */
-export interface ProviderConfig {
-  /** Without the version path: the gateway appends what the client asked for. */
-  readonly baseUrl: string;
-  /** Undefined for a provider that needs no key, such as a local server. */
-  readonly auth: { readonly header: string; readonly value: string } | undefined;
-}
+export type { BrokerConfig } from './config/broker.ts';
+export type { ProviderConfig } from './config/providers.ts';
 
 export const RUNTIME_CHOICES = ['auto', 'docker', 'podman', 'bubblewrap', 'fake'] as const;
 export const STORE_CHOICES = ['sqlite', 'postgres', 'memory'] as const;
-
-/** What one server takes at once; undefined stands for no limit. */
-interface HttpLimits {
-  readonly requestsPerKey: number | undefined;
-  readonly requestsPerTenant: number | undefined;
-  readonly maxStreams: number;
-  readonly maxStreamsPerTenant: number;
-  readonly maxRequests: number;
-  readonly maxBodyBytes: number;
-  /** Addresses and networks whose `X-Forwarded-For` is believed. */
-  readonly trustedProxies: readonly string[];
-}
 
 export interface Config {
   readonly host: string;
@@ -113,10 +97,10 @@ export interface Config {
   readonly drainMs: number;
   readonly allowPrivateWebhooks: boolean;
   readonly services: ServiceSettings;
-  readonly log: { readonly level: string; readonly format: 'human' | 'json'; readonly file: string | undefined };
+  readonly log: LogSettings;
 }
 
-export type { Environment } from './config-values.ts';
+export type { Environment } from './config/values.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -177,14 +161,6 @@ export function loadConfig(env: Environment = process.env): Config {
   });
 }
 
-function logSettings(env: Environment): Config['log'] {
-  return {
-    level: choice(env, 'LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
-    format: choice(env, 'LOG_FORMAT', ['human', 'json'], process.stderr.isTTY ? 'human' : 'json'),
-    file: text(env, 'LOG_FILE'),
-  };
-}
-
 /** A URL by itself says that PostgreSQL is meant. Of the URL, which may hold a password, nothing is ever repeated. */
 function storeOf(env: Environment): Pick<Config, 'store' | 'databaseUrl' | 'databasePoolSize'> {
   const databaseUrl = secret(env, 'DATABASE_URL');
@@ -196,124 +172,14 @@ function storeOf(env: Environment): Pick<Config, 'store' | 'databaseUrl' | 'data
   return { store, databaseUrl, databasePoolSize: integer(env, 'DATABASE_POOL_SIZE', 10, { min: 2, max: 1000 }) };
 }
 
-/** In bytes or such as `2g`; less than this, and no filesystem is worth making. */
-function workspaceQuota(env: Environment): number | undefined {
-  const given = text(env, 'WORKSPACE_QUOTA');
-  if (given === undefined || given === '0') return undefined;
-  const parsed = diskSchema.safeParse(given);
-  if (!parsed.success) throw invalid('WORKSPACE_QUOTA', `"${given}" is no size from 64m to 1024g, such as 2g`);
-  return toBytes(parsed.data);
-}
-
-/** TLS is on when either variable is set, as for Docker's own client; what it does not verify, we do: there is no TLS without. */
-function dockerCertPath(env: Environment): string | undefined {
-  const isOn = text(env, 'DOCKER_TLS_VERIFY') !== undefined;
-  return text(env, 'DOCKER_CERT_PATH') ?? (isOn ? path.join(homedir(), '.docker') : undefined);
-}
-
 /** Where `cloister db` finds the databases. */
 export function loadDatabaseConfig(env: Environment = process.env): Pick<Config, 'store' | 'databaseUrl' | 'dataDir'> {
   const { store, databaseUrl } = storeOf(env);
   return { store, databaseUrl, dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data') };
 }
 
-/** What the socket broker needs to know; it never sees the server's secrets. */
-export interface BrokerConfig extends Pick<Config, 'dataDir' | 'hostDataDir' | 'dockerHost' | 'dockerCertPath' | 'runtimeDir' | 'log'> {
-  readonly socketPath: string;
-  readonly pinFile: string;
-  readonly policy: {
-    readonly dataDir: string;
-    readonly mountAllowlist: string | undefined;
-    readonly maxMemoryBytes: number;
-    readonly maxCpus: number;
-    readonly maxPids: number;
-    readonly ports: ServiceSettings['ports'];
-    readonly bind: string;
-    readonly runtimes: readonly string[];
-  };
-}
-
-/** The OCI runtimes that separate at least as the usual one does. */
-const KNOWN_RUNTIMES = ['runc', 'io.containerd.runc.v2', 'crun', 'runsc', 'kata', 'kata-runtime'] as const;
-
 export function loadBrokerConfig(env: Environment = process.env): BrokerConfig {
-  const dataDir = path.resolve(text(env, 'DATA_DIR') ?? './data');
-  const socketPath = absolutePath(env, 'BROKER_SOCKET') ?? '/run/cloister/engine.sock';
-  const { ports, bind } = serviceSettings(env);
-  return {
-    dataDir,
-    hostDataDir: absolutePath(env, 'HOST_DATA_DIR'),
-    dockerHost: text(env, 'DOCKER_HOST'),
-    dockerCertPath: dockerCertPath(env),
-    runtimeDir: text(env, 'XDG_RUNTIME_DIR'),
-    log: logSettings(env),
-    socketPath,
-    pinFile: path.join(path.dirname(socketPath), 'installation'),
-    policy: {
-      dataDir,
-      mountAllowlist: absolutePath(env, 'MOUNT_ALLOWLIST'),
-      maxMemoryBytes: integer(env, 'BROKER_MAX_MEMORY_BYTES', totalmem(), { min: 1, max: MAX_BYTES }),
-      maxCpus: integer(env, 'BROKER_MAX_CPUS', cpus().length, { min: 1, max: 10_000 }),
-      maxPids: integer(env, 'BROKER_MAX_PIDS', 4096, { min: 16, max: 65_536 }),
-      ports,
-      bind,
-      runtimes: [...KNOWN_RUNTIMES, ...words(env, 'CLOISTER_RUNTIME_CLASSES')],
-    },
-  };
-}
-
-function httpLimits(env: Environment): HttpLimits {
-  return {
-    requestsPerKey: limit(env, 'RATE_LIMIT_PER_KEY', { max: 1_000_000, fallback: 100 }),
-    requestsPerTenant: limit(env, 'RATE_LIMIT_PER_TENANT', { max: 1_000_000, fallback: 200 }),
-    maxStreams: integer(env, 'MAX_STREAMS', 5000, { min: 1, max: 1_000_000 }),
-    maxStreamsPerTenant: integer(env, 'MAX_STREAMS_PER_TENANT', 2500, { min: 1, max: 1_000_000 }),
-    maxRequests: integer(env, 'MAX_REQUESTS_AT_ONCE', 2000, { min: 1, max: 1_000_000 }),
-    maxBodyBytes: integer(env, 'MAX_BODY_BYTES_AT_ONCE', 268_435_456, { min: 1024, max: 68_719_476_736 }),
-    trustedProxies: networks(env, 'TRUSTED_PROXIES'),
-  };
-}
-
-const MAX_BYTES = 1024 ** 5;
-
-function egressSettings(env: Environment): EgressSettings {
-  return {
-    allowPrivate: networks(env, 'EGRESS_ALLOW_PRIVATE'),
-    nameServers: nameServers(env, 'EGRESS_NAME_SERVERS'),
-    maxConnections: integer(env, 'EGRESS_MAX_CONNECTIONS', 64, { min: 1, max: 10_000 }),
-    requestsPerSecond: limit(env, 'EGRESS_REQUESTS_PER_SECOND', { max: 100_000, fallback: 50 }),
-    turn: {
-      requests: limit(env, 'EGRESS_REQUESTS_PER_TURN', { max: 1_000_000_000, fallback: 20_000 }),
-      bytes: limit(env, 'EGRESS_BYTES_PER_TURN', { max: MAX_BYTES, fallback: 5 * 1024 ** 3 }),
-    },
-    session: {
-      requests: limit(env, 'EGRESS_REQUESTS_PER_SESSION', { max: 1_000_000_000, fallback: 200_000 }),
-      bytes: limit(env, 'EGRESS_BYTES_PER_SESSION', { max: MAX_BYTES, fallback: 50 * 1024 ** 3 }),
-    },
-    idleMs: integer(env, 'EGRESS_IDLE_SECONDS', 300, { min: 1, max: 86_400 }) * 1000,
-    totalMs: integer(env, 'EGRESS_CONNECTION_SECONDS', 3600, { min: 1, max: 604_800 }) * 1000,
-    pollMs: seconds(env, 'EGRESS_POLICY_POLL_SECONDS', 2) * 1000,
-    auditMs: integer(env, 'EGRESS_AUDIT_DAYS', 30, { min: 1, max: 36_500 }) * DAY_MS,
-    auditRowsPerSession: integer(env, 'EGRESS_AUDIT_ROWS_PER_SESSION', 10_000, { min: 100, max: 10_000_000 }),
-    credentialsFile: text(env, 'EGRESS_CREDENTIALS_FILE'),
-    upstreamCaFile: text(env, 'EGRESS_UPSTREAM_CA_FILE'),
-  };
-}
-
-function serviceSettings(env: Environment): ServiceSettings {
-  const bind = text(env, 'SERVICE_BIND') ?? '127.0.0.1';
-  if (isIP(bind) === 0) throw invalid('SERVICE_BIND', `"${bind}" is not an IP address`);
-  return {
-    ports: portRange(env, 'SERVICE_PORTS', { first: 19_000, last: 19_999 }),
-    bind,
-    maxPerTenant: integer(env, 'MAX_SERVICES_PER_TENANT', 20, { min: 0, max: 10_000 }),
-    healthMs: seconds(env, 'SERVICE_HEALTH_SECONDS', 30) * 1000,
-    healthFailures: integer(env, 'SERVICE_HEALTH_FAILURES', 3, { min: 1, max: 100 }),
-    startMs: seconds(env, 'SERVICE_START_SECONDS', 60) * 1000,
-    restartBaseMs: seconds(env, 'SERVICE_RESTART_SECONDS', 5) * 1000,
-    maxRestarts: integer(env, 'SERVICE_MAX_RESTARTS', 5, { min: 0, max: 1000 }),
-    restartWindowMs: integer(env, 'SERVICE_RESTART_WINDOW_SECONDS', 1800, { min: 1, max: 604_800 }) * 1000,
-  };
+  return brokerConfig(env);
 }
 
 /** Where the command line looks for a running server and its key. */
@@ -331,44 +197,19 @@ export function loadClientConfig(env: Environment = process.env): {
   };
 }
 
-function providers(env: Environment): ReadonlyMap<Provider, ProviderConfig> {
-  const found = new Map<Provider, ProviderConfig>();
-  const anthropicUrl = url(env, 'ANTHROPIC_BASE_URL') ?? 'https://api.anthropic.com';
-  const apiKey = secret(env, 'ANTHROPIC_API_KEY');
-  const bearer = secret(env, 'ANTHROPIC_AUTH_TOKEN') ?? secret(env, 'CLAUDE_CODE_OAUTH_TOKEN');
-  if (apiKey !== undefined) found.set('anthropic', { baseUrl: anthropicUrl, auth: { header: 'x-api-key', value: apiKey } });
-  else if (bearer !== undefined)
-    found.set('anthropic', { baseUrl: anthropicUrl, auth: { header: 'authorization', value: `Bearer ${bearer}` } });
-  const openaiKey = secret(env, 'OPENAI_API_KEY');
-  const openaiUrl = url(env, 'OPENAI_BASE_URL');
-  if (openaiUrl !== undefined)
-    found.set('openai-compatible', {
-      baseUrl: openaiUrl,
-      auth: openaiKey === undefined ? undefined : { header: 'authorization', value: `Bearer ${openaiKey}` },
-    });
-  else if (openaiKey !== undefined) found.set('openai', bearerProvider('https://api.openai.com/v1', openaiKey));
-  const geminiKey = secret(env, 'GEMINI_API_KEY');
-  if (geminiKey !== undefined)
-    found.set('google', {
-      baseUrl: url(env, 'GEMINI_BASE_URL') ?? 'https://generativelanguage.googleapis.com/v1beta',
-      auth: { header: 'x-goog-api-key', value: geminiKey },
-    });
-  const deepseekKey = secret(env, 'DEEPSEEK_API_KEY');
-  if (deepseekKey !== undefined)
-    found.set('deepseek', bearerProvider(url(env, 'DEEPSEEK_BASE_URL') ?? 'https://api.deepseek.com', deepseekKey));
-  const xaiKey = secret(env, 'XAI_API_KEY');
-  if (xaiKey !== undefined) found.set('xai', bearerProvider(url(env, 'XAI_BASE_URL') ?? 'https://api.x.ai/v1', xaiKey));
-  return found;
-}
-
-function bearerProvider(baseUrl: string, key: string): ProviderConfig {
-  return { baseUrl, auth: { header: 'authorization', value: `Bearer ${key}` } };
-}
-
 /** A lease that is not extended in time is lost, so there must be room for a heartbeat that fails. */
 function leases(env: Environment): Pick<Config, 'leaseMs' | 'heartbeatMs' | 'sweepMs'> {
   const leaseMs = integer(env, 'LEASE_SECONDS', 30, { min: 1, max: 3600 }) * 1000;
   const heartbeatMs = seconds(env, 'HEARTBEAT_SECONDS', leaseMs / 3000) * 1000;
   if (heartbeatMs * 2 > leaseMs) throw invalid('HEARTBEAT_SECONDS', 'it may be at most half of LEASE_SECONDS');
   return { leaseMs, heartbeatMs, sweepMs: seconds(env, 'SWEEP_SECONDS', 5) * 1000 };
+}
+
+/** In bytes or such as `2g`; less than this, and no filesystem is worth making. */
+function workspaceQuota(env: Environment): number | undefined {
+  const given = text(env, 'WORKSPACE_QUOTA');
+  if (given === undefined || given === '0') return undefined;
+  const parsed = diskSchema.safeParse(given);
+  if (!parsed.success) throw invalid('WORKSPACE_QUOTA', `"${given}" is no size from 64m to 1024g, such as 2g`);
+  return toBytes(parsed.data);
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import path from 'node:path';
-import { PlatformError } from './base/errors.ts';
+import { PlatformError } from '../base/errors.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
