@@ -1,4 +1,5 @@
 import { type ProblemDefinition, p } from './problem-kinds.ts';
+import { PROBLEMS_OF_ACCESS } from './problems-of-access.ts';
 import { PROBLEMS_OF_RUNNING } from './problems-of-running.ts';
 
 export { PROBLEM_KINDS, type ProblemKind, type RetryClass } from './problem-kinds.ts';
@@ -54,7 +55,7 @@ export const PROBLEMS = {
     'The API key is not known here.',
     'Use the key in DATA_DIR/admin.key, or one made from it.',
   ),
-  role_insufficient: p('forbidden', 'never', 'The API key may not do this.', 'Use a key with the role that the route names.'),
+  ...PROBLEMS_OF_ACCESS,
   // things
   agent_not_found: p('not_found', 'never', 'There is no such agent.', 'List the agents at GET /v1/agents.'),
   agent_version_not_found: p('not_found', 'never', 'The agent has no such version.', 'Leave `version` out to use the newest.'),

@@ -1,5 +1,6 @@
 import { Hono } from 'hono';
 import { newId } from '../base/ids.ts';
+import { authorise } from './access.ts';
 import { authenticate } from './auth.ts';
 import type { AppVariables, HttpDeps } from './context.ts';
 import { renderError } from './errors.ts';
@@ -52,6 +53,7 @@ export function createApp(deps: HttpDeps): App {
   });
   app.use(authenticate(deps.store, limits.keyGuard));
   app.use(limits.rates);
+  app.use(authorise(deps.store));
   systemRoutes(table, metrics);
   agentRoutes(table);
   environmentRoutes(table);

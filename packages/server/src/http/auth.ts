@@ -1,7 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import { PlatformError } from '../base/errors.ts';
+import { WHOLE_TENANT } from '../core/access.ts';
 import type { Store } from '../store/store.ts';
+import { DEFAULT_TENANT } from '../tenants/bootstrap.ts';
 import type { AppContext, AppVariables } from './context.ts';
 import type { KeyGuard } from './limits/key-guard.ts';
 
@@ -30,7 +32,15 @@ export function authenticate(store: Store, guard: KeyGuard): MiddlewareHandler<{
       throw new PlatformError('credentials_invalid');
     }
     attempt.succeed();
-    c.set('principal', { keyId: row.id, tenantId: row.tenantId, role: row.role });
+    c.set('principal', {
+      kind: 'key',
+      id: row.id,
+      keyId: row.id,
+      tenantId: row.tenantId,
+      role: 'owner',
+      scope: WHOLE_TENANT,
+      isOperator: row.tenantId === DEFAULT_TENANT,
+    });
     return next();
   };
 }

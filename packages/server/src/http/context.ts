@@ -4,6 +4,7 @@ import type { Agents } from '../agents/agents.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Refusals } from '../base/refusals.ts';
+import type { Principal } from '../core/access.ts';
 import type { EgressReport } from '../core/egress-report.ts';
 import type { Environments } from '../environments/environments.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
@@ -25,12 +26,7 @@ import type { WorkspaceInfo } from '../workspaces/workspace-info.ts';
 import type { Flight } from './limits/flights.ts';
 import type { HttpLimits } from './limits/settings.ts';
 
-/** Who makes a request. The tenant comes from the key, never from what the request says. */
-export interface Principal {
-  readonly keyId: string;
-  readonly tenantId: string;
-  readonly role: 'admin';
-}
+export type { Principal } from '../core/access.ts';
 
 export interface AppVariables {
   readonly requestId: string;

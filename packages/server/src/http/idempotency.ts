@@ -42,7 +42,13 @@ export function readIdempotencyKey(c: AppContext): string | undefined {
 /** Does what the request asks for, or answers what was answered to the same request before. `json` is its body. */
 export async function answerOnce(
   deps: IdempotencyDeps,
-  request: { readonly c: AppContext; readonly tenantId: string; readonly key: string; readonly json: unknown },
+  request: {
+    readonly c: AppContext;
+    readonly tenantId: string;
+    readonly key: string;
+    readonly json: unknown;
+    readonly unkept: readonly string[];
+  },
   handle: (reservation: Reservation) => Promise<Response>,
 ): Promise<Response> {
   const { c, tenantId, key } = request;
@@ -75,9 +81,15 @@ export async function answerOnce(
   const body = await response.clone().text();
   await settle(deps, async () => {
     if (Buffer.byteLength(body) > MAX_BODY_BYTES) await deps.requests.abandon({ ...reserved, keepsResource: true });
-    else await deps.requests.complete({ ...reserved, status: response.status, body });
+    else await deps.requests.complete({ ...reserved, status: response.status, body: withoutFields(body, request.unkept) });
   });
   return response;
+}
+
+/** What is shown once is nowhere kept, not even for a repeat. */
+function withoutFields(body: string, unkept: readonly string[]): string {
+  if (unkept.length === 0) return body;
+  return JSON.stringify(JSON.parse(body), (key, value: unknown) => (unkept.includes(key) ? null : value));
 }
 
 /** What was done is done: when the store fails now, the lease runs out and a repeat does it again, for the same thing. */

@@ -2,7 +2,7 @@ import { errorEnvelopeSchema, PROBLEM_KINDS, PROBLEMS, type ProblemCode, problem
 import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
 import type { Hono } from 'hono';
 import type { z } from 'zod';
-import type { AppContext, AppVariables, HttpDeps } from './context.ts';
+import type { AppContext, AppVariables, HttpDeps, Principal } from './context.ts';
 import { answerOnce, NO_RESERVATION, type Reservation, readIdempotencyKey } from './idempotency.ts';
 import { parseBody, readJson, readQuery } from './input.ts';
 import type { Limits } from './limits/limits.ts';
@@ -22,6 +22,8 @@ export interface Route<Q extends z.ZodType, B extends z.ZodType> {
   readonly headers?: Readonly<Record<string, string>>;
   /** Every POST takes an `Idempotency-Key`; this one's handler sees to it by itself. */
   readonly keepsOwnKeys?: boolean;
+  /** Fields of the answer that are shown once and never kept: a repeat under the same key has null there. */
+  readonly unkept?: readonly string[];
   /** Answers without a key; auth.ts decides, this says so in the document. */
   readonly isPublic?: boolean;
   /** Of the answer when all went well; 202 says that it is begun. */
@@ -34,6 +36,8 @@ export interface Route<Q extends z.ZodType, B extends z.ZodType> {
 export interface RouteInput<Q extends z.ZodType, B extends z.ZodType> {
   readonly c: AppContext;
   readonly tenantId: string;
+  /** Undefined only where the route is public. */
+  readonly principal: Principal;
   readonly query: z.output<Q>;
   readonly body: z.output<B>;
   /** Of the Idempotency-Key: makes a handler that is called again do the same thing, not another. */
@@ -53,6 +57,8 @@ const ALWAYS: readonly ProblemCode[] = ['method_not_allowed', 'bug'];
 const WITH_KEY: readonly ProblemCode[] = [
   'credentials_missing',
   'credentials_invalid',
+  'permission_denied',
+  'tenant_suspended',
   'request_invalid',
   'rate_limited',
   'overloaded',
@@ -84,10 +90,20 @@ export function route<Q extends z.ZodType, B extends z.ZodType>(
     const body = (definition.body === undefined ? undefined : parseBody(definition.body, json)) as z.output<B>;
     const tenantId = c.get('principal')?.tenantId ?? '';
     const handle = async (reservation: Reservation): Promise<Response> => {
-      const result = await handler({ c, tenantId, query, body, reservation, param: (name) => c.req.param(name) ?? '' });
+      const result = await handler({
+        c,
+        tenantId,
+        principal: c.get('principal'),
+        query,
+        body,
+        reservation,
+        param: (name) => c.req.param(name) ?? '',
+      });
       return result instanceof Response ? result : c.json(result, definition.status ?? 200);
     };
-    return key === undefined ? handle(NO_RESERVATION) : answerOnce(once, { c, tenantId, key, json }, handle);
+    return key === undefined
+      ? handle(NO_RESERVATION)
+      : answerOnce(once, { c, tenantId, key, json, unkept: definition.unkept ?? [] }, handle);
   });
 }
 

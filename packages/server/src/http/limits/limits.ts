@@ -47,7 +47,7 @@ function limitRates(limits: HttpLimits, clock: Clock, refusals: Refusals): Middl
     return [{ name, perSecond, buckets, subject }];
   };
   const rates = [
-    ...limit('key', limits.requestsPerKey, (c) => c.get('principal').keyId),
+    ...limit('key', limits.requestsPerKey, (c) => c.get('principal').id),
     ...limit('tenant', limits.requestsPerTenant, (c) => c.get('principal').tenantId),
   ];
   const policy = rates.map(({ name, perSecond }) => `"${name}";q=${perSecond * BURST_SECONDS};w=${BURST_SECONDS}`).join(', ');

@@ -6,6 +6,7 @@ import {
   sessionSchema,
   sessionUpdateSchema,
 } from '@cloister/api';
+import { boundAgent, requireBoundAgent } from '../access.ts';
 import { type RouteTable, route } from '../openapi.ts';
 import { createdRange, toBidirectionalPage } from './paging.ts';
 
@@ -35,7 +36,10 @@ export function sessionRoutes(table: RouteTable): void {
         'draining',
       ],
     },
-    ({ tenantId, body, reservation }) => sessions.create(tenantId, body, reservation.idFor('session')),
+    ({ tenantId, principal, body, reservation }) => {
+      requireBoundAgent(principal, typeof body.agent === 'string' ? body.agent : body.agent.id);
+      return sessions.create(tenantId, body, reservation.idFor('session'));
+    },
   );
   route(
     table,
@@ -49,14 +53,14 @@ export function sessionRoutes(table: RouteTable): void {
       response: pageOf(sessionSchema),
       problems: ['cursor_invalid', 'capability_unsupported'],
     },
-    async ({ tenantId, query }) =>
+    async ({ tenantId, principal, query }) =>
       toBidirectionalPage(
         await sessions.list(tenantId, {
           limit: query.limit,
           page: query.page,
           order: query.order,
           includeArchived: query.include_archived ?? false,
-          agentId: query.agent_id,
+          agentId: boundAgent(principal) ?? query.agent_id,
           agentVersion: query.agent_version,
           deploymentId: query.deployment_id,
           memoryStoreId: query.memory_store_id,
