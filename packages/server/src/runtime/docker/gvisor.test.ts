@@ -1,29 +1,28 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import os from 'node:os';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
+import { engineMissing } from '../../../test/support/engine.ts';
+import { GVISOR, ownEngineMissing, startOwnEngine } from '../../../test/support/own-engine.ts';
 import { newId } from '../../base/ids.ts';
 import { silentLogger } from '../../base/log.ts';
-import { GVISOR_MISSING } from '../conformance/known-skips.ts';
 import type { SandboxSpec } from '../driver.ts';
 import { createDockerDriver } from './driver.ts';
 
 const CLASS = 'runsc';
-const IMAGES = ['node:24-bookworm-slim', 'cloister-sandbox:0.1.0'];
-/** An engine apart, such as one of the tester's own: gVisor is seldom the business of the usual one. */
-const endpoint = process.env.CLOISTER_TEST_GVISOR;
+const IMAGE = 'node:24-bookworm-slim';
 
-const driver = createDockerDriver({ log: silentLogger, endpoint });
-const image = await findImage();
-
-test('an agent lives in gVisor as in any sandbox, with a kernel of its own', {
-  skip: image ? false : GVISOR_MISSING,
-  timeout: 120_000,
-}, async () => {
+test('an agent lives in gVisor as in any sandbox, with a kernel of its own', { timeout: 300_000 }, async (t) => {
+  const missing = (await ownEngineMissing(CLASS)) || (await engineMissing());
+  if (missing !== false) return t.skip(missing);
+  await using engine = await startOwnEngine({ images: [IMAGE], runtimes: GVISOR });
+  const driver = createDockerDriver({ log: silentLogger, endpoint: engine.endpoint });
+  t.after(() => driver.close());
+  assert.ok((await driver.runtimeClasses?.())?.includes(CLASS));
   const names = { sandbox: newId('sandbox'), node: newId('node'), incarnation: newId('incarnation') };
   const spec: SandboxSpec = {
     labels: { installation: newId('installation'), tenant: 't', agent: 'a', session: 's', ...names },
-    image: image ?? '',
+    image: IMAGE,
     argv: [
       'node',
       '-e',
@@ -69,12 +68,3 @@ test('an agent lives in gVisor as in any sandbox, with a kernel of its own', {
   }
   assert.equal(await driver.inspect(ref), undefined);
 });
-
-after(() => driver.close());
-
-/** An image to try with, where the engine has gVisor at all. */
-async function findImage(): Promise<string | undefined> {
-  if (!(await driver.probe()).ok || !(await driver.runtimeClasses?.())?.includes(CLASS)) return undefined;
-  for (const name of IMAGES) if (await driver.hasImage(name)) return name;
-  return undefined;
-}
