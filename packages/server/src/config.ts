@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { diskSchema, toBytes } from '@cloister/api';
+import { type AdapterSettings, adapterSettings } from './config/adapters.ts';
 import { type BrokerConfig, brokerConfig } from './config/broker.ts';
 import { egressSettings } from './config/egress.ts';
 import { dockerCertPath } from './config/engine.ts';
@@ -25,6 +26,7 @@ import type { EgressSettings } from './core/egress-settings.ts';
 import type { Provider } from './core/model.ts';
 import type { ServiceSettings } from './core/service-settings.ts';
 
+export type { AdapterName, AdapterSettings } from './config/adapters.ts';
 export type { BrokerConfig } from './config/broker.ts';
 export type { ProviderConfig } from './config/providers.ts';
 
@@ -97,6 +99,7 @@ export interface Config {
   readonly drainMs: number;
   readonly allowPrivateWebhooks: boolean;
   readonly services: ServiceSettings;
+  readonly adapters: AdapterSettings;
   readonly log: LogSettings;
 }
 
@@ -157,6 +160,7 @@ export function loadConfig(env: Environment = process.env): Config {
     drainMs: integer(env, 'DRAIN_SECONDS', 25, { min: 0, max: 3600 }) * 1000,
     allowPrivateWebhooks: flag(env, 'WEBHOOK_ALLOW_PRIVATE_NETWORK'),
     services: serviceSettings(env),
+    adapters: adapterSettings(env),
     log: logSettings(env),
   });
 }

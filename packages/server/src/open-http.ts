@@ -146,6 +146,7 @@ export async function openHttp(config: Config, engine: Engine, parts: HttpParts)
     version: VERSION,
     maxBodyBytes: config.maxBodyBytes,
     limits: config.http,
+    adapters: config.adapters,
     refusals,
     requestLeaseMs: config.leaseMs,
     assets: findAssets(),

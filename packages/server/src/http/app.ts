@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { newId } from '../base/ids.ts';
 import { authorise } from './access.ts';
+import { chooseAdapters } from './adapters/adapters.ts';
 import { authenticate } from './auth.ts';
 import type { AppVariables, HttpDeps } from './context.ts';
 import { renderError } from './errors.ts';
@@ -41,7 +42,15 @@ export function createApp(deps: HttpDeps): App {
     deps.log.debug({ requestId, method: c.req.method, path: c.req.path, status: c.res.status }, 'request');
   });
   app.use(countRequests(metrics));
-  app.onError((error, c) => renderError(c, error, deps.log));
+  const adapters = chooseAdapters(deps.adapters);
+  app.onError((error, c) =>
+    renderError(
+      c,
+      error,
+      deps.log,
+      adapters.find(({ owns }) => owns(c.req.path)),
+    ),
+  );
   app.use(async (c, next) => {
     const flight = limits.flights.begin({ isAlwaysAnswered: isAlwaysAnswered(c.req.path) });
     c.set('flight', flight);
@@ -67,6 +76,7 @@ export function createApp(deps: HttpDeps): App {
   workspaceRoutes(table);
   webhookRoutes(table);
   serviceRoutes(table);
+  for (const adapter of adapters) adapter.routes(table);
   pageRoutes(table);
   closingRoutes(table);
   return app;

@@ -4,6 +4,7 @@ import type { Agents } from '../agents/agents.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Refusals } from '../base/refusals.ts';
+import type { AdapterSettings } from '../config.ts';
 import type { Principal } from '../core/access.ts';
 import type { EgressReport } from '../core/egress-report.ts';
 import type { Environments } from '../environments/environments.ts';
@@ -70,6 +71,8 @@ export interface HttpDeps {
   readonly version: string;
   readonly maxBodyBytes: number;
   readonly limits: HttpLimits;
+  /** Which other APIs are served beside our own. */
+  readonly adapters: AdapterSettings;
   readonly refusals: Refusals;
   /** How long a server that is gone keeps a request with an Idempotency-Key from being tried again. */
   readonly requestLeaseMs: number;

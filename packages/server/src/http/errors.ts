@@ -2,13 +2,14 @@ import { type ErrorEnvelope, PROBLEM_KINDS, PROBLEMS, type ProblemDocument } fro
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { type PlatformError, toPlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import type { HttpAdapter } from './adapters/support.ts';
 import type { AppContext } from './context.ts';
 
 /** Waits that retryable errors name when they do not know better. */
 const DEFAULT_RETRY_AFTER_MS = 5000;
 
-/** Renders any error: the published envelope, or RFC 9457 for a client that asks for it. Our own bugs are logged here, once, and say no more than that. */
-export function renderError(c: AppContext, thrown: unknown, log: Logger): Response {
+/** Renders any error: the published envelope, that of the adapter whose route it is, or RFC 9457 for a client that asks for it. Our own bugs are logged here, once, and say no more than that. */
+export function renderError(c: AppContext, thrown: unknown, log: Logger, adapter?: Pick<HttpAdapter, 'renderError'>): Response {
   const error = toPlatformError(thrown);
   const requestId = c.get('requestId');
   if (error.code === 'bug')
@@ -24,7 +25,11 @@ export function renderError(c: AppContext, thrown: unknown, log: Logger): Respon
     c.header('Content-Type', 'application/problem+json');
     return c.body(JSON.stringify(toProblemDocument(error, requestId, retryAfterMs)), code);
   }
-  return c.json(toEnvelope(error, requestId, retryAfterMs), code);
+  const envelope = toEnvelope(error, requestId, retryAfterMs);
+  if (adapter === undefined) return c.json(envelope, code);
+  const rendered = adapter.renderError({ status, error: envelope.error, requestId });
+  for (const [name, value] of Object.entries(rendered.headers ?? {})) c.header(name, value);
+  return c.json(rendered.body, rendered.status as ContentfulStatusCode);
 }
 
 function retryAfter(error: PlatformError, status: number): number | undefined {

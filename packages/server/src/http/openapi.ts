@@ -9,7 +9,7 @@ import type { Limits } from './limits/limits.ts';
 
 /** One operation: what validates a request is what documents it. */
 export interface Route<Q extends z.ZodType, B extends z.ZodType> {
-  readonly method: 'get' | 'post' | 'put' | 'delete';
+  readonly method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   /** In OpenAPI's form, such as `/v1/sessions/{id}`. */
   readonly path: string;
   readonly operationId: string;
@@ -27,8 +27,12 @@ export interface Route<Q extends z.ZodType, B extends z.ZodType> {
   /** Answers without a key; auth.ts decides, this says so in the document. */
   readonly isPublic?: boolean;
   /** Of the answer when all went well; 202 says that it is begun. */
-  readonly status?: 202;
+  readonly status?: 201 | 202;
   readonly response: z.ZodType | { readonly mediaType: string; readonly description: string };
+  /** What else it may answer when all went well, such as a stream. */
+  readonly alsoAnswers?: { readonly mediaType: string; readonly description: string };
+  /** The shape of errors, where it is not ours. */
+  readonly errorSchema?: z.ZodType;
   /** Codes beyond those any route may answer. */
   readonly problems?: readonly ProblemCode[];
 }
@@ -116,7 +120,7 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
   const ok =
     'mediaType' in response
       ? { description: response.description, content: { [response.mediaType]: { schema: { type: 'string' as const } } } }
-      : { description: 'Done', content: { 'application/json': { schema: response } } };
+      : { description: 'Done', content: { 'application/json': { schema: response }, ...also(definition.alsoAnswers) } };
   const isPublic = definition.isPublic ?? false;
   const codes = new Set([
     ...(isPublic ? [] : WITH_KEY),
@@ -154,7 +158,7 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
       ...(definition.body === undefined ? {} : { body: { required: true, content: { 'application/json': { schema: definition.body } } } }),
       ...(definition.rawBody === undefined ? {} : { body: rawBody(definition.rawBody) }),
     },
-    responses: { [definition.status ?? 200]: ok, ...errorResponses(codes) },
+    responses: { [definition.status ?? 200]: ok, ...errorResponses(codes, definition.errorSchema ?? errorEnvelopeSchema) },
   };
 }
 
@@ -162,14 +166,18 @@ function rawBody({ mediaType, description }: { readonly mediaType: string; reado
   return { required: true, description, content: { [mediaType]: { schema: { type: 'string' as const, format: 'binary' } } } };
 }
 
-function errorResponses(codes: ReadonlySet<ProblemCode>): RouteConfig['responses'] {
+function also(answer: Route<z.ZodType, z.ZodType>['alsoAnswers']) {
+  return answer === undefined ? {} : { [answer.mediaType]: { schema: { type: 'string' as const, description: answer.description } } };
+}
+
+function errorResponses(codes: ReadonlySet<ProblemCode>, schema: z.ZodType): RouteConfig['responses'] {
   const byStatus = Map.groupBy(codes, (code) => PROBLEM_KINDS[PROBLEMS[code].kind].status);
   return Object.fromEntries(
     [...byStatus].map(([status, group]) => [
       status,
       {
         description: group.map((code) => `\`${code}\`: ${PROBLEMS[code].title}`).join('\n\n'),
-        content: { 'application/json': { schema: errorEnvelopeSchema }, 'application/problem+json': { schema: problemDocumentSchema } },
+        content: { 'application/json': { schema }, 'application/problem+json': { schema: problemDocumentSchema } },
       },
     ]),
   );

@@ -9,6 +9,7 @@ import { eventLaws } from './conformance/events.ts';
 import { interruptLaws } from './conformance/interrupts.ts';
 import type { Laws } from './conformance/kit.ts';
 import { leaseLaws } from './conformance/lease.ts';
+import { linkLaws } from './conformance/links.ts';
 import { modelLaws } from './conformance/model.ts';
 import { outboxLaws } from './conformance/outbox.ts';
 import { queueLaws } from './conformance/queue.ts';
@@ -53,6 +54,7 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   retention: retentionLaws,
   egress: egressLaws,
   'duties and nodes': dutyAndNodeLaws,
+  links: linkLaws,
   warm: warmLaws,
   model: modelLaws,
 };

@@ -32,7 +32,7 @@ const HAS_RUN = `SELECT 1 FROM turns
 const EXISTING: Sql = (dialect) => `SELECT id FROM sessions WHERE id IN ${dialect.listOf('ids')}`;
 /** Children first, as the foreign keys want it. */
 const REMOVE = [
-  ...['idempotency_keys', 'approvals', 'turns', 'events', 'egress_audit', 'egress_usage', 'session_definitions'].map(
+  ...['idempotency_keys', 'approvals', 'turns', 'events', 'egress_audit', 'egress_usage', 'session_links', 'session_definitions'].map(
     (table) => `DELETE FROM ${table} WHERE tenant_id = :tenantId AND session_id = :id`,
   ),
   'DELETE FROM sessions WHERE tenant_id = :tenantId AND id = :id',

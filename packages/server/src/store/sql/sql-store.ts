@@ -6,6 +6,7 @@ import { createEgressStore } from './egress.ts';
 import type { Engine } from './engine.ts';
 import { createEnvironmentStore } from './environments.ts';
 import { createEventStore } from './events.ts';
+import { createLinkStore } from './links.ts';
 import { createDutyStore, createNodeStore } from './nodes.ts';
 import { createOutboxStore } from './outbox.ts';
 import { withOutboxSignal } from './outbox-signal.ts';
@@ -33,6 +34,7 @@ export function createSqlStore(database: Engine, onClosed: () => void): Store {
     sessions: createSessionStore(engine),
     events: createEventStore(engine),
     turns: createTurnStore(engine),
+    links: createLinkStore(engine),
     apiKeys: createApiKeyStore(engine),
     webhooks: createWebhookStore(engine),
     services: createServiceStore(engine),

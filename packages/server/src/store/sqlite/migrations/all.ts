@@ -9,6 +9,7 @@ import { services } from './0007-services.ts';
 import { turnStages } from './0008-turn-stages.ts';
 import { warmPool } from './0009-warm-pool.ts';
 import { workspaces } from './0010-workspaces.ts';
+import { sessionLinks } from './0011-session-links.ts';
 
 /** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
 export const MIGRATIONS: readonly Migration[] = [
@@ -22,4 +23,5 @@ export const MIGRATIONS: readonly Migration[] = [
   turnStages,
   warmPool,
   workspaces,
+  sessionLinks,
 ];

@@ -1,0 +1,12 @@
+import type { HttpAdapter } from '../support.ts';
+import { openAiError } from './errors.ts';
+
+const PATHS = /^\/v1\/(chat\/completions|responses|models)(\/|$)/;
+
+/** The parts of OpenAI's API by which its clients talk with an agent. */
+export const openAiAdapter: HttpAdapter = {
+  name: 'openai',
+  owns: (path) => PATHS.test(path),
+  renderError: openAiError,
+  routes() {},
+};
