@@ -65,6 +65,10 @@ export const environmentConfigParamSchema = z.discriminatedUnion('type', [
       .enum(['none', 'turn'])
       .nullish()
       .describe('`turn`: the workspace is kept at the end of each turn, for forks at an event. Default `none`'),
+    sandbox: z
+      .enum(['session', 'turn'])
+      .nullish()
+      .describe('`turn`: each turn has a new sandbox, which is removed at its end. Default `session`: it is kept for the next one'),
     cpus: z.number().min(0.05).max(256).nullish().describe('Default 1'),
     pids: z.int().min(16).max(65_536).nullish().describe('Processes and threads; default 256'),
     env: z
@@ -129,6 +133,7 @@ export const environmentConfigSchema = z.discriminatedUnion('type', [
     disk: z.union([z.int(), z.string()]).nullable().default(null).describe("Null when the operator's default counts"),
     workspace: z.enum(['session', 'agent']).default('session'),
     snapshots: z.enum(['none', 'turn']).default('none'),
+    sandbox: z.enum(['session', 'turn']).default('session'),
     cpus: z.number(),
     pids: z.int(),
     env: z.record(z.string(), z.string()),

@@ -89,6 +89,7 @@ export const eventSchema = z.discriminatedUnion('type', [
   event('user.message', {
     content: z.array(contentBlockSchema),
     retry_of: z.string().optional().describe('The turn whose message this one repeats'),
+    model: z.string().optional().describe("The model of this message's turn, where it is not the agent's"),
   }),
   event('user.interrupt', {}),
   event('user.tool_confirmation', {

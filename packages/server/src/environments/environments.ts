@@ -105,6 +105,7 @@ function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits)
     memory: param.memory ?? CONTAINER_DEFAULTS.memory,
     disk: param.disk ?? null,
     ...resolveWorkspace(param),
+    sandbox: param.sandbox ?? 'session',
     cpus: param.cpus ?? CONTAINER_DEFAULTS.cpus,
     pids: param.pids ?? CONTAINER_DEFAULTS.pids,
     env: param.env ?? {},

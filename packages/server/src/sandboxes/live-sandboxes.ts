@@ -130,7 +130,7 @@ export function createLiveSandboxes(deps: LiveSandboxesDeps): LiveSandboxes {
     release(sessionId) {
       const entry = entries.get(sessionId);
       if (entry?.sandbox === undefined || entry.closing !== undefined) return;
-      if (isDraining) return void discardEntry(entry);
+      if (isDraining || entry.policy.endsWithTurn === true) return void discardEntry(entry);
       shelf.beginToRest(entry, entry.sandbox);
     },
     discard: async (sessionId, because) => {

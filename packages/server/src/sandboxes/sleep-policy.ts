@@ -15,8 +15,10 @@ export function sleepOf(
 
 /** The environment's own word before the server's: 0 is never, and nothing is as the server has it. */
 export function sleepPolicyOf(environment: JsonObject, defaults: SleepPolicy): SleepPolicy {
-  const sleep = asJsonObject(asJsonObject(environment.config).sleep);
+  const config = asJsonObject(environment.config);
+  const sleep = asJsonObject(config.sleep);
   return {
+    endsWithTurn: config.sandbox === 'turn',
     pauseMs: toMs(sleep.pause_after_seconds, defaults.pauseMs),
     hibernateMs: toMs(sleep.hibernate_after_seconds, defaults.hibernateMs),
     stopMs: toMs(sleep.stop_after_seconds, defaults.stopMs),

@@ -7,6 +7,8 @@ export interface SleepPolicy {
   readonly pauseMs: number | undefined;
   readonly hibernateMs: number | undefined;
   readonly stopMs: number | undefined;
+  /** It does not rest at all: it is removed when its turn has ended. */
+  readonly endsWithTurn?: boolean | undefined;
 }
 
 export type RestState = 'idle' | 'paused' | 'hibernated';

@@ -46,6 +46,10 @@ export interface SendEventsInput {
   readonly idempotencyKey?: string | undefined;
   /** The messages repeat that of this turn. */
   readonly retryOf?: string | undefined;
+  /** The model that the turns of the messages have instead of the agent's. */
+  readonly model?: string | undefined;
+  /** The id of the one message's turn, for what has to be known of it before. */
+  readonly turnId?: string | undefined;
   /** An interrupt is for this turn alone. */
   readonly interruptedTurn?: string | undefined;
   /** Hold the answer until the last message's turn ends or asks, for at most this long. */
@@ -125,16 +129,16 @@ interface Acceptance extends SendEventsInput {
   readonly now: number;
 }
 
-function toAccepted(event: SupportedEvent, { now, retryOf, interruptedTurn }: Acceptance): AcceptedEventInput {
+function toAccepted(event: SupportedEvent, { now, retryOf, interruptedTurn, model, turnId }: Acceptance): AcceptedEventInput {
   const id = newId('event');
   switch (event.type) {
     case 'user.message':
       return {
         id,
         type: event.type,
-        payload: toJsonObject({ content: event.content, ...(retryOf === undefined ? {} : { retry_of: retryOf }) }),
+        payload: toJsonObject({ content: event.content, retry_of: retryOf, model }),
         processedAt: null,
-        effect: { kind: 'message', turnId: newId('turn') },
+        effect: { kind: 'message', turnId: turnId ?? newId('turn') },
       };
     case 'user.interrupt':
       return {
@@ -175,9 +179,10 @@ function toAccepted(event: SupportedEvent, { now, retryOf, interruptedTurn }: Ac
   }
 }
 
-function hash({ sessionId, events, retryOf }: SendEventsInput): string {
+function hash({ sessionId, events, retryOf, model }: SendEventsInput): string {
+  const more = [...(retryOf === undefined ? [] : [retryOf]), ...(model === undefined ? [] : [{ model }])];
   return createHash('sha256')
-    .update(JSON.stringify(['POST events', sessionId, events, ...(retryOf === undefined ? [] : [retryOf])]))
+    .update(JSON.stringify(['POST events', sessionId, events, ...more]))
     .digest('hex');
 }
 

@@ -59,8 +59,10 @@ export function createTurns({ store, send }: { readonly store: Store; readonly s
       if (!RETRYABLE.has(state)) throw new PlatformError('turn_not_retryable', { detail: `The turn is ${state}.` });
       const message = await store.events.find({ tenantId, sessionId, id: eventId });
       if (message === undefined) throw new PlatformError('turn_not_retryable', { detail: 'Its message is no longer kept.' });
-      const repeated = eventParamSchema.parse({ type: 'user.message', content: message.payload.content });
-      return send({ tenantId, sessionId, events: requireSupported([repeated], '/events'), retryOf: turnId, ...input });
+      const { content, model } = message.payload;
+      const repeated = eventParamSchema.parse({ type: 'user.message', content });
+      const own = typeof model === 'string' ? { model } : {};
+      return send({ tenantId, sessionId, events: requireSupported([repeated], '/events'), retryOf: turnId, ...own, ...input });
     },
   };
 }

@@ -4,6 +4,7 @@ import { PlatformError } from '../base/errors.ts';
 import type { Service } from '../base/service.ts';
 import type { ConcurrencyCaps } from '../store/store.ts';
 import { statusRunning } from './events.ts';
+import { withMessageModel } from './message-model.ts';
 import { type RecoveryDeps, recoverTurns } from './recovery.ts';
 import { type RunDeps, TurnRun } from './run-turn.ts';
 
@@ -122,7 +123,7 @@ export class Dispatcher implements Service {
       const leased = await store.turns.lease({ ...place, leaseMs, running: statusRunning(now), now });
       if (leased === undefined) return;
       crashPoint('lease.after_commit');
-      const run = new TurnRun(this.deps, leased);
+      const run = new TurnRun(this.deps, withMessageModel(leased));
       this.runs.set(run.sessionId, run);
       void run.done.then(() => {
         this.runs.delete(run.sessionId);

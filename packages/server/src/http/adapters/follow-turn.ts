@@ -1,177 +1,151 @@
-import type { Turn } from '@cloister/api';
-import type { Clock } from '../../base/clock.ts';
+import type { SessionEvent } from '@cloister/api';
 import { PlatformError } from '../../base/errors.ts';
-import { isJsonObject, type JsonObject } from '../../base/json.ts';
-import type { EventBus } from '../../sessions/event-bus.ts';
-import { toTurn } from '../../sessions/wire.ts';
-import { isTerminal, type Store, type StoredEvent } from '../../store/store.ts';
+import { asJsonObject, type JsonObject } from '../../base/json.ts';
+import type { TurnAddress } from '../../sessions/turns.ts';
+import { toWireEvent } from '../../sessions/wire.ts';
+import type { StoredEvent } from '../../store/store.ts';
+import type { HttpDeps } from '../context.ts';
 
-/** What becomes of one turn, piece by piece. Each word comes once: as a preview, or with the event it belongs to. */
-export type TurnPiece =
-  | { readonly type: 'text'; readonly text: string; readonly messageId: string }
-  | { readonly type: 'tool'; readonly id: string; readonly name: string; readonly input: JsonObject }
-  /** Nothing goes on before a person has answered for these tool calls. */
-  | { readonly type: 'asks'; readonly toolUseIds: readonly string[] }
-  /** The last piece. */
-  | { readonly type: 'ended'; readonly turn: Turn };
+/** What comes of a turn, as clients that read one answer need it. */
+export type TurnItem =
+  /** A piece of a message, as it is written; put together, the pieces are the message. */
+  | { readonly type: 'text'; readonly messageId: string; readonly text: string }
+  /** An event of this turn; of an `agent.message` all pieces have come before. */
+  | { readonly type: 'event'; readonly event: SessionEvent };
 
-export interface FollowDeps {
-  readonly store: Store;
-  readonly bus: EventBus;
-  readonly clock: Clock;
-}
-
-/** One reader of a session. It listens from when it is made, so that nothing of a turn sent afterwards is missed. */
-export interface TurnFollower {
-  /** All pieces of the turn, those of before included. Ends with the turn, or at once when the signal is aborted. */
-  pieces(turnId: string, signal: AbortSignal): AsyncGenerator<TurnPiece, void>;
-  /** May be called twice; `pieces` does it at its end. */
-  close(): void;
+export interface FollowInput extends TurnAddress {
+  /** The seq of the message that asked for the turn. */
+  readonly after: number;
+  readonly signal: AbortSignal;
 }
 
 const PAGE = 200;
-/** Previews that nobody has read yet; what is dropped comes with its event. */
-const MAX_PREVIEWS = 2000;
-const UNDER_WAY = ['queued', 'running', 'waiting_approval'] as const;
+/** What may wait for a reader before its pieces are left out; the log brings them whole. */
+const MAX_WAITING = 1000;
 
-export function followTurns(deps: FollowDeps, session: { readonly tenantId: string; readonly sessionId: string }): TurnFollower {
-  const { store, bus } = deps;
-  let previews: JsonObject[] = [];
-  let hasNews = true;
-  let isGone = false;
-  let onNews: () => void = () => undefined;
-  const unsubscribe = bus.subscribe(session, {
-    onEvents(events) {
-      hasNews = true;
-      isGone ||= events.some(({ type }) => type === 'session.deleted');
-      onNews();
-    },
-    onPreview(preview) {
-      if (previews.length < MAX_PREVIEWS) previews.push(preview);
-      onNews();
-    },
-  });
-
-  function news(signal: AbortSignal): Promise<void> {
-    if (hasNews || previews.length > 0 || signal.aborted) return Promise.resolve();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    onNews = resolve;
-    return promise;
-  }
-
-  /** The events after a seq, in pages. */
-  async function* eventsAfter(after: number): AsyncGenerator<StoredEvent, void> {
-    let cursor = after;
-    for (;;) {
-      const page = await store.events.listAfter({ ...session, after: cursor, limit: PAGE });
-      yield* page;
-      const last = page.at(-1);
-      if (last === undefined || page.length < PAGE) return;
-      cursor = last.seq;
-    }
-  }
-
-  async function* read(turnId: string, signal: AbortSignal): AsyncGenerator<TurnPiece, void> {
-    const row = await requireTurn(store, session.tenantId, turnId);
-    const message = await store.events.find({ ...session, id: row.eventId });
-    let cursor = (message?.seq ?? 1) - 1;
-    const ahead = await turnsAhead(store, session, row.createdAt, turnId);
-    const text = createTextReader();
-    while (!signal.aborted) {
-      if (isGone) throw new PlatformError('session_not_found', { detail: 'The session was deleted.' });
-      if (hasNews) {
-        hasNews = false;
-        for await (const event of eventsAfter(cursor)) {
-          cursor = event.seq;
-          if (event.type === 'turn.ended' && event.turnId !== null) ahead.delete(event.turnId);
-          if (event.turnId !== turnId) continue;
-          yield* text.ofEvent(event);
-          if (event.type === 'turn.ended') return yield { type: 'ended', turn: toTurn(await requireTurn(store, session.tenantId, turnId)) };
+/** Follows one turn to its end, also one that has ended. Ends early when the signal is aborted. Throws `session_not_found`. */
+export async function* followTurn(deps: Pick<HttpDeps, 'store' | 'bus'>, input: FollowInput): AsyncGenerator<TurnItem> {
+  const inbox = createInbox(deps, input);
+  const pieces = createPieces(input.turnId);
+  let seq = input.after;
+  try {
+    for (let isBehind = true; !input.signal.aborted; ) {
+      while (isBehind) {
+        const { tenantId, sessionId } = input;
+        const page = await deps.store.events.listAfter({ tenantId, sessionId, after: seq, limit: PAGE });
+        isBehind = page.length === PAGE;
+        for (const event of page) {
+          seq = event.seq;
+          yield* pieces.ofEvent(event);
+          if (isEnd(event, input.turnId)) return;
         }
-        continue;
       }
-      const fresh = previews;
-      previews = [];
-      // As long as another turn is before this one, what is being said is an answer to that.
-      if (ahead.size === 0) for (const preview of fresh) yield* text.ofPreview(preview);
-      await news(signal);
+      const item = await inbox.next();
+      if (item === undefined) return;
+      if (item === 'overflow') {
+        pieces.freeze();
+        isBehind = true;
+      } else if ('seq' in item) {
+        const event = item as StoredEvent; // events have a seq, and previews have none
+        if (event.type === 'session.deleted') throw new PlatformError('session_not_found', { detail: 'The session was deleted.' });
+        if (event.seq <= seq) continue;
+        isBehind = event.seq > seq + 1;
+        if (isBehind) continue;
+        seq = event.seq;
+        yield* pieces.ofEvent(event);
+        if (isEnd(event, input.turnId)) return;
+      } else yield* pieces.ofPreview(item);
     }
+  } finally {
+    inbox.close();
   }
+}
 
-  return {
-    async *pieces(turnId, signal) {
-      try {
-        signal.addEventListener('abort', () => onNews(), { once: true });
-        yield* read(turnId, signal);
-      } finally {
-        unsubscribe();
-      }
-    },
-    close: unsubscribe,
+function isEnd(event: StoredEvent, turnId: string): boolean {
+  return event.type === 'turn.ended' && event.turnId === turnId;
+}
+
+interface Inbox {
+  /** Undefined once the signal is aborted. */
+  next(): Promise<StoredEvent | JsonObject | 'overflow' | undefined>;
+  close(): void;
+}
+
+function createInbox({ bus }: Pick<HttpDeps, 'bus'>, { signal, ...session }: FollowInput): Inbox {
+  const waiting: (StoredEvent | JsonObject)[] = [];
+  let hasOverflown = false;
+  let wake: () => void = () => undefined;
+  const add = (...items: readonly (StoredEvent | JsonObject)[]) => {
+    if (waiting.length + items.length > MAX_WAITING) {
+      hasOverflown = true;
+      // Of a session that is gone there is no log to read.
+      waiting.splice(0, Number.POSITIVE_INFINITY, ...items.filter((item) => item.type === 'session.deleted'));
+    } else waiting.push(...items);
+    wake();
   };
-}
-
-async function requireTurn(store: Store, tenantId: string, id: string) {
-  const turn = await store.turns.find({ tenantId, id });
-  if (turn === undefined) throw new PlatformError('session_not_found', { detail: 'The session was deleted.' });
-  return turn;
-}
-
-/** Turns of the session that come before this one and have not ended. */
-async function turnsAhead(
-  store: Store,
-  session: { readonly tenantId: string; readonly sessionId: string },
-  createdAt: number,
-  turnId: string,
-): Promise<Set<string>> {
-  const page = await store.turns.list({ ...session, states: UNDER_WAY, limit: 100, order: 'asc' });
-  const before = page.data.filter((turn) => turn.id !== turnId && !isTerminal(turn.state));
-  return new Set(before.filter((turn) => turn.createdAt <= createdAt && turn.id < turnId).map(({ id }) => id));
-}
-
-interface TextReader {
-  ofEvent(event: StoredEvent): Generator<TurnPiece, void>;
-  ofPreview(preview: JsonObject): Generator<TurnPiece, void>;
-}
-
-/** Gives each message once, whether its previews came in time or not. */
-function createTextReader(): TextReader {
-  const shown = new Map<string, string>();
-  const whole = new Set<string>();
+  const unsubscribe = bus.subscribe(session, { onEvents: (events) => add(...events), onPreview: (preview) => add(preview) });
+  const onAbort = () => wake();
+  signal.addEventListener('abort', onAbort);
   return {
-    *ofEvent({ id, type, payload }) {
-      if (type === 'agent.message') {
-        const full = textOf(payload);
-        const before = shown.get(id) ?? '';
-        whole.add(id);
-        shown.delete(id);
-        const rest = full.startsWith(before) ? full.slice(before.length) : '';
-        if (rest !== '') yield { type: 'text', text: rest, messageId: id };
+    async next() {
+      while (!signal.aborted) {
+        if (hasOverflown) {
+          hasOverflown = false;
+          return 'overflow';
+        }
+        const item = waiting.shift();
+        if (item !== undefined) return item;
+        const { promise, resolve } = Promise.withResolvers<void>();
+        wake = resolve;
+        await promise;
       }
-      if (type === 'agent.tool_use')
-        yield {
-          type: 'tool',
-          id,
-          name: typeof payload.name === 'string' ? payload.name : '',
-          input: isJsonObject(payload.input) ? payload.input : {},
-        };
-      if (type === 'session.status_idle' && isJsonObject(payload.stop_reason) && payload.stop_reason.type === 'requires_action') {
-        const asked = payload.stop_reason.event_ids;
-        yield { type: 'asks', toolUseIds: Array.isArray(asked) ? asked.filter((one) => typeof one === 'string') : [] };
-      }
+      return undefined;
     },
-    *ofPreview({ type, event_id: id, delta }) {
-      if (type !== 'event_delta' || typeof id !== 'string' || whole.has(id)) return;
-      const content = isJsonObject(delta) && isJsonObject(delta.content) ? delta.content : {};
-      if (typeof content.text !== 'string' || content.text === '') return;
-      shown.set(id, (shown.get(id) ?? '') + content.text);
-      yield { type: 'text', text: content.text, messageId: id };
+    close() {
+      unsubscribe();
+      signal.removeEventListener('abort', onAbort);
     },
   };
 }
 
-/** The words of a message, whoever said them. */
-export function textOf(payload: JsonObject): string {
-  const blocks = Array.isArray(payload.content) ? payload.content : [];
-  return blocks.map((block) => (isJsonObject(block) && typeof block.text === 'string' ? block.text : '')).join('');
+/** Puts previews and committed messages together, so that each text comes once. */
+function createPieces(turnId: string) {
+  const said = new Map<string, string>();
+  /** Previews do not say whose they are; those that come while the turn runs are its own. */
+  let isRunning = false;
+  let isFrozen = false;
+
+  return {
+    freeze() {
+      isFrozen = true;
+    },
+    *ofPreview(preview: JsonObject): Generator<TurnItem> {
+      if (!isRunning) return;
+      if (preview.type === 'event_start') {
+        const { type, id } = asJsonObject(preview.event);
+        isFrozen = false;
+        if (type === 'agent.message' && typeof id === 'string') said.set(id, '');
+      }
+      if (preview.type !== 'event_delta' || isFrozen || typeof preview.event_id !== 'string') return;
+      const before = said.get(preview.event_id);
+      const { text } = asJsonObject(asJsonObject(preview.delta).content);
+      if (before === undefined || typeof text !== 'string') return;
+      said.set(preview.event_id, before + text);
+      yield { type: 'text', messageId: preview.event_id, text };
+    },
+    *ofEvent(stored: StoredEvent): Generator<TurnItem> {
+      if (stored.turnId !== turnId) return;
+      if (stored.type !== 'user.message') isRunning = true;
+      const event = toWireEvent(stored);
+      if (event.type === 'agent.message') {
+        isFrozen = false;
+        const text = event.content.map((block) => block.text).join('');
+        const before = said.get(event.id) ?? '';
+        const rest = text.startsWith(before) ? text.slice(before.length) : '';
+        said.delete(event.id);
+        if (rest !== '') yield { type: 'text', messageId: event.id, text: rest };
+      }
+      yield { type: 'event', event };
+    },
+  };
 }
