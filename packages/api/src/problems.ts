@@ -1,6 +1,7 @@
 import { type ProblemDefinition, p } from './problem-kinds.ts';
 import { PROBLEMS_OF_ACCESS } from './problems-of-access.ts';
 import { PROBLEMS_OF_RUNNING } from './problems-of-running.ts';
+import { PROBLEMS_OF_SECRETS } from './problems-of-secrets.ts';
 
 export { PROBLEM_KINDS, type ProblemKind, type RetryClass } from './problem-kinds.ts';
 
@@ -262,6 +263,7 @@ export const PROBLEMS = {
     "Use a folder that the operator's MOUNT_ALLOWLIST allows, `memory` or `shared`, and a target below /mnt.",
   ),
   ...PROBLEMS_OF_RUNNING,
+  ...PROBLEMS_OF_SECRETS,
 } as const satisfies Record<string, ProblemDefinition>;
 
 export type ProblemCode = keyof typeof PROBLEMS;

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { diskSchema, toBytes } from '@cloister/api';
+import { rememberSecret } from './base/redaction/redaction.ts';
 import { type AdapterSettings, adapterSettings } from './config/adapters.ts';
 import { type BrokerConfig, brokerConfig } from './config/broker.ts';
 import { egressSettings } from './config/egress.ts';
@@ -7,6 +8,7 @@ import { dockerCertPath } from './config/engine.ts';
 import { type HttpLimits, httpLimits } from './config/http.ts';
 import { type LogSettings, logSettings } from './config/log.ts';
 import { type ProviderConfig, providers } from './config/providers.ts';
+import { type SealingSettings, sealingSettings } from './config/sealing.ts';
 import { serviceSettings } from './config/services.ts';
 import {
   absolutePath,
@@ -99,6 +101,7 @@ export interface Config {
   readonly drainMs: number;
   readonly allowPrivateWebhooks: boolean;
   readonly services: ServiceSettings;
+  readonly sealing: SealingSettings;
   readonly adapters: AdapterSettings;
   readonly log: LogSettings;
 }
@@ -160,6 +163,7 @@ export function loadConfig(env: Environment = process.env): Config {
     drainMs: integer(env, 'DRAIN_SECONDS', 25, { min: 0, max: 3600 }) * 1000,
     allowPrivateWebhooks: flag(env, 'WEBHOOK_ALLOW_PRIVATE_NETWORK'),
     services: serviceSettings(env),
+    sealing: sealingSettings(env),
     adapters: adapterSettings(env),
     log: logSettings(env),
   });
@@ -173,7 +177,17 @@ function storeOf(env: Environment): Pick<Config, 'store' | 'databaseUrl' | 'data
     throw invalid('DATABASE_URL', 'it says where the store postgres is, and is not set');
   if (databaseUrl !== undefined && !/^postgres(ql)?:$/.test(URL.parse(databaseUrl)?.protocol ?? ''))
     throw invalid('DATABASE_URL', 'it is not a postgres:// URL');
+  const password = databaseUrl === undefined ? '' : (URL.parse(databaseUrl)?.password ?? '');
+  for (const form of [password, decoded(password)]) rememberSecret(form, { isLasting: true });
   return { store, databaseUrl, databasePoolSize: integer(env, 'DATABASE_POOL_SIZE', 10, { min: 2, max: 1000 }) };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Where `cloister db` finds the databases. */

@@ -1,5 +1,6 @@
-import pino, { type Logger } from 'pino';
+import pino, { type DestinationStream, type Logger } from 'pino';
 import pretty from 'pino-pretty';
+import { redact, redactFields } from './redaction/redaction.ts';
 
 export type { Logger } from 'pino';
 
@@ -10,25 +11,35 @@ export interface LogOptions {
   readonly file?: string | undefined;
 }
 
-/** Keys whose values never reach a log line, at any depth that our own code logs. */
-const SECRET_KEYS = ['authorization', 'x-api-key', 'apiKey', 'api_key', 'password', 'secret', 'token'];
-
+/**
+ * What is secret never reaches a line: fields by their names at any depth, then the finished line by value and by form.
+ * A line is searched once, whatever it goes to.
+ */
 export function createLogger(options: LogOptions): Logger {
-  const paths = SECRET_KEYS.flatMap((key) => [`["${key}"]`, `*["${key}"]`, `*.*["${key}"]`]);
-  const settings = { level: options.level, redact: { paths, censor: '[redacted]' } };
+  const settings = {
+    level: options.level,
+    formatters: { log: (fields: object) => redactFields(fields) as Record<string, unknown> }, // of the same shape as what came in
+    serializers: { err: (error: Error) => redactFields({ ...pino.stdSerializers.err(error) }) },
+  };
   const screen =
     options.format === 'human'
       ? pretty({ colorize: process.stderr.isTTY, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss', destination: 2, sync: true })
       : pino.destination({ fd: 2, sync: true });
-  if (options.file === undefined) return pino(settings, screen);
+  if (options.file === undefined) return pino(settings, redacting(screen));
   const file = pino.destination({ dest: options.file, mkdir: true, sync: true });
   return pino(
     settings,
-    pino.multistream([
-      { stream: screen, level: 'trace' },
-      { stream: file, level: 'trace' },
-    ]),
+    redacting(
+      pino.multistream([
+        { stream: screen, level: 'trace' },
+        { stream: file, level: 'trace' },
+      ]),
+    ),
   );
+}
+
+function redacting(target: DestinationStream): DestinationStream {
+  return { write: (line) => target.write(redact(line)) };
 }
 
 export const silentLogger: Logger = pino({ level: 'silent' });

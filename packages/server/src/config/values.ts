@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import path from 'node:path';
 import { PlatformError } from '../base/errors.ts';
+import { rememberSecret } from '../base/redaction/redaction.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -12,8 +13,14 @@ export function text(env: Environment, name: string): string | undefined {
   return value === '' ? undefined : value;
 }
 
-/** A secret from `NAME`, or from the file that `NAME_FILE` names. */
+/** A secret from `NAME`, or from the file that `NAME_FILE` names. No log shows it from then on. */
 export function secret(env: Environment, name: string): string | undefined {
+  const value = readSecret(env, name);
+  if (value !== undefined) rememberSecret(value, { isLasting: true });
+  return value;
+}
+
+function readSecret(env: Environment, name: string): string | undefined {
   const direct = text(env, name);
   const file = text(env, `${name}_FILE`);
   if (direct !== undefined || file === undefined) return direct;
