@@ -1,9 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import { PlatformError } from '../base/errors.ts';
-import { WHOLE_TENANT } from '../core/access.ts';
 import type { Store } from '../store/store.ts';
-import { DEFAULT_TENANT } from '../tenants/bootstrap.ts';
 import type { AppContext, AppVariables } from './context.ts';
 import type { KeyGuard } from './limits/key-guard.ts';
 
@@ -37,9 +35,9 @@ export function authenticate(store: Store, guard: KeyGuard): MiddlewareHandler<{
       id: row.id,
       keyId: row.id,
       tenantId: row.tenantId,
-      role: 'owner',
-      scope: WHOLE_TENANT,
-      isOperator: row.tenantId === DEFAULT_TENANT,
+      role: row.role,
+      scope: row.scope,
+      isOperator: row.isOperator,
     });
     return next();
   };

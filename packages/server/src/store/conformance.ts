@@ -1,5 +1,6 @@
 import { describe, test } from 'node:test';
 import { acceptLaws } from './conformance/accept.ts';
+import { accessLaws } from './conformance/access.ts';
 import { agentLaws } from './conformance/agents.ts';
 import { confirmationLaws } from './conformance/confirmations.ts';
 import { dutyAndNodeLaws } from './conformance/duties-nodes.ts';
@@ -36,6 +37,7 @@ export interface StoreConformanceOptions {
 
 const GROUPS: Readonly<Record<string, Laws>> = {
   store: storeLaws,
+  access: accessLaws,
   agents: agentLaws,
   environments: environmentLaws,
   sessions: sessionLaws,

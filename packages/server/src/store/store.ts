@@ -10,7 +10,9 @@ import type { RequestStore } from './port/requests.ts';
 import type { RetentionStore } from './port/retention.ts';
 import type { ServiceStore } from './port/services.ts';
 import type { SessionStore } from './port/sessions.ts';
+import type { TenantStore } from './port/tenants.ts';
 import type { TurnStore } from './port/turns.ts';
+import type { UserStore } from './port/users.ts';
 import type { WarmStore } from './port/warm.ts';
 import type { WebhookStore } from './port/webhooks.ts';
 
@@ -28,7 +30,9 @@ export * from './port/requests.ts';
 export * from './port/retention.ts';
 export * from './port/services.ts';
 export * from './port/sessions.ts';
+export * from './port/tenants.ts';
 export * from './port/turns.ts';
+export * from './port/users.ts';
 export * from './port/warm.ts';
 export * from './port/webhooks.ts';
 
@@ -48,6 +52,8 @@ export interface Store {
   readonly events: EventStore;
   readonly turns: TurnStore;
   readonly links: LinkStore;
+  readonly tenants: TenantStore;
+  readonly users: UserStore;
   readonly apiKeys: ApiKeyStore;
   readonly webhooks: WebhookStore;
   readonly services: ServiceStore;

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Agents } from '../agents/agents.ts';
 import { type Clock, delay } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
-import { newApiKey, newId } from '../base/ids.ts';
+import { newId, newSecret } from '../base/ids.ts';
 import type { Environments } from '../environments/environments.ts';
 import type { Store } from '../store/store.ts';
 
@@ -40,7 +40,8 @@ export async function ensureAdminKey(deps: {
     id: newId('apiKey'),
     tenantId: DEFAULT_TENANT,
     name: 'admin',
-    role: 'admin',
+    role: 'owner',
+    isOperator: true,
     hash: deps.hash(key),
     now: deps.clock.now(),
   });
@@ -55,7 +56,7 @@ async function readOrMakeKey(file: string): Promise<{ key: string; isNew: boolea
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
   }
-  const key = newApiKey();
+  const key = newSecret('apiKey');
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
   await writeFile(file, `${key}\n`, { mode: 0o600, flag: 'wx' });
   return { key, isNew: true };

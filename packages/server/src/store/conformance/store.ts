@@ -13,15 +13,6 @@ export const storeLaws: Laws = {
     await store.check({ now: T0 });
   }),
 
-  'an API key is found by its hash, and the first with a hash stays': law(async (store) => {
-    const key = { id: 'key_one', tenantId: TENANT, name: 'bootstrap', role: 'admin', hash: 'a'.repeat(64), now: T0 } as const;
-    await store.apiKeys.ensure(key);
-    await store.apiKeys.ensure({ ...key, id: 'key_two', name: 'other', now: T0 + 1 });
-    const { now: createdAt, ...row } = key;
-    assert.deepEqual(await store.apiKeys.findByHash({ hash: key.hash }), { ...row, createdAt });
-    assert.equal(await store.apiKeys.findByHash({ hash: 'b'.repeat(64) }), undefined);
-  }),
-
   'closing waits for what was begun, and refuses all after': law(async (store) => {
     const session = await createSession(store);
     const begun = [queue(store, session.id), queue(store, session.id), store.check({ now: T0 })];

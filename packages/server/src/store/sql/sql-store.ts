@@ -6,6 +6,7 @@ import { createEgressStore } from './egress.ts';
 import type { Engine } from './engine.ts';
 import { createEnvironmentStore } from './environments.ts';
 import { createEventStore } from './events.ts';
+import { createInvitations } from './invitations.ts';
 import { createLinkStore } from './links.ts';
 import { createDutyStore, createNodeStore } from './nodes.ts';
 import { createOutboxStore } from './outbox.ts';
@@ -17,7 +18,9 @@ import { createRetentionStore } from './retention.ts';
 import { text } from './rows.ts';
 import { createServiceStore } from './services.ts';
 import { createSessionStore } from './sessions.ts';
+import { createTenantStore } from './tenants.ts';
 import { createTurnStore } from './turns.ts';
+import { createUserStore } from './users.ts';
 import { createWarmStore } from './warm.ts';
 import { createWebhookStore } from './webhooks.ts';
 
@@ -35,6 +38,8 @@ export function createSqlStore(database: Engine, onClosed: () => void): Store {
     events: createEventStore(engine),
     turns: createTurnStore(engine),
     links: createLinkStore(engine),
+    tenants: createTenantStore(engine),
+    users: { ...createUserStore(engine), ...createInvitations(engine) },
     apiKeys: createApiKeyStore(engine),
     webhooks: createWebhookStore(engine),
     services: createServiceStore(engine),

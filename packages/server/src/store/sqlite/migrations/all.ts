@@ -10,6 +10,7 @@ import { turnStages } from './0008-turn-stages.ts';
 import { warmPool } from './0009-warm-pool.ts';
 import { workspaces } from './0010-workspaces.ts';
 import { sessionLinks } from './0011-session-links.ts';
+import { access } from './0013-access.ts';
 
 /** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
 export const MIGRATIONS: readonly Migration[] = [
@@ -24,4 +25,5 @@ export const MIGRATIONS: readonly Migration[] = [
   warmPool,
   workspaces,
   sessionLinks,
+  access,
 ];
