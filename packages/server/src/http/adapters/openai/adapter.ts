@@ -1,5 +1,8 @@
 import type { HttpAdapter } from '../support.ts';
+import { chatRoutes } from './chat.ts';
 import { openAiError } from './errors.ts';
+import { modelRoutes } from './models.ts';
+import { responseRoutes } from './responses.ts';
 
 const PATHS = /^\/v1\/(chat\/completions|responses|models)(\/|$)/;
 
@@ -8,5 +11,9 @@ export const openAiAdapter: HttpAdapter = {
   name: 'openai',
   owns: (path) => PATHS.test(path),
   renderError: openAiError,
-  routes() {},
+  routes(table) {
+    chatRoutes(table);
+    responseRoutes(table);
+    modelRoutes(table);
+  },
 };
