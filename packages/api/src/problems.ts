@@ -1,7 +1,10 @@
 import { type ProblemDefinition, p } from './problem-kinds.ts';
 import { PROBLEMS_OF_ACCESS } from './problems-of-access.ts';
+import { PROBLEMS_OF_CONTENT } from './problems-of-content.ts';
+import { PROBLEMS_OF_ADAPTERS } from './problems-of-adapters.ts';
 import { PROBLEMS_OF_RUNNING } from './problems-of-running.ts';
 import { PROBLEMS_OF_SECRETS } from './problems-of-secrets.ts';
+import { PROBLEMS_OF_SPENDING } from './problems-of-spending.ts';
 
 export { PROBLEM_KINDS, type ProblemKind, type RetryClass } from './problem-kinds.ts';
 
@@ -262,7 +265,10 @@ export const PROBLEMS = {
     'The environment asks for a mount that is not allowed here.',
     "Use a folder that the operator's MOUNT_ALLOWLIST allows, `memory` or `shared`, and a target below /mnt.",
   ),
+  ...PROBLEMS_OF_CONTENT,
   ...PROBLEMS_OF_RUNNING,
+  ...PROBLEMS_OF_ADAPTERS,
+  ...PROBLEMS_OF_SPENDING,
   ...PROBLEMS_OF_SECRETS,
 } as const satisfies Record<string, ProblemDefinition>;
 

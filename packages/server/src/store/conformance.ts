@@ -2,7 +2,10 @@ import { describe, test } from 'node:test';
 import { acceptLaws } from './conformance/accept.ts';
 import { accessLaws } from './conformance/access.ts';
 import { agentLaws } from './conformance/agents.ts';
+import { approvalLaws } from './conformance/approvals.ts';
+import { auditLaws } from './conformance/audit.ts';
 import { confirmationLaws } from './conformance/confirmations.ts';
+import { contentLaws } from './conformance/contents.ts';
 import { dutyAndNodeLaws } from './conformance/duties-nodes.ts';
 import { egressLaws } from './conformance/egress.ts';
 import { environmentLaws } from './conformance/environments.ts';
@@ -11,6 +14,7 @@ import { interruptLaws } from './conformance/interrupts.ts';
 import type { Laws } from './conformance/kit.ts';
 import { leaseLaws } from './conformance/lease.ts';
 import { linkLaws } from './conformance/links.ts';
+import { memoryLaws } from './conformance/memory.ts';
 import { modelLaws } from './conformance/model.ts';
 import { outboxLaws } from './conformance/outbox.ts';
 import { queueLaws } from './conformance/queue.ts';
@@ -21,6 +25,8 @@ import { serviceLaws } from './conformance/services.ts';
 import { sessionLaws } from './conformance/sessions.ts';
 import { storeLaws } from './conformance/store.ts';
 import { takeOverLaws } from './conformance/take-over.ts';
+import { usageLaws } from './conformance/usage.ts';
+import { vaultLaws } from './conformance/vaults.ts';
 import { warmLaws } from './conformance/warm.ts';
 import { webhookLaws } from './conformance/webhooks.ts';
 import type { Store } from './store.ts';
@@ -45,6 +51,8 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   accept: acceptLaws,
   interrupts: interruptLaws,
   confirmations: confirmationLaws,
+  approvals: approvalLaws,
+  audit: auditLaws,
   lease: leaseLaws,
   queue: queueLaws,
   runs: runLaws,
@@ -55,9 +63,13 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   requests: requestLaws,
   retention: retentionLaws,
   egress: egressLaws,
+  contents: contentLaws,
+  memory: memoryLaws,
   'duties and nodes': dutyAndNodeLaws,
   links: linkLaws,
   warm: warmLaws,
+  vaults: vaultLaws,
+  usage: usageLaws,
   model: modelLaws,
 };
 

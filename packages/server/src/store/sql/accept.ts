@@ -2,17 +2,19 @@ import { crashPoint } from '../../base/crash-points.ts';
 import { invariant, PlatformError } from '../../base/errors.ts';
 import type { SessionKey } from '../store.ts';
 import { type AcceptedEventInput, type AcceptInput, type AcceptResult, isTerminal, type StoredEvent, type TurnRow } from '../store.ts';
+import { resumeAfterBudget } from './approvals.ts';
 import type { Transaction } from './engine.ts';
 import { appendEvents } from './event-log.ts';
 import { promoteNext } from './fair-order.ts';
 import { findReplay, rememberKey } from './idempotency.ts';
+import { LIMITS_OF, parseLimits, takeMessages } from './plans.ts';
 import { get, getAs, type Query, type Row, run, type Sql } from './query.ts';
-import { integer, json, optionalInteger, parseTurn, text } from './rows.ts';
+import { integer, json, optionalInteger, parseApproval, parseTurn, text } from './rows.ts';
 import { endSteered } from './steering.ts';
 import { findOldestQueued, findUnderWay, setSessionState, settleTurn, unparkTurn } from './turn-queue.ts';
 
 /** Holds the session from here on, as `lockSession` does. */
-const FIND_SESSION: Sql = ({ forUpdate }) => `SELECT s.agent_id, s.archived_at, d.agent
+const FIND_SESSION: Sql = ({ forUpdate }) => `SELECT s.agent_id, s.archived_at, d.agent, ${LIMITS_OF('s.tenant_id')} AS plan_limits
   FROM sessions s JOIN session_definitions d ON d.tenant_id = s.tenant_id AND d.session_id = s.id
   WHERE s.tenant_id = :tenantId AND s.id = :sessionId ${forUpdate('s')}`;
 const COUNT_QUEUED = `SELECT count(*) AS queued FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued'`;
@@ -24,8 +26,9 @@ const FIND_TURN = 'SELECT * FROM turns WHERE tenant_id = :tenantId AND session_i
 const REQUEST_CANCEL = 'UPDATE turns SET cancel_requested = 1 WHERE id = :turnId';
 const CANCEL_TURN = `UPDATE turns SET state = 'cancelled', is_ready = 0, retry_at = NULL, stop_reason = 'cancelled', ended_at = :now
   WHERE id = :turnId AND lease_owner IS NULL AND state IN ('queued', 'waiting_approval')`;
-const FIND_APPROVAL = 'SELECT turn_id, state FROM approvals WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :approvalId';
-const DECIDE = `UPDATE approvals SET state = :decision, deny_message = :denyMessage, decided_at = :now
+const FIND_APPROVAL = 'SELECT * FROM approvals WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :approvalId';
+const DECIDE = `UPDATE approvals SET state = :decision, deny_message = :denyMessage, decided_at = :now, decided_by = :decidedBy,
+    scope = :scope, raise_micros = :raiseMicros
   WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :approvalId AND state = 'pending'`;
 
 const RETRY_AFTER_MS = 5000;
@@ -43,6 +46,7 @@ export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult
   if (replay !== undefined) return replay;
   if (optionalInteger(session, 'archived_at') !== null) throw new PlatformError('session_archived');
   const target = { agentId: text(session, 'agent_id'), agentCap: yield* requireTaken(input, session) };
+  yield* takeRoom(input, session);
   const events: StoredEvent[] = [];
   for (const event of input.events) events.push(yield* acceptOne(tx, { ...input, ...target }, event));
   const turnIds = input.events.flatMap(({ effect }) => (effect.kind === 'message' ? [effect.turnId] : []));
@@ -52,6 +56,12 @@ export function* accept(tx: Transaction, input: AcceptInput): Query<AcceptResult
   }
   crashPoint('accept.before_commit');
   return { events, turnIds, isReplay: false };
+}
+
+/** Messages count towards the plan in the commit that takes them. */
+function* takeRoom({ tenantId, events, now }: AcceptInput, session: Row): Query<void> {
+  const count = events.filter(isMessage).length;
+  if (count > 0 && session.plan_limits !== null) yield* takeMessages(tenantId, parseLimits(json(session, 'plan_limits')), count, now);
 }
 
 type SessionInput = AcceptInput & { readonly agentId: string; readonly agentCap: number | null };
@@ -83,7 +93,7 @@ function* acceptOne(tx: Transaction, input: SessionInput, { effect, ...event }: 
     case 'interrupt':
       return yield* interrupt(tx, { ...session, now }, effect, append);
     case 'confirmation':
-      return yield* decide({ ...session, now }, effect, append);
+      return yield* decide(tx, { ...session, now }, effect, append);
     case 'none':
       return yield* append(null);
   }
@@ -149,16 +159,21 @@ function* cancelTurn(tx: Transaction, at: At, effect: EffectOf<'interrupt'>, tur
   yield* promoteNext(tx, at);
 }
 
-function* decide(at: At, effect: EffectOf<'confirmation'>, append: Append): Query<StoredEvent> {
+function* decide(tx: Transaction, at: At, effect: EffectOf<'confirmation'>, append: Append): Query<StoredEvent> {
   const { tenantId, sessionId, now } = at;
-  const { approvalId, decision, denyMessage } = effect;
-  const approval = yield* get(FIND_APPROVAL, { tenantId, sessionId, approvalId });
+  const { approvalId, decision, denyMessage, scope = 'once', raiseMicros = null, decidedBy = null, running } = effect;
+  const approval = yield* getAs(parseApproval, FIND_APPROVAL, { tenantId, sessionId, approvalId });
   if (approval === undefined)
     throw new PlatformError('event_not_found', { detail: `No tool call ${approvalId} of this session asks for an answer.` });
-  if (text(approval, 'state') !== 'pending') throw new PlatformError('approval_not_pending');
-  const turnId = text(approval, 'turn_id');
+  if (approval.kind === 'budget' && running === undefined)
+    throw new PlatformError('event_not_found', {
+      detail: `${approvalId} asks about a budget: answer it at /v1/approvals/${approvalId}/answer.`,
+    });
+  if (approval.state !== 'pending') throw new PlatformError('approval_not_pending');
+  const { turnId } = approval;
   const event = yield* append(turnId);
-  yield* run(DECIDE, { tenantId, sessionId, approvalId, decision, denyMessage, now });
+  yield* run(DECIDE, { tenantId, sessionId, approvalId, decision, denyMessage, decidedBy, scope, raiseMicros, now });
+  if (running !== undefined) yield* resumeAfterBudget(tx, approval, { isRaised: decision === 'granted', running, now });
   yield* unparkTurn(turnId);
   return event;
 }

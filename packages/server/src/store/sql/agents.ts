@@ -5,6 +5,7 @@ import { tellOf } from './deliveries.ts';
 import type { Engine, Transaction } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { lockAgent } from './locks.ts';
+import { requireRoom } from './plans.ts';
 import { all, get, type Query, run, type Sql } from './query.ts';
 import { parseAgent, text } from './rows.ts';
 
@@ -75,6 +76,7 @@ export function createAgentStore(engine: Engine): AgentStore {
 function* create(tx: Transaction, { definition, now, ...key }: Parameters<AgentStore['create']>[0]): Query<AgentRow> {
   const { tenantId, id } = key;
   if ((yield* run(INSERT_AGENT, { tenantId, id, now })) === 0) return yield* requireAgent(key);
+  yield* requireRoom(tenantId, 'agents');
   yield* run(INSERT_VERSION, { tenantId, id, version: 1, definition: JSON.stringify(definition), now });
   yield* tellOf(tx, { type: 'agent.created', data: { id } }, { tenantId, sessionId: null });
   return yield* getNewest(key);

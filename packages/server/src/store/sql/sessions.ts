@@ -6,23 +6,26 @@ import { appendEvents, toStored } from './event-log.ts';
 import { copyLog } from './fork.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { lockSession } from './locks.ts';
+import { requireRoom } from './plans.ts';
 import { all, type Dialect, get, type Query, run, type Sql, textOf } from './query.ts';
 import { parseSession, text } from './rows.ts';
 
 // In this order the definitions are looked up for the rows of the page only.
-const SELECT: Sql = ({ orderedJoin }) => `SELECT s.*, d.agent, d.environment
+const SELECT: Sql = ({ orderedJoin }) => `SELECT s.*, d.agent, d.environment, d.resources
   FROM sessions s ${orderedJoin} session_definitions d ON d.tenant_id = s.tenant_id AND d.session_id = s.id`;
 const FIND: Sql = (dialect) => `${textOf(SELECT, dialect)} WHERE s.tenant_id = :tenantId AND s.id = :id`;
-const INSERT = `INSERT INTO sessions (tenant_id, id, agent_id, agent_version, environment_id, title, metadata, state, created_at, updated_at)
-  VALUES (:tenantId, :id, :agentId, :agentVersion, :environmentId, :title, :metadata, 'idle', :now, :now) ON CONFLICT DO NOTHING`;
-const INSERT_DEFINITIONS = `INSERT INTO session_definitions (tenant_id, session_id, agent, environment)
-  VALUES (:tenantId, :id, :agent, :environment)`;
+const INSERT = `INSERT INTO sessions (tenant_id, id, agent_id, agent_version, environment_id, title, metadata, vault_ids, state,
+    created_at, updated_at)
+  VALUES (:tenantId, :id, :agentId, :agentVersion, :environmentId, :title, :metadata, :vaultIds, 'idle', :now, :now) ON CONFLICT DO NOTHING`;
+const INSERT_DEFINITIONS = `INSERT INTO session_definitions (tenant_id, session_id, agent, environment, resources)
+  VALUES (:tenantId, :id, :agent, :environment, :resources)`;
 const CLAIM_VOLUME = `INSERT INTO agent_volumes (tenant_id, agent_id, volume_id) VALUES (:tenantId, :agentId, :volumeId)
   ON CONFLICT DO NOTHING`;
 const PLACE = `UPDATE sessions SET volume_id =
   (SELECT volume_id FROM agent_volumes WHERE tenant_id = :tenantId AND agent_id = :agentId) WHERE tenant_id = :tenantId AND id = :id`;
 const UPDATE = `UPDATE sessions SET title = :title, metadata = :metadata, updated_at = :now WHERE tenant_id = :tenantId AND id = :id`;
 const UPDATE_AGENT = 'UPDATE session_definitions SET agent = :agent WHERE tenant_id = :tenantId AND session_id = :id';
+const UPDATE_RESOURCES = 'UPDATE session_definitions SET resources = :resources WHERE tenant_id = :tenantId AND session_id = :id';
 const ARCHIVE = 'UPDATE sessions SET archived_at = :now, updated_at = :now WHERE tenant_id = :tenantId AND id = :id';
 const HAS_EVENT = 'SELECT 1 AS found FROM events WHERE tenant_id = :tenantId AND session_id = :id AND id = :eventId';
 export const HAS_OPEN_TURN = `SELECT 1 FROM turns
@@ -32,9 +35,22 @@ const HAS_RUN = `SELECT 1 FROM turns
 const EXISTING: Sql = (dialect) => `SELECT id FROM sessions WHERE id IN ${dialect.listOf('ids')}`;
 /** Children first, as the foreign keys want it. */
 const REMOVE = [
-  ...['idempotency_keys', 'approvals', 'turns', 'events', 'egress_audit', 'egress_usage', 'session_links', 'session_definitions'].map(
-    (table) => `DELETE FROM ${table} WHERE tenant_id = :tenantId AND session_id = :id`,
-  ),
+  ...[
+    'idempotency_keys',
+    'approvals',
+    'turns',
+    'events',
+    'egress_audit',
+    'egress_usage',
+    'session_storage',
+    'session_links',
+    'adapter_sessions',
+    'turn_callbacks',
+    'session_definitions',
+  ].map((table) => `DELETE FROM ${table} WHERE tenant_id = :tenantId AND session_id = :id`),
+  `DELETE FROM budget_raises WHERE tenant_id = :tenantId AND budget_id IN
+    (SELECT id FROM budgets WHERE tenant_id = :tenantId AND scope = 'session' AND subject_id = :id)`,
+  `DELETE FROM budgets WHERE tenant_id = :tenantId AND scope = 'session' AND subject_id = :id`,
   'DELETE FROM sessions WHERE tenant_id = :tenantId AND id = :id',
 ];
 
@@ -97,10 +113,17 @@ function* create(
   { tenantId, id, agent, environment, metadata, sharedVolumeId, now, ...input }: CreateInput,
 ): Query<SessionRow> {
   const { agentId, agentVersion, environmentId, title } = input;
-  const row = { tenantId, id, agentId, agentVersion, environmentId, title, metadata: JSON.stringify(metadata), now };
+  const texts = { metadata: JSON.stringify(metadata), vaultIds: JSON.stringify(input.vaultIds ?? []) };
+  const row = { tenantId, id, agentId, agentVersion, environmentId, title, ...texts, now };
   if ((yield* run(INSERT, row)) === 0) return yield* requireSession(tenantId, id);
+  yield* requireRoom(tenantId, 'sessions');
   if (sharedVolumeId !== undefined) yield* placeShared({ tenantId, id, agentId, volumeId: sharedVolumeId });
-  yield* run(INSERT_DEFINITIONS, { tenantId, id, agent: JSON.stringify(agent), environment: JSON.stringify(environment) });
+  const definitions = {
+    agent: JSON.stringify(agent),
+    environment: JSON.stringify(environment),
+    resources: JSON.stringify(input.resources ?? []),
+  };
+  yield* run(INSERT_DEFINITIONS, { tenantId, id, ...definitions });
   yield* tellOf(tx, { type: 'session.created', data: { id, session_id: id } }, { tenantId, sessionId: id });
   return yield* requireSession(tenantId, id);
 }
@@ -159,6 +182,7 @@ function* update(tx: Transaction, { tenantId, id, event, now, ...input }: Update
   const title = input.title === undefined ? session.title : input.title;
   yield* run(UPDATE, { tenantId, id, title, metadata: JSON.stringify(input.metadata ?? session.metadata), now });
   if (input.agent !== undefined) yield* run(UPDATE_AGENT, { tenantId, id, agent: JSON.stringify(input.agent) });
+  if (input.resources !== undefined) yield* run(UPDATE_RESOURCES, { tenantId, id, resources: JSON.stringify(input.resources) });
   if (event !== undefined) yield* appendEvents(tx, { tenantId, sessionId: id }, { events: [event], turnId: null, now });
   return yield* requireSession(tenantId, id);
 }

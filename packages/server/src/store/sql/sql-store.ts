@@ -1,26 +1,38 @@
 import { invariant } from '../../base/errors.ts';
 import type { Store } from '../store.ts';
+import { createAdapterSessionStore } from './adapter-sessions.ts';
 import { createAgentStore } from './agents.ts';
 import { createApiKeyStore } from './api-keys.ts';
+import { createApprovalStore } from './approvals.ts';
+import { createAuditStore } from './audit.ts';
+import { createBudgetStore } from './budgets.ts';
+import { createCallbackStore } from './callbacks.ts';
+import { createBlobStore, createFileStore } from './contents.ts';
 import { createEgressStore } from './egress.ts';
 import type { Engine } from './engine.ts';
 import { createEnvironmentStore } from './environments.ts';
 import { createEventStore } from './events.ts';
 import { createInvitations } from './invitations.ts';
 import { createLinkStore } from './links.ts';
+import { createMemoryStores } from './memory.ts';
 import { createDutyStore, createNodeStore } from './nodes.ts';
 import { createOutboxStore } from './outbox.ts';
 import { withOutboxSignal } from './outbox-signal.ts';
+import { createPlanStore } from './plans.ts';
 import { get, type Query, run } from './query.ts';
 import { withRanksUnderWay } from './ranks-under-way.ts';
 import { createRequestStore } from './requests.ts';
 import { createRetentionStore } from './retention.ts';
 import { text } from './rows.ts';
+import { createSealedStore } from './sealed.ts';
 import { createServiceStore } from './services.ts';
 import { createSessionStore } from './sessions.ts';
+import { createSkillStore } from './skills.ts';
 import { createTenantStore } from './tenants.ts';
 import { createTurnStore } from './turns.ts';
+import { createUsageStore } from './usage.ts';
 import { createUserStore } from './users.ts';
+import { createVaultStore } from './vaults.ts';
 import { createWarmStore } from './warm.ts';
 import { createWebhookStore } from './webhooks.ts';
 
@@ -42,14 +54,27 @@ export function createSqlStore(database: Engine, onClosed: () => void): Store {
     users: { ...createUserStore(engine), ...createInvitations(engine) },
     apiKeys: createApiKeyStore(engine),
     webhooks: createWebhookStore(engine),
+    adapterSessions: createAdapterSessionStore(engine),
+    callbacks: createCallbackStore(engine),
     services: createServiceStore(engine),
     outbox: createOutboxStore(engine, onAdded),
     requests: createRequestStore(engine),
     retention: createRetentionStore(engine),
     egress: createEgressStore(engine),
+    blobs: createBlobStore(engine),
+    files: createFileStore(engine),
+    skills: createSkillStore(engine),
+    memory: createMemoryStores(engine),
     nodes: createNodeStore(engine),
     duties: createDutyStore(engine),
     warm: createWarmStore(engine),
+    vaults: createVaultStore(engine),
+    sealed: createSealedStore(engine),
+    usage: createUsageStore(engine),
+    budgets: createBudgetStore(engine),
+    plans: createPlanStore(engine),
+    approvals: createApprovalStore(engine),
+    audit: createAuditStore(engine),
     installationId: () => engine.read(findInstallation),
     async check({ now }) {
       await engine.write(() => run(CHECK, { now }));

@@ -10,7 +10,12 @@ import { turnStages } from './0008-turn-stages.ts';
 import { warmPool } from './0009-warm-pool.ts';
 import { workspaces } from './0010-workspaces.ts';
 import { sessionLinks } from './0011-session-links.ts';
+import { auditAndApprovals } from './0012-audit-and-approvals.ts';
 import { access } from './0013-access.ts';
+import { vaults } from './0014-vaults.ts';
+import { adapters } from './0016-adapters.ts';
+import { contents } from './0015-contents.ts';
+import { usage } from './0017-usage.ts';
 
 /** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
 export const MIGRATIONS: readonly Migration[] = [
@@ -25,5 +30,10 @@ export const MIGRATIONS: readonly Migration[] = [
   warmPool,
   workspaces,
   sessionLinks,
+  auditAndApprovals,
   access,
+  vaults,
+  contents,
+  adapters,
+  usage,
 ];
