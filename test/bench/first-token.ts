@@ -211,6 +211,8 @@ function benchSession(): SessionRow {
     agent: {},
     environmentId: 'bench',
     environment: {},
+    resources: [],
+    vaultIds: [],
     title: null,
     metadata: {},
     state: 'idle',

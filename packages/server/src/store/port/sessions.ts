@@ -23,8 +23,12 @@ export interface SessionRow {
   readonly environmentId: string;
   /** The environment's definition as it was when the session was made. */
   readonly environment: JsonObject;
+  /** Files and memory stores that it was given. */
+  readonly resources: readonly JsonObject[];
   readonly title: string | null;
   readonly metadata: JsonObject;
+  /** Whose credentials it may use, the first before the others. */
+  readonly vaultIds: readonly string[];
   readonly state: SessionState;
   /** Seq of the newest event; 0 when there is none. */
   readonly lastSeq: number;
@@ -47,8 +51,10 @@ export interface SessionStore {
     agent: JsonObject;
     environmentId: string;
     environment: JsonObject;
+    resources?: readonly JsonObject[] | undefined;
     title: string | null;
     metadata: JsonObject;
+    vaultIds?: readonly string[] | undefined;
     /** For one whose workspace all sessions of its agent share: the volume here. They all are on that of the first one. */
     sharedVolumeId?: string | undefined;
     now: number;
@@ -85,6 +91,7 @@ export interface SessionStore {
     title?: string | null | undefined;
     metadata?: JsonObject | undefined;
     agent?: JsonObject | undefined;
+    resources?: readonly JsonObject[] | undefined;
     event?: NewEvent | undefined;
     now: number;
   }): Promise<SessionRow>;

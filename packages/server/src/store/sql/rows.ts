@@ -1,6 +1,8 @@
 import { PlatformError } from '../../base/errors.ts';
 import {
   type AgentRow,
+  APPROVAL_KINDS,
+  APPROVAL_SCOPES,
   APPROVAL_STATES,
   type ApprovalRow,
   type EnvironmentRow,
@@ -44,6 +46,14 @@ export function json(row: Row, column: string): JsonObject {
   return value as JsonObject;
 }
 
+/** A list of objects. */
+export function jsonList(row: Row, column: string): readonly JsonObject[] {
+  const value: unknown = JSON.parse(text(row, column));
+  if (!Array.isArray(value) || !value.every((one) => typeof one === 'object' && one !== null)) return fail(column, 'a list of objects');
+  // JSON.parse makes nothing else of objects.
+  return value as readonly JsonObject[];
+}
+
 export function oneOf<T extends string>(row: Row, column: string, values: readonly T[]): T {
   const value = row[column];
   return values.find((known) => known === value) ?? fail(column, `one of ${values.join(', ')}`);
@@ -85,8 +95,10 @@ export function parseSession(row: Row): SessionRow {
     agent: json(row, 'agent'),
     environmentId: text(row, 'environment_id'),
     environment: json(row, 'environment'),
+    resources: jsonList(row, 'resources'),
     title: optionalText(row, 'title'),
     metadata: json(row, 'metadata'),
+    vaultIds: stringList(row, 'vault_ids'),
     state: oneOf(row, 'state', SESSION_STATES),
     lastSeq: integer(row, 'last_seq'),
     harnessSessionId: optionalText(row, 'harness_session_id'),
@@ -150,9 +162,18 @@ export function parseApproval(row: Row): ApprovalRow {
     tenantId: text(row, 'tenant_id'),
     sessionId: text(row, 'session_id'),
     turnId: text(row, 'turn_id'),
+    kind: oneOf(row, 'kind', APPROVAL_KINDS),
     toolName: text(row, 'tool_name'),
     input: json(row, 'input'),
+    inputHash: optionalText(row, 'input_hash'),
+    rule: optionalText(row, 'rule'),
     state: oneOf(row, 'state', APPROVAL_STATES),
     denyMessage: optionalText(row, 'deny_message'),
+    scope: row.scope === null ? null : oneOf(row, 'scope', APPROVAL_SCOPES),
+    raiseMicros: optionalInteger(row, 'raise_micros'),
+    decidedBy: optionalText(row, 'decided_by'),
+    decidedAt: optionalInteger(row, 'decided_at'),
+    createdAt: integer(row, 'created_at'),
+    expiresAt: optionalInteger(row, 'expires_at'),
   };
 }
