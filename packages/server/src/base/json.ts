@@ -14,3 +14,11 @@ export function isJsonObject(value: JsonValue | undefined): value is JsonObject 
 export function asJsonObject(value: JsonValue | undefined): JsonObject {
   return isJsonObject(value) ? value : {};
 }
+
+/** The same text for the same value, whatever the order in which its fields came. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, node: unknown) => {
+    if (typeof node !== 'object' || node === null || Array.isArray(node)) return node;
+    return Object.fromEntries(Object.entries(node).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}

@@ -3,6 +3,7 @@ import { PROBLEM_KINDS, PROBLEMS } from '@cloister/api';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { PlatformError, toPlatformError } from '../base/errors.ts';
 import { type IdKind, idOf, newUnique } from '../base/ids.ts';
+import { canonicalJson } from '../base/json.ts';
 import type { Logger } from '../base/log.ts';
 import type { RequestStore } from '../store/store.ts';
 import type { AppContext } from './context.ts';
@@ -107,12 +108,4 @@ function requestHash(c: AppContext, json: unknown): string {
     .update(JSON.stringify([c.req.method, pathname + search]))
     .update(canonicalJson(json))
     .digest('hex');
-}
-
-/** The same text for the same value, whatever the order in which its fields came. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, node: unknown) => {
-    if (typeof node !== 'object' || node === null || Array.isArray(node)) return node;
-    return Object.fromEntries(Object.entries(node).toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  });
 }

@@ -36,10 +36,19 @@ export const confirmationLaws: Laws = {
       tenantId: TENANT,
       sessionId: id,
       turnId,
+      kind: 'tool',
       toolName: 'bash',
       input: { command: 'ls' },
+      inputHash: null,
+      rule: null,
       state: 'pending',
       denyMessage: null,
+      scope: null,
+      raiseMicros: null,
+      decidedBy: null,
+      decidedAt: null,
+      createdAt: T0,
+      expiresAt: null,
     };
     assert.deepEqual(await store.turns.approvals({ tenantId: TENANT, sessionId: id }), [approval]);
     assert.deepEqual(await store.turns.approvals({ tenantId: TENANT, sessionId: id, state: 'pending' }), [approval]);

@@ -53,16 +53,45 @@ export type TurnPriority = (typeof TURN_PRIORITIES)[number];
 export const APPROVAL_STATES = ['pending', 'granted', 'denied', 'expired', 'cancelled'] as const;
 export type ApprovalState = (typeof APPROVAL_STATES)[number];
 
+export const APPROVAL_KINDS = ['tool', 'budget'] as const;
+export type ApprovalKind = (typeof APPROVAL_KINDS)[number];
+/** Of an answer: for the one question, or for all like it in the session. */
+export const APPROVAL_SCOPES = ['once', 'session'] as const;
+export type ApprovalScope = (typeof APPROVAL_SCOPES)[number];
+
 export interface ApprovalRow {
-  /** The id of the `agent.tool_use` event. */
+  /** The id of the event that asks: of a tool's `agent.tool_use`. */
   readonly id: string;
   readonly tenantId: string;
   readonly sessionId: string;
   readonly turnId: string;
+  readonly kind: ApprovalKind;
   readonly toolName: string;
+  /** Of a budget, what is asked about it. */
   readonly input: JsonObject;
+  /** SHA-256 of the input as canonical JSON; null of those of before. */
+  readonly inputHash: string | null;
+  /** What in the agent's policy asks: an answer for the session covers what it covers. */
+  readonly rule: string | null;
   readonly state: ApprovalState;
   readonly denyMessage: string | null;
+  readonly scope: ApprovalScope | null;
+  /** Of a budget that is raised: by how much. */
+  readonly raiseMicros: number | null;
+  readonly decidedBy: string | null;
+  readonly decidedAt: number | null;
+  readonly createdAt: number;
+  readonly expiresAt: number | null;
+}
+
+/** A question that a run asks. */
+export interface NewApproval {
+  readonly id: string;
+  readonly toolName: string;
+  readonly input: JsonObject;
+  readonly inputHash?: string | undefined;
+  readonly rule?: string | undefined;
+  readonly expiresAt?: number | undefined;
 }
 
 export interface IdempotencyInput {
@@ -117,6 +146,11 @@ export type AcceptedEventInput = NewEvent & {
         readonly approvalId: string;
         readonly decision: 'granted' | 'denied';
         readonly denyMessage: string | null;
+        readonly scope?: ApprovalScope | undefined;
+        readonly raiseMicros?: number | null | undefined;
+        readonly decidedBy?: string | undefined;
+        /** The event that a run which only waited for its budget goes on. */
+        readonly running?: ((now: number) => NewEvent) | undefined;
       }
     | { readonly kind: 'none' };
 };
@@ -151,7 +185,7 @@ export interface AppendInput extends RunToken {
   readonly isPrompted?: boolean | undefined;
   readonly harnessSessionId?: string | undefined;
   readonly usage?: Usage | undefined;
-  readonly approvals?: readonly { readonly id: string; readonly toolName: string; readonly input: JsonObject }[] | undefined;
+  readonly approvals?: readonly NewApproval[] | undefined;
   /** Moves between running and waiting_approval (the session between running and waiting). */
   readonly state?: 'running' | 'waiting_approval' | undefined;
   /**

@@ -11,8 +11,8 @@ const HEAD = 'SELECT * FROM audit_heads WHERE tenant_id = :tenantId';
 const LOCK_HEAD: Sql = ({ forUpdate }) => `${HEAD} ${forUpdate()}`;
 const MOVE_HEAD = 'UPDATE audit_heads SET seq = :seq, mac = :mac, key_id = :keyId, head_mac = :headMac WHERE tenant_id = :tenantId';
 const KNOWN: Sql = ({ listOf }) => `SELECT id FROM audit_log WHERE tenant_id = :tenantId AND id IN ${listOf('ids')}`;
-const INSERT = `INSERT INTO audit_log (tenant_id, seq, id, at, actor, action, subject, detail, previous, mac)
-  VALUES (:tenantId, :seq, :id, :at, :actor, :action, :subject, :detail, :previous, :mac)`;
+const INSERT = `INSERT INTO audit_log (tenant_id, seq, id, at, actor, action, subject, detail, previous, key_id, mac)
+  VALUES (:tenantId, :seq, :id, :at, :actor, :action, :subject, :detail, :previous, :keyId, :mac)`;
 const SELECT = 'SELECT * FROM audit_log';
 const AFTER = `${SELECT} WHERE tenant_id = :tenantId AND seq > :seq ORDER BY seq LIMIT :limit`;
 const CHECKPOINTS = 'SELECT * FROM audit_checkpoints WHERE tenant_id = :tenantId ORDER BY through_seq';
@@ -21,8 +21,8 @@ const TENANTS = 'SELECT tenant_id FROM audit_heads UNION SELECT tenant_id FROM a
 const SEALABLE = `SELECT seq, mac FROM audit_log WHERE tenant_id = :tenantId AND seq < :headSeq AND seq <
     coalesce((SELECT min(seq) FROM audit_log WHERE tenant_id = :tenantId AND at >= :before), :headSeq)
   ORDER BY seq DESC LIMIT 1`;
-const INSERT_CHECKPOINT = `INSERT INTO audit_checkpoints (tenant_id, through_seq, last_mac, sealed_at, mac)
-  VALUES (:tenantId, :throughSeq, :lastMac, :sealedAt, :mac)`;
+const INSERT_CHECKPOINT = `INSERT INTO audit_checkpoints (tenant_id, through_seq, last_mac, sealed_at, key_id, mac)
+  VALUES (:tenantId, :throughSeq, :lastMac, :sealedAt, :keyId, :mac)`;
 /** The database lets go only of what a checkpoint stands for. */
 const REMOVE_SEALED = `DELETE FROM audit_log WHERE tenant_id = :tenantId AND seq IN (SELECT seq FROM audit_log
   WHERE tenant_id = :tenantId AND seq <= (SELECT max(through_seq) FROM audit_checkpoints WHERE tenant_id = :tenantId) ORDER BY seq LIMIT :limit)`;
@@ -92,15 +92,16 @@ function* extend({ tenantId, seq: last, mac: lastMac }: SealedHead, entries: rea
   if (entries.length === 0) return;
   let seq = last;
   let previous = lastMac;
+  const { keyId } = seal;
   for (const { id, at, actor, action, subject, detail } of entries) {
     seq++;
-    const entry = { tenantId, seq, id, at, actor, action, subject, detail, previous };
+    const entry = { tenantId, seq, id, at, actor, action, subject, detail, previous, keyId };
     const mac = seal.entry(entry);
     yield* run(INSERT, { ...entry, mac });
     previous = mac;
   }
   const head = { tenantId, seq, mac: previous };
-  yield* run(MOVE_HEAD, { ...head, keyId: seal.keyId, headMac: seal.head(head) });
+  yield* run(MOVE_HEAD, { ...head, keyId, headMac: seal.head(head) });
 }
 
 function* purge({ tenantId, before, limit, seal, entry, now }: Parameters<AuditStore['purge']>[0]): Query<number> {
@@ -108,7 +109,7 @@ function* purge({ tenantId, before, limit, seal, entry, now }: Parameters<AuditS
   const last = yield* get(SEALABLE, { tenantId, headSeq: head.seq, before });
   const sealed = (yield* allAs(parseCheckpoint, CHECKPOINTS, { tenantId })).at(-1)?.throughSeq ?? 0;
   if (last !== undefined && integer(last, 'seq') > sealed) {
-    const checkpoint = { tenantId, throughSeq: integer(last, 'seq'), lastMac: text(last, 'mac'), sealedAt: now };
+    const checkpoint = { tenantId, throughSeq: integer(last, 'seq'), lastMac: text(last, 'mac'), sealedAt: now, keyId: seal.keyId };
     yield* run(INSERT_CHECKPOINT, { ...checkpoint, mac: seal.checkpoint(checkpoint) });
     yield* extend(head, [entry(checkpoint.throughSeq)], seal);
   }
@@ -126,6 +127,7 @@ export function parseEntry(row: Row): SealedEntry {
     subject: text(row, 'subject'),
     detail: optionalText(row, 'detail'),
     previous: text(row, 'previous'),
+    keyId: text(row, 'key_id'),
     mac: text(row, 'mac'),
   };
 }
@@ -146,6 +148,7 @@ function parseCheckpoint(row: Row): SealedCheckpoint {
     throughSeq: integer(row, 'through_seq'),
     lastMac: text(row, 'last_mac'),
     sealedAt: integer(row, 'sealed_at'),
+    keyId: text(row, 'key_id'),
     mac: text(row, 'mac'),
   };
 }

@@ -24,8 +24,8 @@ const REQUEUE: Sql = ({ now }) => `UPDATE turns SET state = 'queued', is_ready =
 const SET_HARNESS_SESSION = 'UPDATE sessions SET harness_session_id = :harnessSessionId WHERE tenant_id = :tenantId AND id = :sessionId';
 const STOP_WAITING = `UPDATE sessions SET state = 'idle', updated_at = :now
   WHERE tenant_id = :tenantId AND id = :sessionId AND state = 'waiting'`;
-const INSERT_APPROVAL = `INSERT INTO approvals (tenant_id, session_id, id, turn_id, tool_name, input, state, created_at, position)
-  VALUES (:tenantId, :sessionId, :id, :turnId, :toolName, :input, 'pending', :now,
+const INSERT_APPROVAL = `INSERT INTO approvals (tenant_id, session_id, id, turn_id, tool_name, input, input_hash, rule, state, created_at, expires_at, position)
+  VALUES (:tenantId, :sessionId, :id, :turnId, :toolName, :input, :inputHash, :rule, 'pending', :now, :expiresAt,
     (SELECT coalesce(max(position), 0) + 1 FROM approvals WHERE turn_id = :turnId))`;
 
 export function* heartbeat(input: RunToken & { readonly leaseMs: number }): Query<{ cancelRequested: boolean }> {
@@ -41,8 +41,9 @@ export function* append(tx: Transaction, input: AppendInput): Query<readonly Sto
   const turn = yield* writeTurn(input);
   const { tenantId, sessionId } = turn;
   const stored = yield* appendEvents(tx, turn, { events: input.events, turnId: turn.id, now });
-  for (const { id, toolName, input: toolInput } of input.approvals ?? []) {
-    yield* run(INSERT_APPROVAL, { tenantId, sessionId, id, turnId: turn.id, toolName, input: JSON.stringify(toolInput), now });
+  for (const { id, toolName, input: toolInput, inputHash = null, rule = null, expiresAt = null } of input.approvals ?? []) {
+    const asked = { toolName, input: JSON.stringify(toolInput), inputHash, rule, expiresAt };
+    yield* run(INSERT_APPROVAL, { tenantId, sessionId, id, turnId: turn.id, ...asked, now });
   }
   const { harnessSessionId } = input;
   if (harnessSessionId !== undefined) yield* run(SET_HARNESS_SESSION, { tenantId, sessionId, harnessSessionId });
