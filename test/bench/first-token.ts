@@ -215,6 +215,7 @@ function benchSession(): SessionRow {
     vaultIds: [],
     title: null,
     metadata: {},
+    vaultIds: [],
     state: 'idle',
     lastSeq: 0,
     harnessSessionId: null,

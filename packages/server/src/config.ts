@@ -7,9 +7,10 @@ import { egressSettings } from './config/egress.ts';
 import { dockerCertPath } from './config/engine.ts';
 import { type HttpLimits, httpLimits } from './config/http.ts';
 import { type LogSettings, logSettings } from './config/log.ts';
-import { type ProviderConfig, providers } from './config/providers.ts';
+import { providers } from './config/providers.ts';
 import { type SealingSettings, sealingSettings } from './config/sealing.ts';
 import { serviceSettings } from './config/services.ts';
+import { signInSettings } from './config/sign-in.ts';
 import {
   absolutePath,
   choice,
@@ -26,11 +27,13 @@ import {
 } from './config/values.ts';
 import type { EgressSettings } from './core/egress-settings.ts';
 import type { Provider } from './core/model.ts';
+import type { ProviderConfig } from './core/provider-config.ts';
 import type { ServiceSettings } from './core/service-settings.ts';
+import type { SignInSettings } from './core/sign-in-settings.ts';
 
 export type { AdapterName, AdapterSettings } from './config/adapters.ts';
 export type { BrokerConfig } from './config/broker.ts';
-export type { ProviderConfig } from './config/providers.ts';
+export type { ProviderConfig } from './core/provider-config.ts';
 
 export const RUNTIME_CHOICES = ['auto', 'docker', 'podman', 'bubblewrap', 'fake'] as const;
 export const STORE_CHOICES = ['sqlite', 'postgres', 'memory'] as const;
@@ -101,6 +104,7 @@ export interface Config {
   readonly drainMs: number;
   readonly allowPrivateWebhooks: boolean;
   readonly services: ServiceSettings;
+  readonly signIn: SignInSettings;
   readonly sealing: SealingSettings;
   readonly adapters: AdapterSettings;
   readonly log: LogSettings;
@@ -163,6 +167,7 @@ export function loadConfig(env: Environment = process.env): Config {
     drainMs: integer(env, 'DRAIN_SECONDS', 25, { min: 0, max: 3600 }) * 1000,
     allowPrivateWebhooks: flag(env, 'WEBHOOK_ALLOW_PRIVATE_NETWORK'),
     services: serviceSettings(env),
+    signIn: signInSettings(env),
     sealing: sealingSettings(env),
     adapters: adapterSettings(env),
     log: logSettings(env),

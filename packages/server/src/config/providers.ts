@@ -1,44 +1,26 @@
 import type { Provider } from '../core/model.ts';
+import { authOf, baseUrlOf, type ProviderConfig } from '../core/provider-config.ts';
 import { type Environment, secret, url } from './values.ts';
 
-/** How the gateway reaches one model provider. The header's value is the secret. */
-export interface ProviderConfig {
-  /** Without the version path: the gateway appends what the client asked for. */
-  readonly baseUrl: string;
-  /** Undefined for a provider that needs no key, such as a local server. */
-  readonly auth: { readonly header: string; readonly value: string } | undefined;
-}
-
+/** The operator's own keys: what tenants use that have none of theirs. */
 export function providers(env: Environment): ReadonlyMap<Provider, ProviderConfig> {
   const found = new Map<Provider, ProviderConfig>();
-  const anthropicUrl = url(env, 'ANTHROPIC_BASE_URL') ?? 'https://api.anthropic.com';
+  const add = (provider: Provider, key: string | undefined, setting: string) => {
+    if (key !== undefined) found.set(provider, { baseUrl: url(env, setting) ?? baseUrlOf(provider) ?? '', auth: authOf(provider, key) });
+  };
   const apiKey = secret(env, 'ANTHROPIC_API_KEY');
   const bearer = secret(env, 'ANTHROPIC_AUTH_TOKEN') ?? secret(env, 'CLAUDE_CODE_OAUTH_TOKEN');
+  const anthropicUrl = url(env, 'ANTHROPIC_BASE_URL') ?? baseUrlOf('anthropic') ?? '';
   if (apiKey !== undefined) found.set('anthropic', { baseUrl: anthropicUrl, auth: { header: 'x-api-key', value: apiKey } });
   else if (bearer !== undefined)
     found.set('anthropic', { baseUrl: anthropicUrl, auth: { header: 'authorization', value: `Bearer ${bearer}` } });
   const openaiKey = secret(env, 'OPENAI_API_KEY');
   const openaiUrl = url(env, 'OPENAI_BASE_URL');
   if (openaiUrl !== undefined)
-    found.set('openai-compatible', {
-      baseUrl: openaiUrl,
-      auth: openaiKey === undefined ? undefined : { header: 'authorization', value: `Bearer ${openaiKey}` },
-    });
-  else if (openaiKey !== undefined) found.set('openai', bearerProvider('https://api.openai.com/v1', openaiKey));
-  const geminiKey = secret(env, 'GEMINI_API_KEY');
-  if (geminiKey !== undefined)
-    found.set('google', {
-      baseUrl: url(env, 'GEMINI_BASE_URL') ?? 'https://generativelanguage.googleapis.com/v1beta',
-      auth: { header: 'x-goog-api-key', value: geminiKey },
-    });
-  const deepseekKey = secret(env, 'DEEPSEEK_API_KEY');
-  if (deepseekKey !== undefined)
-    found.set('deepseek', bearerProvider(url(env, 'DEEPSEEK_BASE_URL') ?? 'https://api.deepseek.com', deepseekKey));
-  const xaiKey = secret(env, 'XAI_API_KEY');
-  if (xaiKey !== undefined) found.set('xai', bearerProvider(url(env, 'XAI_BASE_URL') ?? 'https://api.x.ai/v1', xaiKey));
+    found.set('openai-compatible', { baseUrl: openaiUrl, auth: openaiKey === undefined ? undefined : authOf('openai', openaiKey) });
+  else add('openai', openaiKey, 'OPENAI_BASE_URL');
+  add('google', secret(env, 'GEMINI_API_KEY'), 'GEMINI_BASE_URL');
+  add('deepseek', secret(env, 'DEEPSEEK_API_KEY'), 'DEEPSEEK_BASE_URL');
+  add('xai', secret(env, 'XAI_API_KEY'), 'XAI_BASE_URL');
   return found;
-}
-
-function bearerProvider(baseUrl: string, key: string): ProviderConfig {
-  return { baseUrl, auth: { header: 'authorization', value: `Bearer ${key}` } };
 }

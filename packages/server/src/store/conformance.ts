@@ -1,6 +1,7 @@
 import { describe, test } from 'node:test';
 import { acceptLaws } from './conformance/accept.ts';
 import { accessLaws } from './conformance/access.ts';
+import { adapterLaws } from './conformance/adapters.ts';
 import { agentLaws } from './conformance/agents.ts';
 import { approvalLaws } from './conformance/approvals.ts';
 import { auditLaws } from './conformance/audit.ts';
@@ -59,6 +60,7 @@ const GROUPS: Readonly<Record<string, Laws>> = {
   'take-over': takeOverLaws,
   outbox: outboxLaws,
   webhooks: webhookLaws,
+  adapters: adapterLaws,
   services: serviceLaws,
   requests: requestLaws,
   retention: retentionLaws,
