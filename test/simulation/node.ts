@@ -100,7 +100,7 @@ export function createVirtualNode(world: World, name: string, wallOffset: number
     live,
   });
   const webhook = createWebhookDelivery({ store, clock, send: simulatedSend(world, life), installation: 'ins_simulated' });
-  const outbox = new OutboxWorker({ store, clock, log, nodeId, isSoleNode, deliver: { webhook } });
+  const outbox = new OutboxWorker({ store, clock, log, nodeId, isSoleNode, deliver: { webhook, callback: webhook } });
   const { maxQueuedPerSession } = SETTINGS;
   return {
     life,

@@ -14,6 +14,7 @@ export const PROBLEM_KINDS = {
   unprocessable: { status: 422, type: 'invalid_request_error' },
   exhausted: { status: 429, type: 'rate_limit_error' },
   internal: { status: 500, type: 'api_error' },
+  not_implemented: { status: 501, type: 'api_error' },
   upstream: { status: 502, type: 'api_error' },
   unavailable: { status: 503, type: 'overloaded_error' },
   timeout: { status: 504, type: 'timeout_error' },

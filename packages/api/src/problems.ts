@@ -1,7 +1,7 @@
 import { type ProblemDefinition, p } from './problem-kinds.ts';
 import { PROBLEMS_OF_ACCESS } from './problems-of-access.ts';
-import { PROBLEMS_OF_CONTENT } from './problems-of-content.ts';
 import { PROBLEMS_OF_ADAPTERS } from './problems-of-adapters.ts';
+import { PROBLEMS_OF_CONTENT } from './problems-of-content.ts';
 import { PROBLEMS_OF_RUNNING } from './problems-of-running.ts';
 import { PROBLEMS_OF_SECRETS } from './problems-of-secrets.ts';
 import { PROBLEMS_OF_SPENDING } from './problems-of-spending.ts';

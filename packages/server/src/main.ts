@@ -4,8 +4,10 @@ import { createLogger, type Logger } from './base/log.ts';
 import { createRefusals } from './base/refusals.ts';
 import type { Service } from './base/service.ts';
 import { VERSION } from './base/version.ts';
+import { createCallbackDelivery } from './callbacks/deliver.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createConnector } from './egress/connector.ts';
+import { noclawCallbackBody } from './http/adapters/noclaw/callback.ts';
 import { hashApiKey } from './http/auth.ts';
 import { type HttpServer, startHttpServer } from './http/server.ts';
 import { type Engine, type Overrides, openEngine, runtimeName, type Undo } from './open-engine.ts';
@@ -169,7 +171,10 @@ function createOutbox(config: Config, { log, store, installation, nodeId, isSole
   const clock = systemClock;
   const connect = createConnector({ clock, timeoutMs: WEBHOOK_TIMEOUT_MS, allowPrivateNetwork: config.allowPrivateWebhooks });
   const send = createSender({ connect, clock, timeoutMs: WEBHOOK_TIMEOUT_MS });
-  const deliver = { webhook: createWebhookDelivery({ store, clock, send, installation }) };
+  const deliver = {
+    webhook: createWebhookDelivery({ store, clock, send, installation }),
+    callback: createCallbackDelivery({ store, clock, send, bodies: { noclaw: noclawCallbackBody } }),
+  };
   return new OutboxWorker({ store, clock, log, deliver, nodeId, isSoleNode });
 }
 

@@ -42,6 +42,7 @@ const BY_KIND: Readonly<Record<ProblemKind, number>> = {
   unprocessable: EXIT.rejected,
   exhausted: EXIT.unavailable,
   internal: EXIT.failed,
+  not_implemented: EXIT.rejected,
   upstream: EXIT.failed,
   unavailable: EXIT.unavailable,
   timeout: EXIT.unavailable,

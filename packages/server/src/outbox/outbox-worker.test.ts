@@ -36,7 +36,15 @@ async function setup(input: { clock?: Clock; deliver?: Deliver; limits?: Partial
     attempted.push(delivery);
     return deliver(delivery, signal);
   };
-  const worker = new OutboxWorker({ store, clock, log: silentLogger, nodeId: 'nod_1', isSoleNode, deliver: { webhook }, limits });
+  const worker = new OutboxWorker({
+    store,
+    clock,
+    log: silentLogger,
+    nodeId: 'nod_1',
+    isSoleNode,
+    deliver: { webhook, callback: webhook },
+    limits,
+  });
   return {
     store,
     worker,
@@ -208,7 +216,8 @@ describe('the outbox worker', () => {
     const clock = systemClock;
     const connect = createConnector({ clock, timeoutMs: 15_000, allowPrivateNetwork: true });
     const send = createSender({ connect, clock, timeoutMs: 15_000 });
-    const deliver = { webhook: createWebhookDelivery({ store, clock, send, installation: 'ins_1' }) };
+    const webhook = createWebhookDelivery({ store, clock, send, installation: 'ins_1' });
+    const deliver = { webhook, callback: webhook };
     const worker = new OutboxWorker({ store, clock, log: silentLogger, nodeId: 'nod_1', isSoleNode: true, deliver });
     try {
       const slow = await createWebhook(store);

@@ -8,6 +8,8 @@ export interface RetentionSettings {
   readonly sessionTtlMs: number | undefined;
   /** Events of ended turns are removed when they are this old; undefined for never. */
   readonly eventMs: number | undefined;
+  /** Sessions of the users of another system's API are removed after a time of their own. */
+  readonly adapterTtls?: readonly { readonly adapter: string; readonly ms: number }[] | undefined;
   /** How long ended deliveries can be looked at. */
   readonly deliveryMs: number;
   /** How long the decisions of the gateway can be looked at. */
@@ -24,7 +26,7 @@ export interface RetentionDeps {
 }
 
 /** What is removed, as metrics and log name it; `pages` are those of the database's file. */
-export const PURGE_KINDS = ['sessions', 'session_rows', 'events', 'keys', 'deliveries', 'egress', 'pages'] as const;
+export const PURGE_KINDS = ['sessions', 'session_rows', 'events', 'keys', 'deliveries', 'callbacks', 'egress', 'pages'] as const;
 export type PurgeKind = (typeof PURGE_KINDS)[number];
 
 interface Purged {
@@ -36,12 +38,14 @@ interface Purged {
 type Step = (deps: RetentionDeps) => AsyncGenerator<Purged, void>;
 
 /** In this order; one that fails does not keep the others from being made. */
-const STEPS: Readonly<Record<string, Step>> = { sessions, keys, deliveries, egress, pages };
+const STEPS: Readonly<Record<string, Step>> = { sessions, adapterSessions, keys, deliveries, callbacks, egress, pages };
 
 /** Rows in one commit, and the pause behind it in which everybody else has the database. */
 const BATCH = 200;
 const PAUSE_MS = 50;
 const ROUND_MS = 10 * 60 * 1000;
+/** A session that was not made by then never will be. */
+const CLAIM_MS = 60 * 60 * 1000;
 
 export interface Retention {
   /** Makes rounds until it is aborted; one node at a time is enough. */
@@ -94,7 +98,7 @@ async function* sessions(deps: RetentionDeps): AsyncGenerator<Purged, void> {
   for (let after = ''; ; ) {
     const page = await store.retention.sessions({ after, limit: BATCH });
     for (const session of page) {
-      if (isOlder(session.updatedAt, sessionTtlMs, clock)) yield* removeSession(deps, session);
+      if (sessionTtlMs !== undefined && isOlder(session.updatedAt, sessionTtlMs, clock)) yield* removeSession(deps, session, sessionTtlMs);
       else if (session.oldestEventAt !== null && isOlder(session.oldestEventAt, eventMs, clock)) yield* cutLog(deps, session);
     }
     const last = page.at(-1);
@@ -113,12 +117,13 @@ function isOlder(at: number, ageMs: number | undefined, clock: Clock): boolean {
  * next round finds it and goes on.
  */
 async function* removeSession(
-  { store, clock, settings, release }: RetentionDeps,
-  { tenantId, id }: AgingSession,
+  { store, clock, release }: RetentionDeps,
+  { tenantId, id }: Pick<AgingSession, 'tenantId' | 'id'>,
+  ttlMs: number,
 ): AsyncGenerator<Purged, void> {
   const session = { tenantId, sessionId: id };
   const now = clock.now();
-  if (!(await store.retention.condemn({ ...session, idleBefore: now - (settings.sessionTtlMs ?? now), now }))) return;
+  if (!(await store.retention.condemn({ ...session, idleBefore: now - ttlMs, now }))) return;
   await release(id);
   for (let rows = BATCH; rows === BATCH; ) {
     rows = await store.retention.strip({ ...session, limit: BATCH });
@@ -127,6 +132,26 @@ async function* removeSession(
   const event = { id: newId('event'), type: 'session.deleted', payload: {}, processedAt: now };
   const isRemoved = await store.sessions.remove({ tenantId, id, event, now: clock.now() });
   yield { kind: 'sessions', rows: isRemoved ? 1 : 0 };
+}
+
+/** Looks at each once: one that cannot go yet is for the next round. */
+async function* adapterSessions(deps: RetentionDeps): AsyncGenerator<Purged, void> {
+  const { store, clock, settings } = deps;
+  for (const { adapter, ms } of settings.adapterTtls ?? []) {
+    const idle = await store.adapterSessions.idle({ adapter, before: clock.now() - ms, limit: BATCH });
+    for (const { tenantId, sessionId } of idle) yield* removeSession(deps, { tenantId, id: sessionId }, ms);
+  }
+  for (let rows = BATCH; rows === BATCH; ) {
+    rows = await store.adapterSessions.purge({ before: clock.now() - CLAIM_MS, limit: BATCH });
+    yield { kind: 'session_rows', rows };
+  }
+}
+
+async function* callbacks({ store, clock, settings }: RetentionDeps): AsyncGenerator<Purged, void> {
+  for (let rows = BATCH; rows === BATCH; ) {
+    rows = await store.callbacks.purge({ before: clock.now() - settings.deliveryMs, limit: BATCH });
+    yield { kind: 'callbacks', rows };
+  }
 }
 
 async function* cutLog({ store, clock, settings }: RetentionDeps, { tenantId, id }: AgingSession): AsyncGenerator<Purged, void> {

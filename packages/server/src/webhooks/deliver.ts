@@ -45,7 +45,8 @@ export function toWebhookEvent(delivery: DeliveryRow, installation: string): Web
   };
 }
 
-function judge(result: SendResult, now: number): Attempt {
+/** What an attempt came to, by what came back. */
+export function judge(result: SendResult, now: number): Attempt {
   switch (result.kind) {
     case 'aborted':
       return { outcome: 'returned' };

@@ -7,14 +7,14 @@ export const DELIVERY_STATES = ['pending', 'sent', 'failed', 'unknown'] as const
 export type DeliveryState = (typeof DELIVERY_STATES)[number];
 
 /** What a delivery goes out by; each kind has its own targets. */
-export const DELIVERY_KINDS = ['webhook'] as const;
+export const DELIVERY_KINDS = ['webhook', 'callback'] as const;
 export type DeliveryKind = (typeof DELIVERY_KINDS)[number];
 
 export interface DeliveryRow {
   readonly id: string;
   readonly tenantId: string;
   readonly kind: DeliveryKind;
-  /** Of a webhook delivery, the webhook's id. */
+  /** Of a webhook delivery, the webhook's id; of a callback, what stands for the host it goes to. */
   readonly targetId: string;
   /** What the receiver knows the message by; the same at every attempt. */
   readonly messageId: string;

@@ -1,8 +1,9 @@
 import { newId } from '../../base/ids.ts';
 import type { JsonObject } from '../../base/json.ts';
 import { type LoggedEvent, type WebhookMessage, webhookMessages } from '../../core/webhook-events.ts';
+import type { DeliveryKind } from '../store.ts';
 import type { Transaction } from './engine.ts';
-import { all, type Query, run, type Sql } from './query.ts';
+import { all, get, type Query, run, type Sql } from './query.ts';
 import { text } from './rows.ts';
 
 /** Deliveries are added in the transaction of what they tell of: there is none without the other. */
@@ -10,13 +11,14 @@ import { text } from './rows.ts';
 const ALL_EVENTS = '*';
 const SUBSCRIBERS: Sql = (dialect) => `SELECT event_type, webhook_id FROM webhook_subscriptions
   WHERE tenant_id = :tenantId AND event_type IN ${dialect.listOf('types')}`;
+const CALLBACK = 'SELECT target_id FROM turn_callbacks WHERE tenant_id = :tenantId AND turn_id = :turnId';
 const INSERT: Sql = ({ now }) => `INSERT INTO deliveries
     (tenant_id, id, kind, target_id, message_id, event_type, data, session_id, state, due_at, created_at)
   VALUES (:tenantId, :id, :kind, :targetId, :messageId, :eventType, :data, :sessionId, 'pending', ${now}, ${now})`;
 
 export interface NewDelivery {
   readonly tenantId: string;
-  readonly kind: 'webhook';
+  readonly kind: DeliveryKind;
   readonly targetId: string;
   readonly messageId: string;
   readonly eventType: string;
@@ -42,6 +44,16 @@ export interface Origin {
 /** Adds the deliveries of events that were put into a session's log. */
 export function* tellOfEvents(tx: Transaction, events: readonly LoggedEvent[], origin: Origin): Query<void> {
   yield* tellWebhooks(tx, events.flatMap(webhookMessages), origin);
+  for (const event of events) if (event.type === 'turn.ended') yield* tellCallback(tx, event, origin);
+}
+
+/** Whoever has asked for the answer of this one turn. */
+function* tellCallback(tx: Transaction, { id, type, turnId, sessionId }: LoggedEvent, { tenantId }: Origin): Query<void> {
+  if (turnId === null) return;
+  const row = yield* get(CALLBACK, { tenantId, turnId });
+  if (row === undefined) return;
+  const targetId = text(row, 'target_id');
+  yield* addDelivery(tx, { tenantId, kind: 'callback', targetId, messageId: id, eventType: type, data: { turn_id: turnId }, sessionId });
 }
 
 /** Adds the deliveries of something that has no place in a log, such as a new agent. */

@@ -13,8 +13,8 @@ import { sessionLinks } from './0011-session-links.ts';
 import { auditAndApprovals } from './0012-audit-and-approvals.ts';
 import { access } from './0013-access.ts';
 import { vaults } from './0014-vaults.ts';
-import { adapters } from './0016-adapters.ts';
 import { contents } from './0015-contents.ts';
+import { adapters } from './0016-adapters.ts';
 import { usage } from './0017-usage.ts';
 
 /** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
