@@ -15,7 +15,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 /** Library → the only places that import it. Everything of a vendor stays behind our own seam. */
 const LIBRARIES: ReadonlyMap<string, readonly string[]> = new Map([
   // The Agent Client Protocol is what a turn speaks with any harness, so it is no vendor there.
-  ['@agentclientprotocol/sdk', ['server/src/harness/', 'server/src/turns/', 'agent-runner/src/']],
+  ['@agentclientprotocol/sdk', ['server/src/harness/', 'server/src/turns/', 'server/src/acp-bridge/', 'agent-runner/src/']],
   ['@ai-sdk', ['agent-runner/src/']],
   ['ai', ['agent-runner/src/']],
   ['@clack/prompts', ['server/src/cli/']],
@@ -24,6 +24,7 @@ const LIBRARIES: ReadonlyMap<string, readonly string[]> = new Map([
   ['hono', ['server/src/http/']],
   ['kysely', ['server/src/store/']],
   ['node:sqlite', ['server/src/store/']],
+  ['openid-client', ['server/src/oidc/']],
   ['pg', ['server/src/store/postgres/']],
   ['pino', ['server/src/base/']],
   ['pino-pretty', ['server/src/base/']],

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { VERSION } from '../base/version.ts';
+import { acpCommand } from './acp.ts';
 import { agentCommand } from './agent.ts';
 import { agentsCommand } from './agents.ts';
 import { brokerCommand } from './broker.ts';
@@ -38,6 +39,7 @@ function createProgram(): Command {
     filesCommand(),
     agentsCommand(),
     servicesCommand(),
+    acpCommand(),
     webhooksCommand(),
     dbCommand(),
     doctorCommand(),
