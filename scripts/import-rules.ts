@@ -30,6 +30,8 @@ const LIBRARIES: ReadonlyMap<string, readonly string[]> = new Map([
   ['pino-pretty', ['server/src/base/']],
   ['prom-client', ['server/src/base/', 'server/src/http/']],
   ['tar-stream', ['server/src/runtime/']],
+  ['yaml', ['server/src/usage/']],
+  ['yaml', ['server/src/config/']],
   ['zod', ['api/src/', 'server/src/http/', 'agent-runner/src/']],
 ]);
 

@@ -27,7 +27,9 @@ export interface Route<Q extends z.ZodType, B extends z.ZodType> {
   /** Answers without a key; auth.ts decides, this says so in the document. */
   readonly isPublic?: boolean;
   /** Of the answer when all went well; 202 says that it is begun. */
-  readonly status?: 201 | 202;
+  readonly status?: 201 | 202 | 204;
+  /** What it answers with 202 instead when it is only begun. */
+  readonly accepted?: z.ZodType;
   readonly response: z.ZodType | { readonly mediaType: string; readonly description: string };
   /** What else it may answer when all went well, such as a stream. */
   readonly alsoAnswers?: { readonly mediaType: string; readonly description: string };
@@ -103,7 +105,8 @@ export function route<Q extends z.ZodType, B extends z.ZodType>(
         reservation,
         param: (name) => c.req.param(name) ?? '',
       });
-      return result instanceof Response ? result : c.json(result, definition.status ?? 200);
+      if (result instanceof Response) return result;
+      return definition.status === 204 ? c.body(null, 204) : c.json(result, definition.status ?? 200);
     };
     return key === undefined
       ? handle(NO_RESERVATION)
@@ -118,9 +121,11 @@ function takesKey({ method, keepsOwnKeys }: Pick<Route<z.ZodType, z.ZodType>, 'm
 function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Route<Q, B>): RouteConfig {
   const { response } = definition;
   const ok =
-    'mediaType' in response
-      ? { description: response.description, content: { [response.mediaType]: { schema: { type: 'string' as const } } } }
-      : { description: 'Done', content: { 'application/json': { schema: response }, ...also(definition.alsoAnswers) } };
+    definition.status === 204
+      ? { description: 'Done' }
+      : 'mediaType' in response
+        ? { description: response.description, content: { [response.mediaType]: { schema: { type: 'string' as const } } } }
+        : { description: 'Done', content: { 'application/json': { schema: response }, ...also(definition.alsoAnswers) } };
   const isPublic = definition.isPublic ?? false;
   const codes = new Set([
     ...(isPublic ? [] : WITH_KEY),
@@ -158,7 +163,13 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
       ...(definition.body === undefined ? {} : { body: { required: true, content: { 'application/json': { schema: definition.body } } } }),
       ...(definition.rawBody === undefined ? {} : { body: rawBody(definition.rawBody) }),
     },
-    responses: { [definition.status ?? 200]: ok, ...errorResponses(codes, definition.errorSchema ?? errorEnvelopeSchema) },
+    responses: {
+      [definition.status ?? 200]: ok,
+      ...(definition.accepted === undefined
+        ? {}
+        : { 202: { description: 'Begun', content: { 'application/json': { schema: definition.accepted } } } }),
+      ...errorResponses(codes, definition.errorSchema ?? errorEnvelopeSchema),
+    },
   };
 }
 

@@ -1,6 +1,15 @@
-import { type Session, type SessionCreate, type SessionSandbox, type SessionUpdate, sessionAgentSchema } from '@cloister/api';
+import {
+  type AgentDefinition,
+  type ResourceParam,
+  type Session,
+  type SessionCreate,
+  type SessionSandbox,
+  type SessionUpdate,
+  sessionAgentSchema,
+} from '@cloister/api';
+import { requireToolsets, resolveMcpServers } from '../agents/mcp-and-skills.ts';
 import { EMPTY_AGENT_FIELDS, mapPage, parseDefinition, requireAgent } from '../agents/agents.ts';
-import { type AgentLimits, mergeDefinition, patchMetadata, requireRunnable, resolveTools, unsupported } from '../agents/definition.ts';
+import { type AgentLimits, limitsFor, mergeDefinition, patchMetadata, requireRunnable, resolveTools, unsupported } from '../agents/definition.ts';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
@@ -8,6 +17,7 @@ import { toJsonObject } from '../base/json.ts';
 import { requireEnvironment } from '../environments/environments.ts';
 import { sharesWorkspace } from '../sandboxes/session-files.ts';
 import type { CreatedRange, JsonObject, Page, PageInput, SessionRow, SessionState, Store } from '../store/store.ts';
+import { requireUsableVaults } from '../vaults/vaults.ts';
 import type { SendEvents } from './send-events.ts';
 import { requireSupported, type SupportedEvent } from './supported-events.ts';
 import { toSession } from './wire.ts';
@@ -20,6 +30,8 @@ export interface Sessions {
   list(tenantId: string, input: SessionListInput): Promise<Page<Session>>;
   /** With `eventId`, the update is the one that event tells of, made now or by an earlier try. */
   update(tenantId: string, id: string, body: SessionUpdate, eventId?: string): Promise<Session>;
+  /** Brings the session to the newest version of its agent, from its next turn on. */
+  follow(tenantId: string, id: string): Promise<void>;
   archive(tenantId: string, id: string): Promise<Session>;
   /** Removes the log, the workspace and the sandbox. */
   remove(tenantId: string, id: string): Promise<void>;
@@ -35,6 +47,13 @@ export interface SessionListInput extends PageInput, CreatedRange {
   readonly memoryStoreId?: string | undefined;
 }
 
+export interface Giving {
+  /** The resources as the session's row keeps them. Throws for what is not there or not possible. */
+  resources(tenantId: string, params: readonly ResourceParam[]): Promise<readonly JsonObject[]>;
+  /** The definition with its skills at the versions of now. */
+  pin(tenantId: string, definition: AgentDefinition): Promise<AgentDefinition>;
+}
+
 export interface SessionsDeps {
   readonly store: Store;
   readonly clock: Clock;
@@ -42,6 +61,8 @@ export interface SessionsDeps {
   /** Where this server has the files of sessions. */
   readonly volumeId: string;
   readonly send: SendEvents;
+  /** What sessions are given beyond their agent: files, memory, skills at a version. Left out, they are given nothing. */
+  readonly giving?: Giving | undefined;
   /** Stops the session's sandbox; with `isRemoved` its files go too. */
   readonly release: (sessionId: string, options: { isRemoved: boolean }) => Promise<void>;
   /** Told of a new session that nobody has written to yet: its sandbox may be opened ahead. Must not block. */
@@ -55,7 +76,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
   const answer = (row: SessionRow): Session => toSession(row, clock.now(), deps.sandboxOf?.(row.id) ?? null);
   return {
     async create(tenantId, body, id) {
-      refuseUnsupported(body);
+      refuseUnsupported(body, deps.giving !== undefined);
       const initial = requireSupported(body.initial_events ?? [], '/initial_events');
       // What was made before is not asked again whether it may be made.
       const made = id === undefined ? undefined : await store.sessions.find({ tenantId, id });
@@ -72,10 +93,9 @@ export function createSessions(deps: SessionsDeps): Sessions {
       return mapPage(await store.sessions.list({ tenantId, ...input, ...(states === undefined ? {} : { states }) }), answer);
     },
     async update(tenantId, id, body, eventId = newId('event')) {
-      refuseUnsupported(body);
-      if (body.agent?.mcp_servers?.length) throw unsupported('/agent/mcp_servers', 'MCP servers');
+      refuseUnsupported(body, deps.giving !== undefined);
       const current = await requireSession(store, tenantId, id);
-      const agent = body.agent?.tools === undefined ? undefined : withTools(current, body.agent.tools);
+      const agent = withTools(current, body.agent);
       const metadata =
         body.metadata === undefined || body.metadata === null ? undefined : patchMetadata(stringRecord(current.metadata), body.metadata);
       const now = clock.now();
@@ -87,6 +107,16 @@ export function createSessions(deps: SessionsDeps): Sessions {
       if (Object.keys(changed).length === 0) return answer(current);
       const event = { id: eventId, type: 'session.updated', payload: changed, processedAt: now };
       return answer(await store.sessions.update({ tenantId, id, title: body.title, metadata, agent, event, now }));
+    },
+    async follow(tenantId, id) {
+      const current = await requireSession(store, tenantId, id);
+      const row = await requireAgent(store.agents, tenantId, current.agentId);
+      if (row.version === current.agentVersion) return;
+      const agent = toJsonObject(parseDefinition(row));
+      const now = clock.now();
+      const changed = { ...current, agentVersion: row.version };
+      const event = { id: newId('event'), type: 'session.updated', payload: { agent: agentEvent(changed, agent) }, processedAt: now };
+      await store.sessions.update({ tenantId, id, agent, agentVersion: row.version, event, now });
     },
     async archive(tenantId, id) {
       const row = await store.sessions.archive({ tenantId, id, now: clock.now() });
@@ -111,6 +141,9 @@ async function createRow(deps: SessionsDeps, tenantId: string, body: SessionCrea
   const agent = await resolveAgentParam(deps, tenantId, body.agent);
   const environment = await requireEnvironment(deps.store, tenantId, body.environment_id);
   if (environment.archivedAt !== null) throw new PlatformError('environment_archived');
+  const vaultIds = [...new Set(body.vault_ids ?? [])];
+  await requireUsableVaults(deps.store, tenantId, vaultIds);
+  const resources = await deps.giving?.resources(tenantId, body.resources ?? []);
   return deps.store.sessions.create({
     id,
     tenantId,
@@ -119,8 +152,10 @@ async function createRow(deps: SessionsDeps, tenantId: string, body: SessionCrea
     agent: agent.definition,
     environmentId: environment.id,
     environment: environment.definition,
+    resources,
     title: body.title ?? null,
     metadata: body.metadata ?? {},
+    vaultIds,
     sharedVolumeId: sharesWorkspace(environment.definition) ? deps.volumeId : undefined,
     now: deps.clock.now(),
   });
@@ -157,9 +192,11 @@ function sessionNotFound(id: string): PlatformError {
   return new PlatformError('session_not_found', { detail: `There is no session "${id.slice(0, 80)}".` });
 }
 
-function refuseUnsupported(body: Pick<SessionCreate, 'vault_ids' | 'budget'> & { readonly resources?: SessionCreate['resources'] }): void {
-  if (body.resources?.length) throw unsupported('/resources', 'session resources');
-  if (body.vault_ids?.length) throw unsupported('/vault_ids', 'vaults');
+function refuseUnsupported(
+  body: Pick<SessionCreate, 'vault_ids' | 'budget'> & { readonly resources?: SessionCreate['resources'] },
+  isGiving: boolean,
+): void {
+  if (!isGiving && body.resources?.length) throw unsupported('/resources', 'session resources');
   if (body.budget !== undefined && body.budget !== null) throw unsupported('/budget', 'budgets');
 }
 
@@ -168,6 +205,7 @@ async function resolveAgentParam(
   tenantId: string,
   param: SessionCreate['agent'],
 ): Promise<{ id: string; version: number; definition: JsonObject }> {
+  const limits = await limitsFor(deps.limits, tenantId);
   const reference = typeof param === 'string' ? { type: 'agent' as const, id: param } : param;
   const row = await requireAgent(deps.store.agents, tenantId, reference.id, reference.version);
   if (row.archivedAt !== null) throw new PlatformError('agent_archived');
@@ -184,15 +222,21 @@ async function resolveAgentParam(
             mcp_servers: reference.mcp_servers,
             skills: reference.skills,
           },
-          deps.limits,
+          limits,
         );
-  requireRunnable(definition, deps.limits);
-  return { id: row.id, version: row.version, definition: toJsonObject(definition) };
+  requireRunnable(definition, limits);
+  const pinned = (await deps.giving?.pin(tenantId, definition)) ?? definition;
+  return { id: row.id, version: row.version, definition: toJsonObject(pinned) };
 }
 
-function withTools(session: SessionRow, tools: Parameters<typeof resolveTools>[0]): JsonObject {
+function withTools(session: SessionRow, change: SessionUpdate['agent']): JsonObject | undefined {
+  if (change?.tools === undefined && (change?.mcp_servers === undefined || change.mcp_servers === null)) return undefined;
   if (session.state !== 'idle') throw new PlatformError('session_busy');
-  return toJsonObject({ ...session.agent, tools: resolveTools(tools) });
+  const current = parseDefinition({ definition: session.agent });
+  const tools = change.tools === undefined ? current.tools : resolveTools(change.tools);
+  const changed = { ...current, tools, mcp_servers: change.mcp_servers ? resolveMcpServers(change.mcp_servers) : current.mcp_servers };
+  requireToolsets(changed);
+  return toJsonObject({ ...session.agent, tools: changed.tools, mcp_servers: changed.mcp_servers });
 }
 
 /** The agent as `session.updated` carries it. */

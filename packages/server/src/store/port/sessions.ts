@@ -91,6 +91,8 @@ export interface SessionStore {
     title?: string | null | undefined;
     metadata?: JsonObject | undefined;
     agent?: JsonObject | undefined;
+    /** The version that `agent` is of, where it is another one. */
+    agentVersion?: number | undefined;
     resources?: readonly JsonObject[] | undefined;
     event?: NewEvent | undefined;
     now: number;

@@ -24,6 +24,7 @@ const CLAIM_VOLUME = `INSERT INTO agent_volumes (tenant_id, agent_id, volume_id)
 const PLACE = `UPDATE sessions SET volume_id =
   (SELECT volume_id FROM agent_volumes WHERE tenant_id = :tenantId AND agent_id = :agentId) WHERE tenant_id = :tenantId AND id = :id`;
 const UPDATE = `UPDATE sessions SET title = :title, metadata = :metadata, updated_at = :now WHERE tenant_id = :tenantId AND id = :id`;
+const UPDATE_VERSION = 'UPDATE sessions SET agent_version = :agentVersion WHERE tenant_id = :tenantId AND id = :id';
 const UPDATE_AGENT = 'UPDATE session_definitions SET agent = :agent WHERE tenant_id = :tenantId AND session_id = :id';
 const UPDATE_RESOURCES = 'UPDATE session_definitions SET resources = :resources WHERE tenant_id = :tenantId AND session_id = :id';
 const ARCHIVE = 'UPDATE sessions SET archived_at = :now, updated_at = :now WHERE tenant_id = :tenantId AND id = :id';
@@ -181,6 +182,7 @@ function* update(tx: Transaction, { tenantId, id, event, now, ...input }: Update
   if (session.archivedAt !== null) throw new PlatformError('session_archived');
   const title = input.title === undefined ? session.title : input.title;
   yield* run(UPDATE, { tenantId, id, title, metadata: JSON.stringify(input.metadata ?? session.metadata), now });
+  if (input.agentVersion !== undefined) yield* run(UPDATE_VERSION, { tenantId, id, agentVersion: input.agentVersion });
   if (input.agent !== undefined) yield* run(UPDATE_AGENT, { tenantId, id, agent: JSON.stringify(input.agent) });
   if (input.resources !== undefined) yield* run(UPDATE_RESOURCES, { tenantId, id, resources: JSON.stringify(input.resources) });
   if (event !== undefined) yield* appendEvents(tx, { tenantId, sessionId: id }, { events: [event], turnId: null, now });
