@@ -1,3 +1,5 @@
+import { accessOf } from './client-access.ts';
+import { approvalsOf, auditOf } from './client-approvals.ts';
 import { createSseParser, type ServerSentEvent } from './sse.ts';
 import type { Agent, AgentCreate, AgentUpdate } from './wire/agents.ts';
 import type { EgressDecision } from './wire/egress.ts';
@@ -15,6 +17,8 @@ export interface ClientOptions {
   /** Such as `http://127.0.0.1:3000`; empty for the page's own origin. */
   readonly url: string;
   readonly key: string | undefined;
+  /** Of a page whose browser has signed in: sends what proves that the page itself asks. */
+  readonly hasCookie?: boolean;
   readonly fetch?: typeof fetch;
 }
 
@@ -75,6 +79,7 @@ function createRequest(options: ClientOptions): Request {
       method,
       headers: {
         ...(options.key === undefined ? {} : { 'x-api-key': options.key }),
+        ...(options.hasCookie === true ? { 'x-cloister-csrf': '1' } : {}),
         ...(input.body === undefined ? {} : { 'content-type': 'application/json' }),
         ...(input.raw === undefined ? {} : { 'content-type': 'application/octet-stream' }),
         ...input.headers,
@@ -216,8 +221,11 @@ export function createClient(options: ClientOptions) {
     files: filesOf(request, json),
     workspace: (id: string) => json<Workspace>('GET', `${path('sessions', id)}/workspace`),
     snapshots: snapshotsOf(json),
+    approvals: approvalsOf(json),
+    audit: auditOf(request, json),
     services: servicesOf(request, json),
     webhooks: webhooksOf(json),
+    ...accessOf(json),
   };
 }
 

@@ -1,6 +1,7 @@
 import { type ProblemDefinition, p } from './problem-kinds.ts';
 import { PROBLEMS_OF_ACCESS } from './problems-of-access.ts';
 import { PROBLEMS_OF_ADAPTERS } from './problems-of-adapters.ts';
+import { PROBLEMS_OF_APPROVALS } from './problems-of-approvals.ts';
 import { PROBLEMS_OF_CONTENT } from './problems-of-content.ts';
 import { PROBLEMS_OF_RUNNING } from './problems-of-running.ts';
 import { PROBLEMS_OF_SECRETS } from './problems-of-secrets.ts';
@@ -60,6 +61,7 @@ export const PROBLEMS = {
     'Use the key in DATA_DIR/admin.key, or one made from it.',
   ),
   ...PROBLEMS_OF_ACCESS,
+  ...PROBLEMS_OF_APPROVALS,
   // things
   agent_not_found: p('not_found', 'never', 'There is no such agent.', 'List the agents at GET /v1/agents.'),
   agent_version_not_found: p('not_found', 'never', 'The agent has no such version.', 'Leave `version` out to use the newest.'),
@@ -112,6 +114,7 @@ export const PROBLEMS = {
     'Answer only the event ids in the last `session.status_idle`.',
   ),
   service_not_found: p('not_found', 'never', 'There is no such service.', 'List the services at GET /v1/services.'),
+  service_exists: p('conflict', 'change', 'There is such a service already.', 'Use the one there is, or delete it first.'),
   service_deleting: p('conflict', 'never', 'The service is being deleted.', 'Create another service.'),
   service_limit_reached: p('conflict', 'change', 'There are as many services as there may be.', 'Delete one that is no longer needed.'),
   service_ports_exhausted: p(

@@ -1,8 +1,10 @@
 import path from 'node:path';
 import { diskSchema, toBytes } from '@cloister/api';
 import { rememberSecret } from './base/redaction/redaction.ts';
-import { type AdapterSettings, adapterSettings } from './config/adapters.ts';
+import { type AdapterSettings, adapterSettings, withAliases } from './config/adapters.ts';
+import { type AuditSettings, approvalTimeoutMs, auditSettings } from './config/audit.ts';
 import { type BrokerConfig, brokerConfig } from './config/broker.ts';
+import { contentLimits } from './config/contents.ts';
 import { egressSettings } from './config/egress.ts';
 import { dockerCertPath } from './config/engine.ts';
 import { type HttpLimits, httpLimits } from './config/http.ts';
@@ -10,6 +12,7 @@ import { type LogSettings, logSettings } from './config/log.ts';
 import { providers } from './config/providers.ts';
 import { type SealingSettings, sealingSettings } from './config/sealing.ts';
 import { serviceSettings } from './config/services.ts';
+import { spendingSettings } from './config/spending.ts';
 import { signInSettings } from './config/sign-in.ts';
 import {
   absolutePath,
@@ -25,10 +28,12 @@ import {
   times,
   words,
 } from './config/values.ts';
+import type { ContentLimits } from './core/content-limits.ts';
 import type { EgressSettings } from './core/egress-settings.ts';
 import type { Provider } from './core/model.ts';
 import type { ProviderConfig } from './core/provider-config.ts';
 import type { ServiceSettings } from './core/service-settings.ts';
+import type { SpendingSettings } from './core/spending-settings.ts';
 import type { SignInSettings } from './core/sign-in-settings.ts';
 
 export type { AdapterName, AdapterSettings } from './config/adapters.ts';
@@ -100,10 +105,15 @@ export interface Config {
   readonly sessionTtlMs: number | undefined;
   readonly eventRetentionMs: number | undefined;
   readonly deliveryRetentionMs: number;
+  readonly contents: ContentLimits;
   readonly egress: EgressSettings;
   readonly drainMs: number;
   readonly allowPrivateWebhooks: boolean;
   readonly services: ServiceSettings;
+  readonly spending: SpendingSettings;
+  readonly audit: AuditSettings;
+  /** How long a question to a person stays open before it counts as denied. */
+  readonly approvalTimeoutMs: number;
   readonly signIn: SignInSettings;
   readonly sealing: SealingSettings;
   readonly adapters: AdapterSettings;
@@ -116,7 +126,8 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
 /** Reads the whole configuration once. Throws `config_invalid` naming the setting. */
-export function loadConfig(env: Environment = process.env): Config {
+export function loadConfig(given: Environment = process.env): Config {
+  const env = withAliases(given);
   return Object.freeze({
     host: text(env, 'HOST') ?? '127.0.0.1',
     port: integer(env, 'PORT', 3000, { min: 0, max: 65_535 }),
@@ -163,13 +174,17 @@ export function loadConfig(env: Environment = process.env): Config {
     sessionTtlMs: times(limit(env, 'SESSION_TTL_HOURS', { max: 876_000 }), HOUR_MS),
     eventRetentionMs: times(limit(env, 'EVENT_RETENTION_DAYS', { max: 36_500 }), DAY_MS),
     deliveryRetentionMs: integer(env, 'DELIVERY_RETENTION_DAYS', 30, { min: 1, max: 36_500 }) * DAY_MS,
+    contents: contentLimits(env),
     egress: egressSettings(env),
     drainMs: integer(env, 'DRAIN_SECONDS', 25, { min: 0, max: 3600 }) * 1000,
     allowPrivateWebhooks: flag(env, 'WEBHOOK_ALLOW_PRIVATE_NETWORK'),
     services: serviceSettings(env),
+    spending: spendingSettings(env),
+    audit: auditSettings(env),
+    approvalTimeoutMs: approvalTimeoutMs(env),
     signIn: signInSettings(env),
     sealing: sealingSettings(env),
-    adapters: adapterSettings(env),
+    adapters: adapterSettings(env, given),
     log: logSettings(env),
   });
 }
@@ -196,7 +211,8 @@ function decoded(text: string): string {
 }
 
 /** Where `cloister db` finds the databases. */
-export function loadDatabaseConfig(env: Environment = process.env): Pick<Config, 'store' | 'databaseUrl' | 'dataDir'> {
+export function loadDatabaseConfig(given: Environment = process.env): Pick<Config, 'store' | 'databaseUrl' | 'dataDir'> {
+  const env = withAliases(given);
   const { store, databaseUrl } = storeOf(env);
   return { store, databaseUrl, dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data') };
 }
@@ -206,11 +222,12 @@ export function loadBrokerConfig(env: Environment = process.env): BrokerConfig {
 }
 
 /** Where the command line looks for a running server and its key. */
-export function loadClientConfig(env: Environment = process.env): {
+export function loadClientConfig(given: Environment = process.env): {
   readonly url: string;
   readonly key: string | undefined;
   readonly keyFile: string;
 } {
+  const env = withAliases(given);
   const host = text(env, 'HOST') ?? '127.0.0.1';
   const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
   return {

@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { createApprovalExpiry } from './approvals/expiry.ts';
 import { systemClock } from './base/clock.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import { createRefusals } from './base/refusals.ts';
@@ -27,7 +28,10 @@ import { createDuty } from './system/duty.ts';
 import { createHealthMonitor } from './system/health.ts';
 import { createNodePresence, type NodePresence } from './system/node-presence.ts';
 import { type AdminKey, ensureAdminKey } from './tenants/bootstrap.ts';
+import { createAccess } from './tenants/wiring.ts';
 import { createTurnParts, type TurnParts } from './turn-parts.ts';
+import { createKeyRotation, type KeyRotation } from './vaults/rotation.ts';
+import { createUpgrade } from './vaults/upgrade.ts';
 import { createWebhookDelivery } from './webhooks/deliver.ts';
 import { createSender } from './webhooks/send.ts';
 
@@ -76,6 +80,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
   const outbox = createOutbox(config, engine);
+  const encryptionKeys = openKeyRotation(engine);
   const services = await createServiceParts({ ...engine, config, runtime: driver.services, clock });
   const release = createRelease(live, sessionFiles);
   const retention = createRetentionOf(config, engine, release);
@@ -84,10 +89,23 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const { maxQueued: max, maxQueuedPerTenant: maxPerTenant } = config;
   const admission = createQueueAdmission({ store, clock, log, refusals, max, maxPerTenant });
   const fileSweep = createFileSweep({ ...store, installation, dataDir: config.dataDir, files: sessionFiles, clock, log });
+  const signal = dispatcher;
+  const { access, removal } = createAccess({
+    ...engine,
+    clock,
+    refusals,
+    signal,
+    services: services.services,
+    release,
+    settings: config,
+  });
+  const expiry = createApprovalExpiry({ ...engine, clock, signal: dispatcher, sweepMs: config.sweepMs });
   const app = await openHttp(config, engine, {
     ...turnParts,
+    access,
     health,
     outbox,
+    encryptionKeys,
     admission,
     refusals,
     retention,
@@ -95,19 +113,21 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     services,
     reconciler,
   });
-  const keepers = [...services.keepers, ...(live.pool === undefined ? [] : [live.pool])];
+  const keepers = [removal, ...services.keepers, ...(live.pool === undefined ? [] : [live.pool])];
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
   await startAll(undo, [
     presence,
     reconciler,
     dispatcher,
     outbox,
+    encryptionKeys,
     health,
     admission,
     duty,
     sessionFiles,
     fileSweep,
     quotaWatch,
+    expiry,
     ...keepers,
   ]);
   const http = await startHttpServer({ app, host: config.host, port: config.port, clock });
@@ -126,7 +146,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
         presence,
         http,
         keepers: [duty, ...keepers],
-        rest: [health, admission, outbox, quotaWatch, fileSweep, sessionFiles, reconciler],
+        rest: [expiry, health, admission, outbox, quotaWatch, fileSweep, sessionFiles, reconciler],
       }),
   };
 }
@@ -159,6 +179,7 @@ async function stopAll(engine: Engine, { live, dispatcher, presence, http, keepe
   await egress.close();
   await driver.close();
   bus.close();
+  await engine.audit.close();
   await store.close();
 }
 
@@ -167,15 +188,20 @@ function openPresence({ leaseMs, heartbeatMs }: Config, { store, log, nodeId, is
 }
 
 /** What leaves the platform, by kind: webhooks go out over connections of the server's own, to checked addresses. */
-function createOutbox(config: Config, { log, store, installation, nodeId, isSoleNode }: Engine): OutboxWorker {
+function createOutbox(config: Config, { log, store, installation, nodeId, isSoleNode, sealing }: Engine): OutboxWorker {
   const clock = systemClock;
   const connect = createConnector({ clock, timeoutMs: WEBHOOK_TIMEOUT_MS, allowPrivateNetwork: config.allowPrivateWebhooks });
   const send = createSender({ connect, clock, timeoutMs: WEBHOOK_TIMEOUT_MS });
   const deliver = {
-    webhook: createWebhookDelivery({ store, clock, send, installation }),
+    webhook: createWebhookDelivery({ store, clock, send, installation, sealer: sealing.sealer }),
     callback: createCallbackDelivery({ store, clock, send, bodies: { noclaw: noclawCallbackBody } }),
   };
   return new OutboxWorker({ store, clock, log, deliver, nodeId, isSoleNode });
+}
+
+/** Seals under the current key what is not yet, in the background. */
+function openKeyRotation({ store, sealing, log }: Engine): KeyRotation {
+  return createKeyRotation({ store: store.sealed, sealing, clock: systemClock, log, upgrade: createUpgrade(sealing.sealer) });
 }
 
 function createRelease(live: LiveSandboxes, files: SessionFiles): SessionsDeps['release'] {

@@ -1,20 +1,29 @@
 import { readFile } from 'node:fs/promises';
 import { rootCertificates } from 'node:tls';
+import type { Approvals } from './approvals/approvals.ts';
 import type { Clock } from './base/clock.ts';
 import { PlatformError } from './base/errors.ts';
 import type { Logger } from './base/log.ts';
 import type { Config } from './config.ts';
+import type { AuditEntry } from './core/audit.ts';
+import type { Sealer } from './core/sealing.ts';
+import { deniedBut } from './egress/addresses.ts';
 import { createEgressAudit, type EgressAudit } from './egress/audit.ts';
 import { createDnsResolve } from './egress/dns.ts';
 import { createEgressGateway } from './egress/egress-gateway.ts';
-import type { EgressGateway } from './egress/gateway.ts';
+import type { CredentialSource, EgressGateway, KeyCheck } from './egress/gateway.ts';
 import { createAuthority } from './egress/inspection/authority.ts';
-import { type CredentialSource, readCredentialsFile } from './egress/inspection/credentials.ts';
+import { readCredentialsFile } from './egress/inspection/credentials.ts';
 import type { InspectorDeps } from './egress/inspection/inspector.ts';
+import { createKeyCheck } from './egress/key-check.ts';
 import { DEFAULT_LIMITS } from './egress/limits.ts';
+import { createToldAudit } from './egress/told-audit.ts';
 import { createUnkeptAudit } from './egress/unkept-audit.ts';
 import { createPolicySource, type PolicySource } from './environments/policy-source.ts';
 import type { Store } from './store/store.ts';
+import { type Accounts, createAccounts } from './usage/accounts.ts';
+import { openPriceTable } from './usage/prices-file.ts';
+import { type CredentialResolver, createCredentialResolver } from './vaults/resolver.ts';
 
 /** The parts of the way out of the sandboxes, as the settings want them. */
 export interface Egress {
@@ -23,7 +32,12 @@ export interface Egress {
   readonly services: EgressGateway;
   readonly audit: EgressAudit;
   readonly policies: PolicySource;
-  /** Closes the gateway, then keeps its last decisions. */
+  /** Which credential holds for whom. */
+  readonly keys: CredentialResolver;
+  readonly checkKey: KeyCheck;
+  /** What model calls cost, and whether budgets have room for them. */
+  readonly accounts: Accounts;
+  /** Closes the gateway, then keeps its last decisions and what its last calls came to. */
   close(): Promise<void>;
 }
 
@@ -31,21 +45,34 @@ export interface EgressDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly sealer: Sealer;
+  readonly nodeId: string;
+  readonly approvals: Approvals;
+  readonly tell: (entry: AuditEntry) => void;
 }
 
-export async function openEgress(config: Config, { store, clock, log }: EgressDeps): Promise<Egress> {
+export async function openEgress(config: Config, { store, clock, log, sealer, nodeId, approvals, tell }: EgressDeps): Promise<Egress> {
   const { egress, providers, modelIdleMs } = config;
   const { maxConnections: max, idleMs, totalMs, requestsPerSecond, turn, session, allowPrivate, nameServers } = egress;
-  const audit = createEgressAudit({ store: store.egress, clock, log, rowsPerSession: egress.auditRowsPerSession });
-  const inspection = await openInspection(config, clock);
+  const kept = createEgressAudit({ store: store.egress, clock, log, rowsPerSession: egress.auditRowsPerSession });
+  const audit = createToldAudit(kept, { tell, clock });
+  const httpFallback = await fileCredentials(config);
+  const keys = createCredentialResolver({ store, sealer, managed: providers, httpFallback, now: clock.now });
+  const inspection = await openInspection(config, clock, keys.http);
+  const prices = await openPriceTable(config.spending.pricesFile);
+  const { leaseMs, spending: settings } = config;
+  const isSoleNode = !store.events.isShared;
+  const accounts = createAccounts({ store, prices, clock, log, nodeId, isSoleNode, leaseMs, settings, approvals });
   const policies = createPolicySource({ store, clock, log, pollMs: egress.pollMs });
   const resolve = createDnsResolve(nameServers.length === 0 ? undefined : nameServers);
   const gateway = createEgressGateway({
     providers,
+    keys,
     modelIdleMs,
     clock,
     log,
     audit,
+    accounts,
     policies,
     inspection,
     allowPrivate,
@@ -70,15 +97,20 @@ export async function openEgress(config: Config, { store, clock, log }: EgressDe
     resolve,
   });
   await policies.start();
+  await accounts.start();
   return {
     gateway,
     services,
     audit,
     policies,
+    keys,
+    accounts,
+    checkKey: createKeyCheck({ clock, resolve, isDenied: deniedBut(allowPrivate) }),
     async close() {
       await policies.stop();
       await Promise.all([gateway.close(), services.close()]);
       await audit.close();
+      await accounts.stop();
     },
   };
 }
@@ -95,9 +127,15 @@ function createLoggedAudit(log: Logger): EgressAudit {
   };
 }
 
-async function openInspection({ dataDir, egress: { credentialsFile, upstreamCaFile } }: Config, clock: Clock): Promise<InspectorDeps> {
-  const none: CredentialSource = { find: async () => undefined };
-  const credentials = credentialsFile === undefined ? none : await readCredentialsFile(credentialsFile);
+async function fileCredentials({ egress: { credentialsFile } }: Config): Promise<CredentialSource> {
+  return credentialsFile === undefined ? { find: async () => undefined } : readCredentialsFile(credentialsFile);
+}
+
+async function openInspection(
+  { dataDir, egress: { upstreamCaFile } }: Config,
+  clock: Clock,
+  credentials: CredentialSource,
+): Promise<InspectorDeps> {
   const own =
     upstreamCaFile === undefined
       ? undefined

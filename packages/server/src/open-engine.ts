@@ -1,10 +1,15 @@
 import path from 'node:path';
 import { type AgentChoices, chooseAgents } from './agent-choices.ts';
+import { type Approvals, createApprovals } from './approvals/approvals.ts';
+import { type AnswerRelay, createAnswerRelay } from './approvals/signal.ts';
+import { openAuditSeals } from './audit/key.ts';
+import { createAuditSink, type RunningAudit } from './audit/sink.ts';
 import { systemClock } from './base/clock.ts';
 import { newId } from './base/ids.ts';
 import type { Logger } from './base/log.ts';
 import { chooseRuntime } from './choose-runtime.ts';
 import type { Config } from './config.ts';
+import type { AuditSeals } from './core/audit-chain.ts';
 import { runFakeAgent } from './harness/fake/fake-agent.ts';
 import { FAKE_AGENT_PROGRAM } from './harness/fake/fake-harness.ts';
 import { type Egress, openEgress } from './open-egress.ts';
@@ -16,6 +21,7 @@ import { createEventBus, type EventBus } from './sessions/event-bus.ts';
 import { openPostgresStore } from './store/postgres/postgres-store.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
+import { openSealing, type Sealing } from './vaults/sealing.ts';
 
 /** What tests put around the real parts. */
 export interface Overrides {
@@ -28,11 +34,18 @@ export type Undo = (() => Promise<unknown>)[];
 export interface Engine {
   readonly log: Logger;
   readonly store: Store;
+  /** Where acts are told. */
+  readonly audit: RunningAudit;
+  readonly seals: AuditSeals;
+  /** Questions to people, and who is told of the answers. */
+  readonly approvals: Approvals;
+  readonly answers: AnswerRelay;
   readonly driver: RuntimeDriver;
   readonly runtimeReason: string;
   /** Whether sandboxes see what this process mounts. */
   readonly seesOurMounts: () => Promise<boolean>;
   readonly egress: Egress;
+  readonly sealing: Sealing;
   readonly extras: Extras;
   readonly bus: EventBus;
   readonly installation: string;
@@ -49,28 +62,40 @@ export async function openEngine(config: Config, { wrapStore }: Overrides, log: 
   const opened = await openStore(config, log, nodeId);
   const store = wrapStore?.(opened) ?? opened;
   undo.push(() => store.close());
+  const seals = openAuditSeals({ dataDir: config.dataDir, keys: config.audit.keys, mayMake: true });
+  const audit = createAuditSink({ store: store.audit, seals, clock: systemClock, log });
+  undo.push(() => audit.close());
+  const answers = createAnswerRelay();
+  const approvals = createApprovals({ store, clock: systemClock, audit, timeoutMs: config.approvalTimeoutMs, signal: answers });
   const fakePrograms = { [FAKE_AGENT_PROGRAM]: runFakeAgent };
   const { driver, reason, engine } = await chooseRuntime(config, { log, fakePrograms });
   undo.push(() => driver.close());
-  const egress = await openEgress(config, { store, clock: systemClock, log });
+  const { sealing: settings, dataDir } = config;
+  const sealing = await openSealing({ store: store.sealed, clock: systemClock, log, dataDir, settings });
+  const egress = await openEgress(config, { store, clock: systemClock, log, sealer: sealing.sealer, nodeId, approvals, tell: audit.tell });
   undo.push(() => egress.close());
   const installation = await store.installationId();
   const isSoleNode = !store.events.isShared;
   return {
     log,
     store,
+    audit,
+    seals,
+    approvals,
+    answers,
     driver,
     runtimeReason: reason,
     // Where the engine has other paths for our files, it has other mounts too.
     seesOurMounts: async () => config.hostDataDir === undefined && seesOurMounts(engine),
     egress,
+    sealing,
     extras: createExtras({ ...config, driver }),
     bus: createEventBus(store, { clock: systemClock, log }),
     installation,
     nodeId,
     volumeId: await ensureVolume(config.dataDir),
     isSoleNode,
-    chosen: chooseAgents(config, driver),
+    chosen: chooseAgents(config, driver, egress.keys.providersOf),
   };
 }
 

@@ -1,11 +1,15 @@
 import { type Agents, createAgents } from './agents/agents.ts';
 import { findAssets } from './assets.ts';
+import { createAuditLog } from './audit/audit-log.ts';
+import { auditUseCases } from './audit/audited.ts';
 import { systemClock } from './base/clock.ts';
 import type { Refusals } from './base/refusals.ts';
 import { VERSION } from './base/version.ts';
 import type { Config } from './config.ts';
+import { resolveModel } from './core/model.ts';
 import { createEnvironments, type Environments } from './environments/environments.ts';
 import { type App, createApp } from './http/app.ts';
+import type { HttpDeps } from './http/context.ts';
 import { type Engine, runtimeName } from './open-engine.ts';
 import type { OutboxWorker } from './outbox/outbox-worker.ts';
 import type { Retention } from './retention/retention.ts';
@@ -20,7 +24,12 @@ import type { HealthMonitor } from './system/health.ts';
 import { createStageSummary } from './system/stage-summary.ts';
 import { createStatus, liveSandboxOf, sandboxDescriber } from './system/status.ts';
 import { ensureDefaults } from './tenants/bootstrap.ts';
-import { prestartOf, type TurnParts } from './turn-parts.ts';
+import type { AccessParts } from './tenants/wiring.ts';
+import { contentPartsOf, prestartOf, type TurnParts } from './turn-parts.ts';
+import { createKeyTest } from './vaults/key-test.ts';
+import { createProviders } from './vaults/providers.ts';
+import type { KeyRotation } from './vaults/rotation.ts';
+import { createVaults } from './vaults/vaults.ts';
 import { createWebhooks } from './webhooks/webhooks.ts';
 import { createTakeOver, type TakeOver } from './workspaces/take-over.ts';
 import { createWorkspaces } from './workspaces/workspaces.ts';
@@ -28,12 +37,25 @@ import { createWorkspaces } from './workspaces/workspaces.ts';
 export interface HttpParts extends TurnParts {
   readonly health: HealthMonitor;
   readonly outbox: OutboxWorker;
+  readonly encryptionKeys: KeyRotation;
   readonly admission: QueueAdmission;
   readonly refusals: Refusals;
   readonly retention: Retention;
   readonly release: SessionsDeps['release'];
   readonly services: ServiceParts;
   readonly reconciler: Reconciler;
+  readonly access: AccessParts;
+}
+
+function openVaults({ providers }: Config, { store, egress, sealing }: Engine): Pick<HttpDeps, 'vaults' | 'providers' | 'sealer'> {
+  const clock = systemClock;
+  const { sealer } = sealing;
+  const testKey = createKeyTest({ sealer, check: egress.checkKey });
+  return {
+    vaults: createVaults({ store, sealer, clock, testKey }),
+    providers: createProviders({ store, clock, managed: [...providers.keys()] }),
+    sealer,
+  };
 }
 
 function takeOverOf({ leaseMs }: Config, { store, nodeId, volumeId, isSoleNode }: Engine, live: LiveSandboxes): TakeOver {
@@ -54,7 +76,8 @@ async function openDefinitions(
     await engine.egress.policies.refresh();
   };
   const { allowUnrestrictedNetwork } = config;
-  const agents = createAgents({ store, clock, limits: chosen.limits, onChanged });
+  const { checkSkills } = contentPartsOf(config, engine);
+  const agents = createAgents({ store, clock, limits: chosen.limits, checkSkills, onChanged });
   const environments = createEnvironments({
     store,
     clock,
@@ -99,12 +122,16 @@ function openSessions(config: Config, engine: Engine, { live, dispatcher, admiss
   const clock = systemClock;
   const { maxQueuedPerSession } = config;
   const describeSandbox = sandboxDescriber(driver);
-  const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession, admit: admission.admit });
+  const { giving, kept } = contentPartsOf(config, engine);
+  const checkFiles = kept.storedFiles.requireAll;
+  const { admit } = admission;
+  const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession, admit, checkFiles });
   const sessions = createSessions({
     store,
     clock,
     limits: chosen.limits,
     volumeId,
+    giving,
     send: sendEvents,
     release,
     prepare: prestartOf(config, engine, live),
@@ -113,25 +140,44 @@ function openSessions(config: Config, engine: Engine, { live, dispatcher, admiss
   return { sessions, sendEvents, describeSandbox };
 }
 
+function usualOf({ chosen }: Engine): HttpDeps['usual'] {
+  const { model, catalog, limits } = chosen;
+  const harness = catalog.defaultId;
+  const required = limits.requiredProvider(harness);
+  const serves = (id: string) => {
+    const provider = resolveModel(id, limits.providers)?.provider;
+    return provider !== undefined && limits.providers.has(provider) && (required === undefined || required === provider);
+  };
+  return { model, harness, serves };
+}
+
 /** The HTTP surface with all it serves. */
 export async function openHttp(config: Config, engine: Engine, parts: HttpParts): Promise<App> {
   const { live, stages, sessionFiles, turnSnapshots, health, outbox, refusals, retention, release, services, reconciler } = parts;
   const { log, store, bus, volumeId } = engine;
+  const { sealer } = engine.sealing;
   const clock = systemClock;
   const { sessions, sendEvents, describeSandbox } = openSessions(config, engine, parts);
   const takeOver = takeOverOf(config, engine, live);
   const { dataDir, files: limits } = config;
-  return createApp({
+  const useCases = {
     store,
     clock,
     log,
     bus,
     ...(await openDefinitions(config, engine, live)),
+    approvals: engine.approvals,
+    audit: engine.audit,
+    auditLog: createAuditLog({ store: store.audit, seals: engine.seals, flush: engine.audit.flush }),
     sessions,
     sendEvents,
     turns: createTurns({ store, send: sendEvents }),
-    webhooks: createWebhooks({ store, clock }),
+    webhooks: createWebhooks({ store, clock, sealer }),
+    ...openVaults(config, engine),
+    encryptionKeys: parts.encryptionKeys,
+    access: parts.access,
     ...createWorkspaces({ store, clock, dataDir, sessionFiles, limits, release, turnSnapshots, volumeId, takeOver }),
+    ...contentPartsOf(config, engine).kept,
     services: services.services,
     health: () => health.current(),
     status: openStatus(config, engine, parts),
@@ -146,9 +192,12 @@ export async function openHttp(config: Config, engine: Engine, parts: HttpParts)
     version: VERSION,
     maxBodyBytes: config.maxBodyBytes,
     limits: config.http,
+    usual: usualOf(engine),
+    turnTimeoutMs: config.turnTimeoutMs,
     adapters: config.adapters,
     refusals,
     requestLeaseMs: config.leaseMs,
     assets: findAssets(),
-  });
+  };
+  return createApp(auditUseCases(useCases, engine.audit));
 }

@@ -1,6 +1,7 @@
 import { systemClock } from './base/clock.ts';
 import type { Config } from './config.ts';
 import type { Engine } from './open-engine.ts';
+import { type ContentParts, createContentParts } from './resources/wiring.ts';
 import { sandboxImageTag } from './runtime/image.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { type OpenSandboxInput, openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
@@ -8,6 +9,7 @@ import { warmPoolOf } from './sandboxes/pool/wiring.ts';
 import { createSessionFiles, type SessionFiles } from './sandboxes/session-files.ts';
 import { sleepOf } from './sandboxes/sleep-policy.ts';
 import { createStageLog, type StageLog } from './sandboxes/stages.ts';
+import { toldOpen } from './sandboxes/told.ts';
 import { relayRemoteCommits } from './sessions/remote-commits.ts';
 import type { SessionsDeps } from './sessions/sessions.ts';
 import type { SessionKey } from './store/store.ts';
@@ -28,7 +30,12 @@ function releaseSession({ store, log, nodeId }: Engine): (session: SessionKey) =
 /** A session's sandbox is opened before its first message, where that is wanted. */
 export function prestartOf(config: Config, { store, nodeId, volumeId, chosen, log }: Engine, live: LiveSandboxes): SessionsDeps['prepare'] {
   if (!config.prestartSandboxes) return undefined;
-  return createPrestart({ live, nodes: store.nodes, nodeId, volumeId, catalog: chosen.catalog, providers: chosen.limits.providers, log });
+  return createPrestart({ live, nodes: store.nodes, nodeId, volumeId, catalog: chosen.catalog, ...chosen.limits, log });
+}
+
+/** What clients have given into keeping. */
+export function contentPartsOf({ contents: limits }: Config, { store }: Engine): ContentParts {
+  return createContentParts({ store, clock: systemClock, limits });
 }
 
 export interface TurnParts {
@@ -76,10 +83,16 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     },
   };
   const { catalog, limits } = chosen;
-  const common = { open: (input: OpenSandboxInput) => openSandbox(sandboxes, input), clock, log, ...sleepOf(config, driver), stages };
+  const common = {
+    open: toldOpen((input: OpenSandboxInput) => openSandbox(sandboxes, input), engine.audit.tell),
+    clock,
+    log,
+    ...sleepOf(config, driver),
+    stages,
+  };
   const live = createLiveSandboxes({
     ...common,
-    createPool: warmPoolOf({ ...engine, ...common, config, imageFor: sandboxes.imageFor, catalog, providers: limits.providers }),
+    createPool: warmPoolOf({ ...engine, ...common, config, imageFor: sandboxes.imageFor, catalog, ...limits }),
     maxSandboxes: config.maxConcurrentSandboxes,
     makeRoom: async () => (await parts.dispatcher?.makeRoom()) ?? false,
     onClosed: isSoleNode ? undefined : releaseSession(engine),
@@ -91,6 +104,7 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     live,
     catalog: chosen.catalog,
     providers: chosen.limits.providers,
+    providersOf: chosen.limits.providersOf,
     publishPreview: bus.publishPreview,
     nodeId,
     volumeId,
@@ -101,6 +115,8 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     caps: { perTenant: config.maxTurnsPerTenant, perAgent: config.maxTurnsPerAgent },
     isSoleNode,
     turnTimeoutMs: config.turnTimeoutMs,
+    approvalTimeoutMs: config.approvalTimeoutMs,
+    tell: engine.audit.tell,
     idleMs: config.sandboxIdleMs,
     maxConcurrentTurns: config.maxConcurrentSandboxes,
     drainMs: config.drainMs,
@@ -110,5 +126,6 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
   const quotaWatch = createQuotaWatch({ live, clock, log });
   Object.assign(parts, { dispatcher, live, quotaWatch });
   relayRemoteCommits(store, dispatcher);
+  engine.answers.connect(dispatcher);
   return { live, dispatcher, stages, sessionFiles, quotaWatch, turnSnapshots };
 }

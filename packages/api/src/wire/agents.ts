@@ -1,16 +1,16 @@
 import { z } from 'zod';
 import {
   createdRangeShape,
-  emptyListSchema,
   metadataPatchSchema,
   metadataSchema,
   nameSchema,
-  noneSchema,
   pageQuerySchema,
   queryFlagSchema,
   timestampSchema,
 } from './common.ts';
+import { mcpServerSchema, mcpServersParamSchema } from './mcp.ts';
 import { agentNetworkingParamSchema, agentNetworkingSchema } from './networking.ts';
+import { agentSkillSchema, skillParamSchema } from './skills.ts';
 
 export const TOOL_NAMES = ['bash', 'edit', 'read', 'write', 'glob', 'grep', 'web_fetch', 'web_search'] as const;
 const EFFORTS = ['low', 'medium', 'high', 'xhigh', 'max'] as const;
@@ -51,14 +51,50 @@ export const toolsetParamSchema = z.strictObject({
   configs: z.array(toolConfigParamSchema).max(256).optional(),
 });
 
+const mcpToolNameSchema = z.string().min(1).max(128);
+
+export const mcpToolsetParamSchema = z.strictObject({
+  type: z.literal('mcp_toolset'),
+  mcp_server_name: z.string().min(1).max(64).describe('One of `mcp_servers`'),
+  default_config: z
+    .strictObject({ enabled: z.boolean().nullish(), permission_policy: policySchema.nullish() })
+    .nullish()
+    .describe('Left out: every tool of the server, always asked for'),
+  configs: z
+    .array(z.strictObject({ name: mcpToolNameSchema, enabled: z.boolean().nullish(), permission_policy: policySchema.nullish() }))
+    .max(256)
+    .optional(),
+});
+
 /** The published kinds of tools; which of them this installation runs is decided by the use case. */
 export const toolParamSchema = z.discriminatedUnion('type', [
   toolsetParamSchema,
-  z.looseObject({ type: z.literal('mcp_toolset') }),
+  mcpToolsetParamSchema,
   z.looseObject({ type: z.literal('custom') }),
 ]);
 
+const MAX_PATTERN = 256;
+const patternSchema = z.union([
+  z.strictObject({ glob: z.string().max(MAX_PATTERN).describe('`*` any characters, `?` one, `\\` takes the next as it is') }),
+  z.strictObject({
+    regex: z.string().max(MAX_PATTERN).describe('All of the argument must match; without look-around and back-references'),
+  }),
+]);
+
+/** Which calls of which tools run, are asked about, or are refused. */
+export const permissionRuleSchema = z.strictObject({
+  tool: z.string().min(1).max(128).describe('Name of the tool, `*` and `?` as in globs, such as `bash` or `mcp__github__*`'),
+  policy: z.enum(['always_allow', 'ask', 'deny']),
+  when: z
+    .record(z.string().min(1).max(64), patternSchema)
+    .refine((value) => Object.keys(value).length <= 10, 'at most 10 arguments')
+    .optional()
+    .describe('Patterns on arguments by their names, which all must match; one that is no text is matched as JSON'),
+});
+
 export const FOLLOW_UPS = ['queue', 'steer', 'refuse'] as const;
+
+export const skillsParamSchema = z.array(skillParamSchema).max(20);
 
 const agentFields = {
   model: modelParamSchema.describe('Model name, such as `claude-sonnet-4-5`, `openai/gpt-5` or `demo`'),
@@ -77,8 +113,15 @@ const agentFields = {
   networking: agentNetworkingParamSchema
     .nullish()
     .describe('Narrows what the environment lets it reach; the newest version holds for every session of the agent; extension'),
-  mcp_servers: emptyListSchema,
-  skills: emptyListSchema,
+  permission_rules: z
+    .array(permissionRuleSchema)
+    .max(100)
+    .nullish()
+    .describe('Go before the permission policies of the tools: one that denies first, then the first that matches; extension'),
+  mcp_servers: mcpServersParamSchema
+    .nullish()
+    .describe('`url`: reached by the gateway, which also signs in; `stdio`: a program in the sandbox, extension'),
+  skills: skillsParamSchema.nullish(),
   multiagent: z.unknown().nullish(),
   execution_identity: z
     .discriminatedUnion('type', [z.strictObject({ type: z.literal('service_account') }), z.looseObject({ type: z.literal('aws_role') })])
@@ -117,24 +160,33 @@ export const modelSchema = z.object({
   speed: z.enum(['standard', 'fast']).optional(),
 });
 
+export const mcpToolsetSchema = z.object({
+  type: z.literal('mcp_toolset'),
+  mcp_server_name: z.string(),
+  default_config: z.object({ enabled: z.boolean(), permission_policy: resolvedPolicySchema }),
+  configs: z.array(z.object({ name: z.string(), enabled: z.boolean(), permission_policy: resolvedPolicySchema })),
+});
+export type McpToolset = z.infer<typeof mcpToolsetSchema>;
+
 /** What a version of an agent fixes. */
 export const agentDefinitionSchema = z.object({
   name: z.string(),
   description: z.string().nullable(),
   model: modelSchema,
   system: z.string().nullable(),
-  tools: z.array(toolsetSchema),
+  tools: z.array(z.discriminatedUnion('type', [toolsetSchema, mcpToolsetSchema])),
   harness: z.string(),
   // Definitions of before have none.
   follow_up: z.enum(FOLLOW_UPS).default('queue'),
   max_concurrent_turns: z.int().nullable().default(null),
   networking: agentNetworkingSchema.nullable().default(null),
+  mcp_servers: z.array(mcpServerSchema).default([]),
+  skills: z.array(agentSkillSchema).default([]),
+  permission_rules: z.array(permissionRuleSchema).default([]),
   metadata: z.record(z.string(), z.string()),
 });
 
 const publishedEmptyShape = {
-  mcp_servers: noneSchema,
-  skills: noneSchema,
   multiagent: z.null(),
   execution_identity: z.object({ type: z.literal('service_account') }),
 };

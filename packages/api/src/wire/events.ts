@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { sessionAgentSchema } from './agents.ts';
+import { APPROVAL_KINDS, APPROVAL_SCOPES } from './approvals.ts';
 import { createdRangeShape, pageOf, pageQuerySchema, timestampSchema } from './common.ts';
 import { TURN_OUTCOMES, turnErrorSchema, turnSchema } from './turns.ts';
 
@@ -14,8 +15,11 @@ const base64ImageSchema = z.strictObject({
 const base64DocumentSchema = z.strictObject({ type: z.literal('base64'), data: base64, media_type: z.string().max(128) });
 const textDocumentSchema = z.strictObject({ type: z.literal('text'), data: z.string(), media_type: z.literal('text/plain') });
 
+/** A file of `/v1/files`. */
+const fileSourceSchema = z.strictObject({ type: z.literal('file'), file_id: z.string().min(1).max(256) });
+
 /** Published, with nothing behind them here: the schema takes them, and the use case refuses them by name. */
-const elsewhereSourceSchema = z.looseObject({ type: z.enum(['url', 'file']) });
+const elsewhereSourceSchema = z.looseObject({ type: z.literal('url') });
 const otherBlockSchema = z.looseObject({ type: z.enum(['redacted', 'search_result']) });
 const otherEventSchema = z.looseObject({
   type: z.enum(['user.custom_tool_result', 'user.tool_result', 'user.define_outcome', 'system.message']),
@@ -26,16 +30,19 @@ const documentShape = { type: z.literal('document'), title: z.string().max(256).
 
 const contentBlockSchema = z.discriminatedUnion('type', [
   textBlockSchema,
-  z.strictObject({ ...imageShape, source: base64ImageSchema }),
-  z.strictObject({ ...documentShape, source: z.discriminatedUnion('type', [base64DocumentSchema, textDocumentSchema]) }),
+  z.strictObject({ ...imageShape, source: z.discriminatedUnion('type', [base64ImageSchema, fileSourceSchema]) }),
+  z.strictObject({
+    ...documentShape,
+    source: z.discriminatedUnion('type', [base64DocumentSchema, textDocumentSchema, fileSourceSchema]),
+  }),
 ]);
 
 const contentBlockParamSchema = z.discriminatedUnion('type', [
   textBlockSchema,
-  z.strictObject({ ...imageShape, source: z.discriminatedUnion('type', [base64ImageSchema, elsewhereSourceSchema]) }),
+  z.strictObject({ ...imageShape, source: z.discriminatedUnion('type', [base64ImageSchema, fileSourceSchema, elsewhereSourceSchema]) }),
   z.strictObject({
     ...documentShape,
-    source: z.discriminatedUnion('type', [base64DocumentSchema, textDocumentSchema, elsewhereSourceSchema]),
+    source: z.discriminatedUnion('type', [base64DocumentSchema, textDocumentSchema, fileSourceSchema, elsewhereSourceSchema]),
   }),
   otherBlockSchema,
 ]);
@@ -57,6 +64,10 @@ export const eventParamSchema = z.discriminatedUnion('type', [
     tool_use_id: z.string().min(1),
     result: z.enum(['allow', 'deny']),
     deny_message: z.string().max(4096).nullish().describe('Only with `deny`; the agent reads it'),
+    scope: z
+      .enum(APPROVAL_SCOPES)
+      .optional()
+      .describe('With `session`, later calls that the same rule asks about are allowed too; extension'),
   }),
   otherEventSchema,
 ]);
@@ -96,6 +107,7 @@ export const eventSchema = z.discriminatedUnion('type', [
     tool_use_id: z.string(),
     result: z.enum(['allow', 'deny']),
     deny_message: z.string().nullable().optional(),
+    scope: z.enum(APPROVAL_SCOPES).optional(),
   }),
   event('agent.message', { content: outputContentSchema }),
   event('agent.thinking', {}),
@@ -142,6 +154,17 @@ export const eventSchema = z.discriminatedUnion('type', [
     stop_reason: z.string().nullable(),
     error: turnErrorSchema.nullable(),
   }),
+  event('approval.requested', {
+    kind: z.enum(APPROVAL_KINDS).describe('Of a tool there is none: its `agent.tool_use` asks'),
+    subject: z.record(z.string(), z.unknown()),
+  }),
+  event('approval.answered', {
+    approval_id: z.string(),
+    decision: z.enum(['allow', 'deny']),
+    by: z.string(),
+    raise: z.number().nullable(),
+  }),
+  event('approval.expired', { approval_id: z.string(), kind: z.enum(APPROVAL_KINDS), message: z.string() }),
   event('delivery.failed', {
     webhook_id: z.string(),
     delivery_id: z.string(),

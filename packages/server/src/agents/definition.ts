@@ -1,7 +1,12 @@
-import type { AgentCreate, AgentDefinition, AgentUpdate, Toolset } from '@cloister/api';
+import type { AgentCreate, AgentDefinition, AgentUpdate, McpToolset, Toolset } from '@cloister/api';
 import { PlatformError } from '../base/errors.ts';
 import { type Provider, resolveModel } from '../core/model.ts';
 import { resolveLimited } from '../environments/networking.ts';
+import { mcpToolsetOf, requireToolsets, resolveMcpServers, resolveSkills } from './mcp-and-skills.ts';
+import { resolvePermissionRules } from './permission-rules.ts';
+import { unsupported } from './unsupported.ts';
+
+export { unsupported } from './unsupported.ts';
 
 /** What this installation can run; asked when an agent is made, so that a message never meets a surprise. */
 export interface AgentLimits {
@@ -10,6 +15,13 @@ export interface AgentLimits {
   /** The only provider a harness can use; undefined when it can use any. */
   readonly requiredProvider: (harness: string) => Provider | undefined;
   readonly providers: ReadonlySet<Provider>;
+  /** What the tenant has keys for, the operator's among them where it may use those; left out, `providers` for all. */
+  readonly providersOf?: ((tenantId: string) => Promise<ReadonlySet<Provider>>) | undefined;
+}
+
+/** The limits as they are for one tenant. */
+export async function limitsFor(limits: AgentLimits, tenantId: string): Promise<AgentLimits> {
+  return limits.providersOf === undefined ? limits : { ...limits, providers: await limits.providersOf(tenantId) };
 }
 
 type ToolParams = NonNullable<AgentCreate['tools']>;
@@ -18,16 +30,21 @@ type PolicyParam = { readonly type: 'always_allow' | 'always_ask' | 'auto' } | n
 /** A new agent's definition with everything resolved. Throws what the request asks for and this installation has not. */
 export function resolveDefinition(body: AgentCreate, limits: AgentLimits): AgentDefinition {
   refuseUnsupported(body);
+  const mcpServers = resolveMcpServers(body.mcp_servers ?? []);
+  const everything = () => [fullToolset(), ...mcpServers.map(({ name }) => mcpToolsetOf(name))];
   const definition: AgentDefinition = {
     name: body.name,
     description: body.description || null,
     model: resolveModelParam(body.model),
     system: body.system || null,
-    tools: body.tools === undefined || body.tools === null ? [fullToolset()] : resolveTools(body.tools),
+    tools: body.tools === undefined || body.tools === null ? everything() : resolveTools(body.tools),
     harness: body.harness ?? limits.defaultHarness,
     follow_up: body.follow_up ?? 'queue',
     max_concurrent_turns: body.max_concurrent_turns ?? null,
     networking: resolveAgentNetworking(body.networking),
+    mcp_servers: mcpServers,
+    skills: resolveSkills(body.skills ?? []),
+    permission_rules: resolvePermissionRules(body.permission_rules),
     metadata: body.metadata ?? {},
   };
   requireRunnable(definition, limits);
@@ -47,6 +64,9 @@ export function mergeDefinition(current: AgentDefinition, body: AgentUpdate, lim
     follow_up: body.follow_up ?? current.follow_up,
     max_concurrent_turns: body.max_concurrent_turns === undefined ? current.max_concurrent_turns : body.max_concurrent_turns,
     networking: body.networking === undefined ? current.networking : resolveAgentNetworking(body.networking),
+    mcp_servers: body.mcp_servers === undefined ? current.mcp_servers : resolveMcpServers(body.mcp_servers ?? []),
+    skills: body.skills === undefined ? current.skills : resolveSkills(body.skills ?? []),
+    permission_rules: body.permission_rules === undefined ? current.permission_rules : resolvePermissionRules(body.permission_rules),
     metadata: patchMetadata(current.metadata, body.metadata),
   };
   requireRunnable(definition, limits);
@@ -79,16 +99,18 @@ function resolveModelParam(model: AgentCreate['model']): AgentDefinition['model'
   return { id: model.id, ...(effort ? { effort } : {}), ...(model.speed ? { speed: model.speed } : {}) };
 }
 
-export function resolveTools(tools: ToolParams): Toolset[] {
+export function resolveTools(tools: ToolParams): (Toolset | McpToolset)[] {
   const seen = new Set<string>();
   return tools.map((tool, index) => {
-    if (tool.type !== 'agent_toolset_20260401') throw unsupported(`/tools/${index}`, `tools of type ${tool.type}`);
-    if (seen.has(tool.type))
+    if (tool.type === 'custom') throw unsupported(`/tools/${index}`, `tools of type ${tool.type}`);
+    const key = tool.type === 'mcp_toolset' ? `mcp_toolset ${tool.mcp_server_name}` : tool.type;
+    if (seen.has(key))
       throw new PlatformError('request_invalid', {
         detail: 'A toolset is given twice.',
         fields: [{ pointer: `/tools/${index}`, message: 'given twice' }],
       });
-    seen.add(tool.type);
+    seen.add(key);
+    if (tool.type === 'mcp_toolset') return resolveMcpToolset(tool);
     const base = {
       enabled: tool.default_config?.enabled ?? true,
       permission_policy: resolvePolicy(tool.default_config?.permission_policy, { type: 'always_allow' }),
@@ -129,6 +151,20 @@ function refuseToolConfig(config: ToolConfigParam, pointer: string, isNamedBefor
   }
 }
 
+function resolveMcpToolset(tool: Extract<ToolParams[number], { type: 'mcp_toolset' }>): McpToolset {
+  const fallback = mcpToolsetOf(tool.mcp_server_name).default_config;
+  const base = {
+    enabled: tool.default_config?.enabled ?? fallback.enabled,
+    permission_policy: resolvePolicy(tool.default_config?.permission_policy, fallback.permission_policy),
+  };
+  const configs = (tool.configs ?? []).map(({ name, enabled, permission_policy }) => ({
+    name,
+    enabled: enabled ?? base.enabled,
+    permission_policy: resolvePolicy(permission_policy, base.permission_policy),
+  }));
+  return { type: 'mcp_toolset', mcp_server_name: tool.mcp_server_name, default_config: base, configs };
+}
+
 function resolvePolicy(
   policy: PolicyParam,
   fallback: Toolset['default_config']['permission_policy'],
@@ -142,21 +178,16 @@ function fullToolset(): Toolset {
   return { type: 'agent_toolset_20260401', default_config: { enabled: true, permission_policy: { type: 'always_allow' } }, configs: [] };
 }
 
-function refuseUnsupported(body: Pick<AgentCreate, 'mcp_servers' | 'skills' | 'multiagent' | 'execution_identity'>): void {
-  if (body.mcp_servers?.length) throw unsupported('/mcp_servers', 'MCP servers');
-  if (body.skills?.length) throw unsupported('/skills', 'skills');
+function refuseUnsupported(body: Pick<AgentCreate, 'multiagent' | 'execution_identity'>): void {
   if (body.multiagent !== undefined && body.multiagent !== null) throw unsupported('/multiagent', 'multiagent orchestration');
   if (body.execution_identity?.type === 'aws_role') throw unsupported('/execution_identity', 'roles of a cloud');
 }
 
-export function unsupported(pointer: string, what: string): PlatformError {
-  return new PlatformError('capability_unsupported', {
-    detail: `This installation does not support ${what}.`,
-    fields: [{ pointer, message: 'not supported here' }],
-  });
-}
-
-export function requireRunnable(definition: Pick<AgentDefinition, 'harness' | 'model'>, limits: AgentLimits): void {
+export function requireRunnable(
+  definition: Pick<AgentDefinition, 'harness' | 'model' | 'tools' | 'mcp_servers'>,
+  limits: AgentLimits,
+): void {
+  requireToolsets(definition);
   const { harness } = definition;
   if (!limits.harnesses.includes(harness)) {
     throw new PlatformError('harness_unknown', {

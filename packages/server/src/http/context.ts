@@ -1,14 +1,19 @@
 import type { Health, SessionSandbox, Status } from '@cloister/api';
 import type { Context } from 'hono';
 import type { Agents } from '../agents/agents.ts';
+import type { Approvals } from '../approvals/approvals.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Refusals } from '../base/refusals.ts';
 import type { AdapterSettings } from '../config.ts';
 import type { Principal } from '../core/access.ts';
+import type { AuditSink } from '../core/audit.ts';
 import type { EgressReport } from '../core/egress-report.ts';
+import type { Sealer } from '../core/sealing.ts';
 import type { Environments } from '../environments/environments.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
+import type { KeptParts } from '../resources/wiring.ts';
 import type { ReconcilerReport } from '../runtime/upkeep.ts';
 import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { WarmPool } from '../sandboxes/pool/warm-pool.ts';
@@ -19,6 +24,10 @@ import type { SendEvents } from '../sessions/send-events.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Turns } from '../sessions/turns.ts';
 import type { SessionKey, Store } from '../store/store.ts';
+import type { AccessParts } from '../tenants/wiring.ts';
+import type { Providers } from '../vaults/providers.ts';
+import type { KeyRotation } from '../vaults/rotation.ts';
+import type { Vaults } from '../vaults/vaults.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
 import type { Fork } from '../workspaces/fork.ts';
 import type { Snapshots } from '../workspaces/snapshots.ts';
@@ -32,23 +41,33 @@ export type { Principal } from '../core/access.ts';
 export interface AppVariables {
   readonly requestId: string;
   readonly principal: Principal;
+  /** Of a browser that has signed in. */
+  readonly signInId: string | undefined;
   readonly flight: Flight;
 }
 
 export type AppContext = Context<{ Variables: AppVariables }>;
 
 /** Everything the routes stand on. */
-export interface HttpDeps {
+export interface HttpDeps extends KeptParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
   readonly bus: EventBus;
   readonly agents: Agents;
   readonly environments: Environments;
+  readonly approvals: Approvals;
+  readonly audit: AuditSink;
+  readonly auditLog: AuditLog;
   readonly sessions: Sessions;
   readonly sendEvents: SendEvents;
   readonly turns: Turns;
   readonly webhooks: Webhooks;
+  readonly vaults: Vaults;
+  readonly providers: Providers;
+  readonly encryptionKeys: KeyRotation;
+  readonly sealer: Sealer;
+  readonly access: AccessParts;
   readonly files: WorkspaceFiles;
   readonly snapshots: Snapshots;
   readonly workspaceInfo: (session: SessionKey) => Promise<WorkspaceInfo>;
@@ -71,6 +90,10 @@ export interface HttpDeps {
   readonly version: string;
   readonly maxBodyBytes: number;
   readonly limits: HttpLimits;
+  /** What agents are made of whose maker cannot say, and whether a model can be had. */
+  readonly usual: { readonly model: string; readonly harness: string; readonly serves: (model: string) => boolean };
+  /** How long a turn may take. */
+  readonly turnTimeoutMs: number;
   /** Which other APIs are served beside our own. */
   readonly adapters: AdapterSettings;
   readonly refusals: Refusals;

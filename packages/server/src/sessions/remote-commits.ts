@@ -1,8 +1,16 @@
 import type { Store } from '../store/store.ts';
 import type { Dispatcher } from '../turns/dispatcher.ts';
 
+const ANSWERS: ReadonlySet<string> = new Set(['user.tool_confirmation', 'approval.answered', 'approval.expired']);
 /** After these a turn may be ready, or there is room for one. */
-const WAKING: ReadonlySet<string> = new Set(['user.tool_confirmation', 'user.interrupt', 'turn.ended', 'session.status_rescheduled']);
+const WAKING: ReadonlySet<string> = new Set([
+  'user.tool_confirmation',
+  'approval.answered',
+  'approval.expired',
+  'user.interrupt',
+  'turn.ended',
+  'session.status_rescheduled',
+]);
 
 /**
  * Tells whoever runs turns here of what other servers have accepted, as that server tells its own. What gets
@@ -16,7 +24,7 @@ export function relayRemoteCommits(
     for (const { isRemote, sessionId, types } of notices) {
       if (!isRemote) continue;
       if (types.includes('user.interrupt')) signal.interrupted(sessionId);
-      if (types.includes('user.tool_confirmation')) signal.confirmed(sessionId);
+      if (types.some((type) => ANSWERS.has(type))) signal.confirmed(sessionId);
       if (types.includes('user.message')) signal.messagedElsewhere(sessionId);
       if (types.some((type) => WAKING.has(type))) signal.wake();
     }

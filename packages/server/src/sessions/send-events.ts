@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { agentDefinitionSchema, type EventSendResponse, type SessionEvent } from '@cloister/api';
+import { confirmationOf } from '../approvals/approvals.ts';
+import { actingNow } from '../audit/acting.ts';
 import type { Clock } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
 import { PlatformError } from '../base/errors.ts';
@@ -16,7 +18,7 @@ import {
 } from '../store/store.ts';
 import { statusIdle, turnEnded } from '../turns/events.ts';
 import type { EventBus } from './event-bus.ts';
-import type { SupportedEvent } from './supported-events.ts';
+import { filesOf, type SupportedEvent } from './supported-events.ts';
 import { toTurn, toWireEvent } from './wire.ts';
 
 /** What is told of a commit to whoever runs turns. */
@@ -37,6 +39,8 @@ export interface SendEventsDeps {
   readonly maxQueuedPerSession: number;
   /** Bounds what waits in all; throws when there is no room. Left out, nothing is bounded. */
   readonly admit?: (tenantId: string, messages: number) => void;
+  /** Throws for a file that is not there. */
+  readonly checkFiles?: ((tenantId: string, ids: readonly string[]) => Promise<void>) | undefined;
 }
 
 export interface SendEventsInput {
@@ -70,6 +74,8 @@ export function createSendEvents(deps: SendEventsDeps): SendEvents {
   return async (input) => {
     if (!signal.isAccepting()) throw new PlatformError('draining', { retryAfterMs: RETRY_AFTER_MS });
     const { tenantId, sessionId } = input;
+    const files = filesOf(input.events);
+    if (files.length > 0) await deps.checkFiles?.(tenantId, files);
     const now = clock.now();
     deps.admit?.(tenantId, input.events.filter(({ type }) => type === 'user.message').length);
     const accepted = await store.turns.accept({
@@ -157,6 +163,11 @@ function toAccepted(event: SupportedEvent, { now, retryOf, interruptedTurn, mode
       };
     case 'user.tool_confirmation': {
       const denyMessage = event.deny_message ?? null;
+      if (event.scope === 'session' && event.result === 'deny')
+        throw new PlatformError('request_invalid', {
+          detail: 'The scope "session" goes only with the result "allow".',
+          fields: [{ pointer: '/events', message: 'scope session without allow' }],
+        });
       if (denyMessage !== null && event.result === 'allow') {
         throw new PlatformError('request_invalid', {
           detail: 'deny_message goes only with the result "deny".',
@@ -167,12 +178,16 @@ function toAccepted(event: SupportedEvent, { now, retryOf, interruptedTurn, mode
         id,
         type: event.type,
         processedAt: now,
-        payload: { tool_use_id: event.tool_use_id, result: event.result, ...(denyMessage === null ? {} : { deny_message: denyMessage }) },
+        payload: toJsonObject(
+          confirmationOf(event.tool_use_id, { decision: event.result, scope: event.scope ?? 'once', message: denyMessage }),
+        ),
         effect: {
           kind: 'confirmation',
           approvalId: event.tool_use_id,
           decision: event.result === 'allow' ? 'granted' : 'denied',
           denyMessage,
+          scope: event.scope ?? 'once',
+          decidedBy: actingNow(),
         },
       };
     }

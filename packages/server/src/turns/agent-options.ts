@@ -1,9 +1,14 @@
+import { agentDefinitionSchema } from '@cloister/api';
 import { PlatformError } from '../base/errors.ts';
 import { asJsonObject, type JsonObject } from '../base/json.ts';
 import { type Provider, resolveModel } from '../core/model.ts';
 import { parseToolRules } from '../core/tools.ts';
 import type { HarnessCatalog } from '../harness/catalog.ts';
 import type { AgentOptions, Harness } from '../harness/harness.ts';
+
+const parts = agentDefinitionSchema
+  .pick({ mcp_servers: true, skills: true })
+  .transform(({ mcp_servers, skills }) => ({ mcpServers: mcp_servers, skills }));
 
 /** What a session's copy of its agent means on this installation today. Throws when a harness or provider has gone since. */
 export function resolveAgent(
@@ -25,6 +30,7 @@ export function resolveAgent(
       system: typeof agent.system === 'string' && agent.system !== '' ? agent.system : null,
       tools: parseToolRules(agent.tools),
       effort: typeof effort === 'string' ? effort : null,
+      ...parts.parse(agent),
     },
   };
 }

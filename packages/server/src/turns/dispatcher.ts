@@ -93,9 +93,16 @@ export class Dispatcher implements Service {
     this.wake();
   }
 
-  /** A `user.tool_confirmation` of the session was committed. */
+  /** The session's turn was made to ask about its budget. */
+  asked(sessionId: string): void {
+    this.runs.get(sessionId)?.asked();
+  }
+
+  /** A question of the session was answered or has expired: a turn that was parked with it may be ready. */
   confirmed(sessionId: string): void {
-    this.runs.get(sessionId)?.confirmed();
+    const run = this.runs.get(sessionId);
+    if (run === undefined) this.wake();
+    else run.confirmed();
   }
 
   /** Makes one turn that waits for an approval give its sandbox up; false when none waits. */

@@ -1,5 +1,6 @@
 import { isProblemCode } from '@cloister/api';
 import { isPlatformError } from '../base/errors.ts';
+import { redact } from '../base/redaction/redaction.ts';
 import type { ModelFailure } from '../egress/gateway.ts';
 import { AgentFailure } from '../harness/acp/connection.ts';
 import type { TurnProblem } from './events.ts';
@@ -9,6 +10,11 @@ import type { TurnProblem } from './events.ts';
  * comes before the agent's; what the agent says is quoted, since it may be the only trace.
  */
 export function describeFailure(error: unknown, modelFailure: ModelFailure | undefined): TurnProblem {
+  const { code, message } = reasonOf(error, modelFailure);
+  return { code, message: redact(message) };
+}
+
+function reasonOf(error: unknown, modelFailure: ModelFailure | undefined): TurnProblem {
   if (error instanceof AgentFailure) {
     if (modelFailure !== undefined) return { code: modelFailure.code, message: modelFailure.message };
     return { code: 'harness_failed', message: `The agent failed: ${error.message.replace(/^Internal error: /, '').slice(0, 1000)}` };

@@ -1,5 +1,9 @@
+import { createHash } from 'node:crypto';
 import type { RequestPermissionRequest } from '@agentclientprotocol/sdk';
 import type { Clock } from '../base/clock.ts';
+import { canonicalJson } from '../base/json.ts';
+import type { AuditEntry } from '../core/audit.ts';
+import { findRule, type PermissionRule } from '../core/permission-rules.ts';
 import { type ToolRules, toolRule } from '../core/tools.ts';
 import type { PermissionAnswer } from '../harness/acp/connection.ts';
 import type { ApprovalRow, JsonObject, Store } from '../store/store.ts';
@@ -11,8 +15,16 @@ export interface PermissionsDeps {
   readonly clock: Clock;
   readonly recorder: Recorder;
   readonly rules: ToolRules;
+  /** They go before the policies of the tools. */
+  readonly permissionRules?: readonly PermissionRule[] | undefined;
+  /** How long a question stays open; undefined for without end. */
+  readonly timeoutMs?: number | undefined;
+  readonly tell?: ((entry: AuditEntry) => void) | undefined;
+  /** What was allowed for the session so far. */
+  readonly forSession?: readonly ApprovalRow[] | undefined;
   readonly tenantId: string;
   readonly sessionId: string;
+  readonly turnId: string;
   /** Approvals of earlier attempts of this turn: each granted one lets exactly that call through once. */
   readonly earlier: readonly ApprovalRow[];
 }
@@ -20,7 +32,7 @@ export interface PermissionsDeps {
 /** Decides on tool calls by the agent's policy, and keeps those that a person decides on until the answer is in the log. */
 export interface Permissions {
   decide(request: RequestPermissionRequest): Promise<PermissionAnswer>;
-  /** An answer was committed: passes it on to the call that waits for it. */
+  /** A question was asked about the turn's budget, or an answer was committed: passes it on to the call that waits for it. */
   refresh(): Promise<void>;
   isWaiting(): boolean;
   /** Answers all that wait with `cancelled`. */
@@ -35,7 +47,12 @@ export function createPermissions(deps: PermissionsDeps): Permissions {
   const grants = deps.earlier
     .filter((approval) => approval.state === 'granted')
     .map((approval) => callKey(approval.toolName, approval.input));
+  const forSession = new Set((deps.forSession ?? []).filter(isForSession).map(({ toolName, rule }) => coverKey(toolName, rule)));
+  /** What was last decided on, by the agent's id of the call. */
+  const decided = new Map<string, string>();
   let isCancelled = false;
+  /** The turn waits for an answer about its budget. */
+  let isHeld = false;
 
   function useGrant(key: string): boolean {
     const index = grants.indexOf(key);
@@ -43,45 +60,68 @@ export function createPermissions(deps: PermissionsDeps): Permissions {
     return index >= 0;
   }
 
-  async function ask(request: RequestPermissionRequest, name: string, input: JsonObject): Promise<PermissionAnswer> {
+  async function ask(request: RequestPermissionRequest, { name, input, rule }: AskedCall): Promise<PermissionAnswer> {
     const eventId = await recorder.logToolUse(request.toolCall, 'ask');
     const { promise, resolve } = Promise.withResolvers<PermissionAnswer>();
     waiting.set(eventId, resolve);
-    await recorder.append([requiresAction([...waiting.keys()], deps.clock.now())], {
-      approvals: [{ id: eventId, toolName: name, input }],
+    const now = deps.clock.now();
+    const inputHash = createHash('sha256').update(canonicalJson(input)).digest('hex');
+    const expiresAt = deps.timeoutMs === undefined ? undefined : now + deps.timeoutMs;
+    await recorder.append([requiresAction([...waiting.keys()], now)], {
+      approvals: [{ id: eventId, toolName: name, input, inputHash, rule, expiresAt }],
       state: 'waiting_approval',
     });
+    const detail = { kind: 'tool', tool: name, session: deps.sessionId, input_hash: inputHash };
+    deps.tell?.({ tenantId: deps.tenantId, actor: 'system', action: 'approval.asked', subject: eventId, detail });
     // A cancel that came while the question was written.
     if (isCancelled) resolve({ type: 'cancelled' });
     return promise;
+  }
+
+  async function deny(request: RequestPermissionRequest, message: string): Promise<PermissionAnswer> {
+    await recorder.logToolUse(request.toolCall, 'deny');
+    return { type: 'deny', message };
   }
 
   return {
     async decide(request) {
       if (isCancelled) return { type: 'cancelled' };
       const { name, input } = recorder.toolLog.merge(request.toolCall);
-      const rule = toolRule(deps.rules, name);
-      if (!rule.enabled) {
-        await recorder.logToolUse(request.toolCall, 'deny');
-        return { type: 'deny', message: `The tool ${name} is switched off for this agent.` };
-      }
-      if (rule.policy === 'ask' && !useGrant(callKey(name, input))) return ask(request, name, input);
+      const key = callKey(name, input);
+      // The same call with other arguments is another call: an answer is for those that were shown.
+      if (decided.has(request.toolCall.toolCallId) && decided.get(request.toolCall.toolCallId) !== key)
+        recorder.toolLog.renew(request.toolCall.toolCallId);
+      decided.set(request.toolCall.toolCallId, key);
+      const tool = toolRule(deps.rules, name);
+      if (!tool.enabled) return deny(request, `The tool ${name} is switched off for this agent.`);
+      const found = findRule(deps.permissionRules ?? [], name, input);
+      const policy = found?.policy ?? (tool.policy === 'ask' ? 'ask' : 'always_allow');
+      if (policy === 'deny') return deny(request, `A rule of this agent denies this call of ${name}.`);
+      const rule = found?.text ?? `the policy of ${name}`;
+      if (policy === 'ask' && !forSession.has(coverKey(name, rule)) && !useGrant(key)) return ask(request, { name, input, rule });
       await recorder.logToolUse(request.toolCall, 'allow');
       return { type: 'allow' };
     },
     async refresh() {
       const approvals = await deps.store.turns.approvals({ tenantId: deps.tenantId, sessionId: deps.sessionId });
+      isHeld = approvals.some(({ kind, state, turnId }) => kind === 'budget' && state === 'pending' && turnId === deps.turnId);
       const answered = approvals.filter((approval) => waiting.has(approval.id) && approval.state !== 'pending');
       if (answered.length === 0) return;
       const resolvers = answered.map((approval) => ({ approval, resolve: waiting.get(approval.id) }));
-      for (const { approval } of resolvers) waiting.delete(approval.id);
+      for (const { approval } of resolvers) {
+        waiting.delete(approval.id);
+        if (isForSession(approval)) forSession.add(coverKey(approval.toolName, approval.rule));
+      }
       const now = deps.clock.now();
       if (waiting.size > 0) await recorder.append([requiresAction([...waiting.keys()], now)]);
-      else await recorder.append([statusRunning(now)], { state: 'running' });
+      else if (!isHeld) await recorder.append([statusRunning(now)], { state: 'running' });
       for (const { approval, resolve } of resolvers) resolve?.(toAnswer(approval));
     },
-    isWaiting: () => waiting.size > 0,
-    abandon: () => waiting.clear(),
+    isWaiting: () => isHeld || waiting.size > 0,
+    abandon: () => {
+      isHeld = false;
+      waiting.clear();
+    },
     cancel() {
       isCancelled = true;
       for (const resolve of waiting.values()) resolve({ type: 'cancelled' });
@@ -90,22 +130,29 @@ export function createPermissions(deps: PermissionsDeps): Permissions {
   };
 }
 
+interface AskedCall {
+  readonly name: string;
+  readonly input: JsonObject;
+  /** What in the policy asks. */
+  readonly rule: string;
+}
+
+function isForSession({ state, scope }: ApprovalRow): boolean {
+  return state === 'granted' && scope === 'session';
+}
+
+/** What an answer for the session covers: the calls of that tool that the same rule asks about. */
+function coverKey(name: string, rule: string | null): string {
+  return JSON.stringify([name, rule]);
+}
+
 function toAnswer(approval: ApprovalRow): PermissionAnswer {
   if (approval.state === 'granted') return { type: 'allow' };
-  return approval.state === 'denied' ? { type: 'deny', message: approval.denyMessage } : { type: 'cancelled' };
+  const isExpired = approval.state === 'expired' && approval.denyMessage !== null;
+  return approval.state === 'denied' || isExpired ? { type: 'deny', message: approval.denyMessage } : { type: 'cancelled' };
 }
 
 /** A grant is bound to the exact arguments. */
 function callKey(name: string, input: JsonObject): string {
-  return JSON.stringify([name, sortKeys(input)]);
-}
-
-function sortKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sortKeys);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, inner]) => [key, sortKeys(inner)]),
-  );
+  return canonicalJson([name, input]);
 }

@@ -12,6 +12,8 @@ export interface PrestartDeps {
   readonly volumeId: string;
   readonly catalog: HarnessCatalog;
   readonly providers: ReadonlySet<Provider>;
+  /** Those of one tenant; left out, `providers` for all. */
+  readonly providersOf?: ((tenantId: string) => Promise<ReadonlySet<Provider>>) | undefined;
   readonly log: Logger;
 }
 
@@ -20,15 +22,15 @@ export interface PrestartDeps {
  * its first turn comes here, and no other node opens a second one.
  */
 export function createPrestart(deps: PrestartDeps): (session: SessionRow) => void {
-  const { live, nodes, nodeId, volumeId, catalog, providers, log } = deps;
+  const { live, nodes, nodeId, volumeId, catalog, log } = deps;
   return (session) => {
-    try {
+    const prepare = async () => {
+      const providers = (await deps.providersOf?.(session.tenantId)) ?? deps.providers;
       const { harness, options } = resolveAgent(session.agent, catalog, providers);
       const claim = () => nodes.claim({ id: nodeId, volumeId, tenantId: session.tenantId, sessionId: session.id });
-      void live.prepare({ session, harness, options, claim });
-    } catch (error) {
-      // Its first turn tells what is wrong.
-      log.debug({ err: error, session: session.id }, 'a session cannot be opened ahead');
-    }
+      await live.prepare({ session, harness, options, claim });
+    };
+    // Its first turn tells what is wrong.
+    prepare().catch((error: unknown) => log.debug({ err: error, session: session.id }, 'a session cannot be opened ahead'));
   };
 }

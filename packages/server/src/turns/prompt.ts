@@ -23,17 +23,20 @@ function toBlock(block: JsonValue, messageId: string): ContentBlock[] {
 /** What the agent is told when its turn goes on after the process that asked for permission is gone. */
 export function continuationContent(approvals: readonly ApprovalRow[]): ContentBlock[] {
   const decisions = approvals
-    .filter((approval) => approval.state === 'granted' || approval.state === 'denied')
+    .filter(({ kind, state }) => kind === 'tool' && (state === 'granted' || state === 'denied' || state === 'expired'))
     .map((approval) => {
       const call = `${approval.toolName} ${JSON.stringify(approval.input)}`;
       if (approval.state === 'granted') return `- approved: ${call}. Make this exact call again now.`;
       return `- denied: ${call}${approval.denyMessage === null ? '' : ` (${approval.denyMessage})`}. Do not make this call.`;
     });
-  const text = [
-    'Your environment was restarted while a tool call waited for permission; the call has not run. The decision is in:',
-    ...decisions,
-    'Go on with the task.',
-  ].join('\n');
+  const text =
+    decisions.length === 0
+      ? 'Your environment was restarted while you waited for more budget. There is more now. Go on with the task.'
+      : [
+          'Your environment was restarted while a tool call waited for permission; the call has not run. The decision is in:',
+          ...decisions,
+          'Go on with the task.',
+        ].join('\n');
   return [{ type: 'text', text }];
 }
 

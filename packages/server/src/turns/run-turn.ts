@@ -3,6 +3,7 @@ import { delay } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
 import { isPlatformError, PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import type { AuditEntry } from '../core/audit.ts';
 import type { Provider } from '../core/model.ts';
 import type { HarnessCatalog } from '../harness/catalog.ts';
 import type { LiveSandboxes } from '../sandboxes/live-sandboxes.ts';
@@ -12,8 +13,9 @@ import type { ApprovalRow, LeasedTurn, RunToken, SessionRow, Store } from '../st
 import { resolveAgent } from './agent-options.ts';
 import { openApprovals } from './continuation.ts';
 import { describeFailure } from './failure.ts';
+import { openPermissions } from './open-permissions.ts';
 import { finishTurn, parkTurn, requeueTurn, retryTurn, type TurnEnd } from './outcome.ts';
-import { createPermissions, type Permissions } from './permissions.ts';
+import type { Permissions } from './permissions.ts';
 import { continuationContent, primingContent, toPromptContent } from './prompt.ts';
 import { type Patience, type PreviewSink, Recorder } from './recorder.ts';
 import { exhausted, type RetryPolicy, retryDelay } from './retry.ts';
@@ -24,6 +26,8 @@ export interface RunDeps extends Patience {
   readonly live: LiveSandboxes;
   readonly catalog: HarnessCatalog;
   readonly providers: ReadonlySet<Provider>;
+  /** Those of one tenant; left out, `providers` for all. */
+  readonly providersOf?: ((tenantId: string) => Promise<ReadonlySet<Provider>>) | undefined;
   readonly publishPreview: PreviewSink;
   readonly leaseMs: number;
   readonly heartbeatMs: number;
@@ -34,6 +38,9 @@ export interface RunDeps extends Patience {
   /** A turn that waits for a person this long gives its sandbox up. */
   readonly idleMs: number;
   readonly stages?: StageLog | undefined;
+  /** How long a question to a person stays open; undefined for without end. */
+  readonly approvalTimeoutMs?: number | undefined;
+  readonly tell?: ((entry: AuditEntry) => void) | undefined;
   /** Keeps the workspace as the turn leaves it, where that is wanted. Never throws. */
   readonly keepWorkspace?: ((session: SessionRow) => Promise<void>) | undefined;
 }
@@ -112,6 +119,12 @@ export class TurnRun {
   /** Somebody may have asked it to stop; the store knows. */
   askWhetherToStop(): void {
     void this.heartbeat();
+  }
+
+  /** The turn asks about its budget: as with a tool, its sandbox waits for so long only. */
+  asked(): void {
+    this.startIdle();
+    this.confirmed();
   }
 
   /** An approval of the session was decided. */
@@ -208,23 +221,20 @@ export class TurnRun {
     const { session } = leased;
     let sandbox: OpenSandbox | undefined;
     try {
-      const { harness, options } = resolveAgent(session.agent, deps.catalog, deps.providers);
+      const providers = (await deps.providersOf?.(session.tenantId)) ?? deps.providers;
+      const { harness, options } = resolveAgent(session.agent, deps.catalog, providers);
       // Elsewhere the conversation has gone on without the sandbox that may have been left here.
       if (!leased.isHere) await deps.live.discard(session.id);
       this.stop.signal.throwIfAborted();
       sandbox = await deps.live.acquire({ session, harness, options, signal: this.stop.signal, stages: this.stages });
       crashPoint('run.after_sandbox');
       const approvals = await openApprovals(deps.store, leased);
-      this.permissions = createPermissions({
-        store: deps.store,
-        clock: deps.clock,
-        recorder,
-        rules: options.tools,
-        tenantId: session.tenantId,
-        sessionId: session.id,
+      const { store, clock, approvalTimeoutMs: timeoutMs, tell } = deps;
+      this.permissions = await openPermissions({ store, clock, recorder, timeoutMs, tell }, leased, {
+        tools: options.tools,
         earlier: approvals,
       });
-      sandbox.observe(recorder.observer);
+      sandbox.observe({ ...recorder.observer, turn: { id: this.token.turnId, park: () => this.park() } });
       return await this.prompt(sandbox, this.permissions, approvals);
     } catch (error) {
       if (isPlatformError(error, 'lease_lost')) throw error;
@@ -266,6 +276,10 @@ export class TurnRun {
       this.prompted = undefined;
       await this.steering;
       if (this.cause !== undefined) return { type: 'stopped' };
+      const refusal = recorder.lastModelFailure();
+      // Some agents say what they were refused as if it were an answer.
+      if (refusal?.code === 'budget_reached')
+        return { type: 'finished', outcome: 'failed', stopReason: null, problem: { code: refusal.code, message: refusal.message } };
       return { type: 'finished', outcome: stopReason === 'cancelled' ? 'cancelled' : 'completed', stopReason, problem: null };
     } finally {
       this.prompted = undefined;

@@ -21,6 +21,8 @@ export interface ToolEntry {
 export interface ToolLog {
   /** Adds what is new and answers the whole of it. */
   merge(call: ToolCallFields): ToolEntry;
+  /** What comes under this id from now on is a new call. */
+  renew(toolCallId: string): void;
   resultText(call: ToolCallFields): string;
   /** True while no call has been logged: no tool can have run. */
   isEmpty(): boolean;
@@ -31,6 +33,7 @@ const MAX_RESULT_CHARACTERS = 100_000;
 
 export function createToolLog(toolName: (name: string) => string): ToolLog {
   const entries = new Map<string, ToolEntry>();
+  let hasRenewed = false;
   return {
     merge(call) {
       const entry = entries.get(call.toolCallId) ?? { name: 'tool', input: {}, eventId: undefined, isOver: false };
@@ -40,13 +43,19 @@ export function createToolLog(toolName: (name: string) => string): ToolLog {
       if (isRecord(call.rawInput) && Object.keys(call.rawInput).length > 0) entry.input = toJsonObject(call.rawInput);
       return entry;
     },
+    renew(toolCallId) {
+      const entry = entries.get(toolCallId);
+      if (entry === undefined) return;
+      hasRenewed ||= entry.eventId !== undefined;
+      entries.set(toolCallId, { ...entry, eventId: undefined, isOver: false });
+    },
     resultText(call) {
       const text = typeof call.rawOutput === 'string' ? call.rawOutput : contentText(call.content ?? []);
       return text.length > MAX_RESULT_CHARACTERS
         ? `${text.slice(0, MAX_RESULT_CHARACTERS)}\n[cut: ${text.length - MAX_RESULT_CHARACTERS} more characters]`
         : text;
     },
-    isEmpty: () => [...entries.values()].every((entry) => entry.eventId === undefined),
+    isEmpty: () => !hasRenewed && [...entries.values()].every((entry) => entry.eventId === undefined),
   };
 }
 
