@@ -30,8 +30,7 @@ const LIBRARIES: ReadonlyMap<string, readonly string[]> = new Map([
   ['pino-pretty', ['server/src/base/']],
   ['prom-client', ['server/src/base/', 'server/src/http/']],
   ['tar-stream', ['server/src/runtime/']],
-  ['yaml', ['server/src/usage/']],
-  ['yaml', ['server/src/config/']],
+  ['yaml', ['server/src/config/', 'server/src/skills/', 'server/src/usage/']],
   ['zod', ['api/src/', 'server/src/http/', 'agent-runner/src/']],
 ]);
 

@@ -6,23 +6,29 @@ import type { Logger } from '../base/log.ts';
 import { createTokenBuckets } from '../base/token-buckets.ts';
 import type { ProviderConfig } from '../config.ts';
 import type { Provider } from '../core/model.ts';
+import type { ModelAccounts } from '../core/model-accounts.ts';
 import { deniedBut } from './addresses.ts';
 import type { EgressAudit } from './audit.ts';
+import { createCheckedAgents } from './checked-agents.ts';
 import type { Dialer, Resolve } from './dial.ts';
 import { createDnsResolve } from './dns.ts';
-import type { EgressGateway, GatewayBinding, PolicyFeed } from './gateway.ts';
+import type { EgressGateway, GatewayBinding, PolicyFeed, ProviderSource } from './gateway.ts';
 import type { InspectorDeps } from './inspection/inspector.ts';
 import { DEFAULT_LIMITS, type GatewayLimits } from './limits.ts';
 import { openSocketServer, type SocketServer, socketPathOf } from './socket-server.ts';
 
 export interface EgressGatewayOptions {
+  /** The operator's own keys; without a source they are all there is. */
   readonly providers: ReadonlyMap<Provider, ProviderConfig>;
+  readonly keys?: ProviderSource | undefined;
   /** A provider that sends no byte for this long has failed with `model_silent`. */
   readonly modelIdleMs: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly limits?: Partial<GatewayLimits>;
   readonly audit: EgressAudit;
+  /** Told of what every model call came to, and asked before those that a budget covers; without it there are none. */
+  readonly accounts?: ModelAccounts | undefined;
   /** Where policies are followed from while sandboxes live; without it those of their start hold. */
   readonly policies?: PolicyFeed | undefined;
   /** Without it no TLS is looked into, and what would have to be is refused. */
@@ -37,11 +43,13 @@ export interface EgressGatewayOptions {
 
 /** Makes the gateway. It holds no port: every sandbox gets its own socket by `open`. */
 export function createEgressGateway(options: EgressGatewayOptions): EgressGateway {
-  const { providers, modelIdleMs, clock, log } = options;
+  const { modelIdleMs, clock, log } = options;
+  const providers = options.keys ?? managedOnly(options.providers);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const agents = { http: new Agent({ keepAlive: true }), https: new SecureAgent({ keepAlive: true }) };
   const isDenied = options.allowPrivateAddresses === true ? () => false : deniedBut(options.allowPrivate ?? []);
   const dialer: Dialer = { resolve: options.resolve ?? createDnsResolve(), isDenied, clock, timeoutMs: limits.connectTimeoutMs };
+  const checkedAgents = createCheckedAgents(dialer);
   const { requestsPerSecond: perSecond } = limits;
   const buckets = perSecond === undefined ? undefined : createTokenBuckets({ perSecond, burst: perSecond * 4, maxKeys: 10_000, clock });
   const servers = new Map<string, SocketServer>();
@@ -57,9 +65,9 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
       // A second opener of the same directory replaces the first, whose closing would remove the new file.
       const former = servers.get(socketPathOf(binding));
       if (former !== undefined) await closeServer(former);
-      const { audit, inspection } = options;
+      const { audit, inspection, accounts } = options;
       const server = await openSocketServer(
-        { providers, modelIdleMs, limits, agents, dialer, audit, inspection, buckets, clock, log },
+        { providers, modelIdleMs, limits, agents, checkedAgents, dialer, audit, accounts, inspection, buckets, clock, log },
         binding,
       );
       servers.set(server.path, server);
@@ -82,6 +90,17 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
       await Promise.all([...servers.values()].map(closeServer));
       agents.http.destroy();
       agents.https.destroy();
+      checkedAgents.http.destroy();
+      checkedAgents.https.destroy();
+    },
+  };
+}
+
+function managedOnly(managed: ReadonlyMap<Provider, ProviderConfig>): ProviderSource {
+  return {
+    async find({ provider }) {
+      const config = managed.get(provider);
+      return config && { config, owner: 'managed' };
     },
   };
 }

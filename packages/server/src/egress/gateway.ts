@@ -1,4 +1,8 @@
 import type { ProblemCode } from '@cloister/api';
+import type { InjectedCredential } from '../core/injected-credential.ts';
+import type { Provider } from '../core/model.ts';
+import type { HeldTurn } from '../core/model-accounts.ts';
+import type { ProviderConfig } from '../core/provider-config.ts';
 import type { Usage } from '../store/store.ts';
 
 /**
@@ -75,6 +79,8 @@ export interface GatewayConnection {
 
 /** Told of every model call, in order; must not block. */
 export interface ModelCallObserver {
+  /** The turn that calls are made for; undefined between turns. */
+  readonly turn?: HeldTurn | undefined;
   onStart(call: { readonly callId: string; readonly provider: string; readonly model: string | null }): void;
   /** Once per started call, whatever happened to it. */
   onEnd(call: ModelCallEnd): void;
@@ -96,6 +102,46 @@ export interface ModelFailure {
   readonly status: number | null;
   readonly retryAfterMs: number | null;
 }
+
+/** Who asks for a credential: the sandbox's own socket says it. */
+export interface CredentialAsker {
+  readonly tenantId: string;
+  readonly sessionId: string | null;
+  readonly agentId: string | null;
+}
+
+/** Where the gateway gets the key of a model call from. Asked for each call, so that a change holds for the next. */
+export interface ProviderSource {
+  /** Undefined when nobody has a key for it. Throws `managed_keys_refused`. */
+  find(input: CredentialAsker & { readonly provider: Provider }): Promise<FoundProvider | undefined>;
+}
+
+export const KEY_OWNERS = ['session', 'agent', 'tenant', 'managed'] as const;
+
+export interface FoundProvider {
+  readonly config: ProviderConfig;
+  /** Whose key it is. All but `managed` are a tenant's, and so is the place that they name. */
+  readonly owner: (typeof KEY_OWNERS)[number];
+}
+
+/** Where the gateway gets credentials for hosts from. A policy names one; the source decides to whom and where it goes. */
+export interface CredentialSource {
+  /** Undefined when there is none of that name for the asker and the host. `covers`: whether one of the hosts is meant. */
+  find(
+    input: CredentialAsker & { readonly name: string; readonly covers: (hosts: readonly string[]) => boolean },
+  ): Promise<InjectedCredential | undefined>;
+}
+
+/** What a provider says to a key. */
+export interface KeyVerdict {
+  readonly result: 'ok' | 'invalid' | 'quota' | 'unreachable' | 'failed';
+  readonly status: number | null;
+  readonly message: string;
+  readonly models: readonly string[];
+}
+
+/** Asks a provider for its models, over a connection whose address was checked where a tenant has named it. Never throws. */
+export type KeyCheck = (provider: Provider, config: ProviderConfig) => Promise<KeyVerdict>;
 
 /** Where the gateway learns what policies hold. */
 export interface PolicyFeed {

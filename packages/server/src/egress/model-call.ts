@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { ProblemCode } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import { redactKnown, rememberSecret } from '../base/redaction/redaction.ts';
 import type { ProviderConfig } from '../config.ts';
 import { type CallTracker, NO_USAGE } from './call-tracker.ts';
 import { errorCode } from './dial.ts';
@@ -28,6 +29,8 @@ export interface ModelCallOptions {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly tracker: CallTracker;
+  /** What goes up instead of the request's own body, which was read before. */
+  readonly body?: Buffer | undefined;
   readonly agents: UpstreamAgents;
   readonly clock: Clock;
   readonly log: Logger;
@@ -60,6 +63,8 @@ export class ModelCall {
   #isAnswered = false;
   #isClientStalled = false;
   #bodyBytes = 0;
+  #answerBytes = 0;
+  #isStream = false;
   #isBodySent = false;
   #replay: Buffer[] | undefined = [];
 
@@ -69,7 +74,7 @@ export class ModelCall {
   }
 
   start(): void {
-    const { request, response, route, tracker, maxBodyBytes } = this.#options;
+    const { request, response, route, tracker, maxBodyBytes, body } = this.#options;
     response.once('close', () => this.#onClientClosed());
     if (route.model !== null) tracker.begin(route.model);
     if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes) {
@@ -77,6 +82,11 @@ export class ModelCall {
       return;
     }
     this.#openUpstream(true);
+    if (body !== undefined) {
+      this.#sendBody(body);
+      this.#endBody();
+      return;
+    }
     const scan = route.isGeneration && route.model === null ? createModelNameScanner((name) => tracker.begin(name)) : () => undefined;
     request.on('data', (chunk: Buffer) => {
       scan(chunk);
@@ -116,9 +126,10 @@ export class ModelCall {
   }
 
   #openUpstream(isReuseAllowed: boolean): void {
-    const { route, config, request, agents, clock, connectTimeoutMs } = this.#options;
+    const { route, config, request, agents, clock, connectTimeoutMs, body } = this.#options;
     const url = upstreamUrl(route, request.url?.split('?', 2)[1] ?? '', config);
     const headers = upstreamHeaders(request.headers, config.auth);
+    if (body !== undefined) headers['content-length'] = body.length;
     const isSecure = url.protocol === 'https:';
     const agent = isReuseAllowed ? (isSecure ? agents.https : agents.http) : false;
     const upstream = (isSecure ? requestHttps : requestHttp)(url, { method: request.method ?? 'POST', headers, agent });
@@ -184,8 +195,8 @@ export class ModelCall {
       this.#collectError(answer, status);
       return;
     }
-    const isStream = (answer.headers['content-type'] ?? '').startsWith('text/event-stream');
-    if (route.isGeneration) this.#meter = createMeter(route.wire, isStream);
+    this.#isStream = (answer.headers['content-type'] ?? '').startsWith('text/event-stream');
+    if (route.isGeneration) this.#meter = createMeter(route.wire, this.#isStream);
     response.writeHead(status, returnedHeaders(answer.headers));
     response.flushHeaders();
     response.on('drain', () => this.#onClientReads(answer));
@@ -196,6 +207,7 @@ export class ModelCall {
   #passOn(answer: IncomingMessage, chunk: Buffer): void {
     if (this.#isOver) return;
     this.#idle.touch();
+    this.#answerBytes += chunk.length;
     this.#meter?.push(chunk);
     // Told before the client sees the end, so that nobody finds the turn over and the counts missing.
     if (this.#meter?.isFinal() === true) this.#tellEnd(this.#meter.failure());
@@ -240,11 +252,11 @@ export class ModelCall {
     });
   }
 
-  /** No provider has reason to repeat our key; if one does, it does not get into a sandbox or a log. */
+  /** No provider has reason to repeat our key; if one does, in whatever form, it does not get into a sandbox or a log. */
   #redact(text: string): string {
     const value = this.#options.config.auth?.value;
-    if (value === undefined) return text;
-    return text.replaceAll(value, '[redacted]').replaceAll(value.replace(/^Bearer /, ''), '[redacted]');
+    if (value !== undefined) rememberSecret(value.replace(/^Bearer /, ''));
+    return redactKnown(text);
   }
 
   // The ways it ends.
@@ -310,7 +322,10 @@ export class ModelCall {
 
   #tellEnd(failure: ModelCallEnd['failure']): void {
     const { tracker, route } = this.#options;
-    tracker.end(this.#meter?.usage() ?? NO_USAGE, failure, this.#meter?.model() ?? route.model);
+    const usage = this.#meter?.usage() ?? NO_USAGE;
+    const isCounted = this.#meter?.isComplete() === true && usage.inputTokens + usage.cacheReadTokens + usage.outputTokens > 0;
+    const traffic = { requestBytes: this.#bodyBytes, answerBytes: this.#answerBytes, isStream: this.#isStream, isCounted };
+    tracker.end(usage, failure, this.#meter?.model() ?? route.model, traffic);
   }
 
   #finish(failure: ModelFailure | 'aborted' | undefined): void {

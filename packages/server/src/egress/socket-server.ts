@@ -2,18 +2,27 @@ import { lstat, mkdir, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
+import { PROBLEM_KINDS, PROBLEMS, type ProblemCode } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
-import { PlatformError } from '../base/errors.ts';
+import { isPlatformError, PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { TokenBuckets } from '../base/token-buckets.ts';
-import type { ProviderConfig } from '../config.ts';
 import type { Provider } from '../core/model.ts';
+import type { CallOwner, ModelAccounts } from '../core/model-accounts.ts';
+import { holdCall } from './admission.ts';
 import type { EgressAudit } from './audit.ts';
-import { createCallTracker, NO_USAGE, untracked } from './call-tracker.ts';
+import { type CallTracker, createCallTracker, NO_USAGE, untracked } from './call-tracker.ts';
 import { answerDemo } from './demo-route.ts';
 import type { Dialer } from './dial.ts';
 import { forwardPlain } from './forward.ts';
-import { GATEWAY_SOCKET_NAME, type GatewayBinding, type NetworkPolicy } from './gateway.ts';
+import {
+  type CredentialAsker,
+  type FoundProvider,
+  GATEWAY_SOCKET_NAME,
+  type GatewayBinding,
+  type NetworkPolicy,
+  type ProviderSource,
+} from './gateway.ts';
 import { createGuard, type Guard, UNASSIGNED } from './guard.ts';
 import { createInspector, type InspectorDeps } from './inspection/inspector.ts';
 import type { GatewayLimits } from './limits.ts';
@@ -24,12 +33,15 @@ import { openTunnel, type TunnelOptions } from './tunnel.ts';
 import { sendWireError } from './wire-response.ts';
 
 export interface SocketServerDeps {
-  readonly providers: ReadonlyMap<Provider, ProviderConfig>;
+  readonly providers: ProviderSource;
   readonly modelIdleMs: number;
   readonly limits: GatewayLimits;
   readonly agents: UpstreamAgents;
+  /** For places that a tenant has named: they connect to checked addresses only. */
+  readonly checkedAgents: UpstreamAgents;
   readonly dialer: Dialer;
   readonly audit: EgressAudit;
+  readonly accounts: ModelAccounts | undefined;
   /** Undefined where TLS cannot be looked into. */
   readonly inspection: InspectorDeps | undefined;
   /** Of connections to other hosts, by sandbox; undefined for no limit. */
@@ -56,6 +68,7 @@ interface Sandbox {
   readonly guard: Guard;
   readonly tunnels: Set<Duplex | ServerResponse>;
   readonly tunnelOptions: TunnelOptions;
+  readonly asker: () => CredentialAsker;
 }
 
 /** What the kernel's address of a unix socket holds, without its closing zero. */
@@ -82,9 +95,11 @@ export async function openSocketServer(deps: SocketServerDeps, binding: GatewayB
   const { idleMs, totalMs } = deps.limits.tunnel;
   const options = { guard, dialer: deps.dialer, log, idleMs, totalMs, signal: closing.signal };
   const { inspection, limits } = deps;
-  const inspector = inspection && createInspector({ deps: inspection, options, tenantId: binding.tenantId, limits });
+  let sessionId = binding.sessionId ?? null;
+  const asker = () => ({ tenantId: binding.tenantId, sessionId, agentId: binding.subject?.agentId ?? null });
+  const inspector = inspection && createInspector({ deps: inspection, options, asker, limits });
   const tunnelOptions = { ...options, inspect: inspector?.serve };
-  const sandbox: Sandbox = { deps, binding, log, calls: new Set(), guard, tunnels: new Set(), tunnelOptions };
+  const sandbox: Sandbox = { deps, binding, log, calls: new Set(), guard, tunnels: new Set(), tunnelOptions, asker };
   const server = createServer({ ...deps.limits.server, highWaterMark: 64 * 1024 }, (request, response) =>
     onRequest(sandbox, request, response),
   );
@@ -109,9 +124,11 @@ export async function openSocketServer(deps: SocketServerDeps, binding: GatewayB
   return {
     path: socketPath,
     apply: guard.apply,
-    async assign(sessionId) {
+    async assign(assigned) {
       const { audit } = deps;
-      guard.assign(sessionId, await audit.usage({ tenantId: binding.tenantId, sessionId }));
+      const used = await audit.usage({ tenantId: binding.tenantId, sessionId: assigned });
+      sessionId = assigned;
+      guard.assign(assigned, used);
     },
     beginTurn: guard.beginTurn,
     abortModelCalls: () => abortAll(sandbox),
@@ -183,7 +200,7 @@ function onRequest(sandbox: Sandbox, request: IncomingMessage, response: ServerR
 }
 
 function onModelRoute(sandbox: Sandbox, route: ModelRoute, request: IncomingMessage, response: ServerResponse): void {
-  const { deps, binding, log, calls, guard } = sandbox;
+  const { deps, log, calls, guard } = sandbox;
   if (!guard.isAssigned()) {
     log.info({ provider: route.provider }, "a model call was refused: the sandbox is no session's yet");
     request.resume();
@@ -191,7 +208,7 @@ function onModelRoute(sandbox: Sandbox, route: ModelRoute, request: IncomingMess
     return;
   }
   const isFull = calls.size >= deps.limits.maxModelCalls;
-  const tracker = route.isGeneration && !isFull ? createCallTracker(binding.observer, route.provider, log) : untracked;
+  const tracker = route.isGeneration && !isFull ? trackerOf(sandbox, route) : untracked;
   if (isFull) {
     const message = `This sandbox already has ${calls.size} model requests under way.`;
     request.resume();
@@ -202,33 +219,100 @@ function onModelRoute(sandbox: Sandbox, route: ModelRoute, request: IncomingMess
     onDemo(sandbox, { route, request, response, tracker });
     return;
   }
-  const config = deps.providers.get(route.provider);
-  if (config === undefined) {
-    const message = `The provider ${route.provider} has no key on this installation: set ${SETTING_BY_PROVIDER[route.provider]} in the server's environment and restart it.`;
-    tracker.begin(route.model);
-    tracker.end(NO_USAGE, { code: 'provider_not_configured', message, status: 400, retryAfterMs: null }, route.model);
-    request.resume();
-    const error = { code: 'provider_not_configured', status: 400, message } as const;
-    sendWireError(response, route.wire, error, { 'x-should-retry': 'false' });
+  // It counts from now on, so that many at once cannot pass the limit while their keys are looked up.
+  const pending = { abort: () => void response.destroy() };
+  calls.add(pending);
+  findProvider(sandbox, route.provider)
+    .then((found) => {
+      if (response.destroyed) tracker.end(NO_USAGE, 'aborted', route.model);
+      else if ('code' in found) refuseCall({ route, request, response, tracker }, found);
+      else admitCall(sandbox, { route, request, response, tracker }, found);
+    })
+    .catch((error: unknown) => {
+      log.error({ err: error }, 'a model call failed for a reason of our own');
+      tracker.end(NO_USAGE, 'aborted', route.model);
+      response.destroy();
+    })
+    .finally(() => calls.delete(pending));
+}
+
+interface RoutedRequest {
+  readonly route: ModelRoute;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly tracker: CallTracker;
+  /** What goes up instead of the request's own body, which was read before. */
+  readonly body?: Buffer;
+}
+
+interface Refusal {
+  readonly code: ProblemCode;
+  readonly message: string;
+  readonly status: number;
+}
+
+/** Why there is no key is told in plain words; a store that does not answer is worth another try. */
+async function findProvider({ deps, asker }: Sandbox, provider: Provider): Promise<FoundProvider | Refusal> {
+  try {
+    const found = await deps.providers.find({ ...asker(), provider });
+    if (found !== undefined) return found;
+    const message = `The provider ${provider} has no key here: put one into a vault, or set ${SETTING_BY_PROVIDER[provider]} in the server's environment and restart it.`;
+    return { code: 'provider_not_configured', status: 400, message };
+  } catch (error) {
+    if (!isPlatformError(error)) throw error;
+    return { code: error.code, status: PROBLEM_KINDS[PROBLEMS[error.code].kind].status, message: error.detail };
+  }
+}
+
+function refuseCall({ route, request, response, tracker }: RoutedRequest, { code, message, status }: Refusal): void {
+  tracker.begin(route.model);
+  tracker.end(NO_USAGE, { code, message, status, retryAfterMs: null }, route.model);
+  request.resume();
+  const isFinal = status < 500;
+  sendWireError(response, route.wire, { code, status, message }, isFinal ? { 'x-should-retry': 'false' } : {});
+}
+
+function trackerOf(sandbox: Sandbox, { provider }: ModelRoute): CallTracker {
+  const { deps, binding, log } = sandbox;
+  const { clock, accounts } = deps;
+  return createCallTracker({ observer: binding.observer, provider, clock, log, accounts, owner: ownerOf(sandbox) });
+}
+
+function ownerOf({ asker, binding }: Sandbox): CallOwner {
+  const { tenantId, sessionId, agentId } = asker();
+  return { tenantId, sessionId: sessionId ?? '', agentId: agentId ?? '', turnId: binding.observer.turn?.id ?? null };
+}
+
+/** Where the tenant has budgets the call waits until they have room for it. */
+function admitCall(sandbox: Sandbox, routed: RoutedRequest, found: FoundProvider): void {
+  const { deps, binding, calls, log } = sandbox;
+  const { accounts } = deps;
+  if (!routed.route.isGeneration || accounts?.needsAdmission(binding.tenantId) !== true) {
+    beginCall(sandbox, routed, found);
     return;
   }
-  const { clock, modelIdleMs, agents, limits } = deps;
+  const onOver = () => void calls.delete(held);
+  const onAdmitted = (body: Buffer) => {
+    onOver();
+    beginCall(sandbox, { ...routed, body }, found);
+  };
+  const { maxBodyBytes } = deps.limits;
+  const common = { accounts, owner: ownerOf(sandbox), turn: binding.observer.turn, log, maxBodyBytes };
+  const held = holdCall({ ...routed, ...common, onAdmitted, onOver });
+  calls.add(held);
+}
+
+function beginCall({ deps, calls, log }: Sandbox, routed: RoutedRequest, { config, owner }: FoundProvider): void {
+  const { clock, modelIdleMs, limits } = deps;
+  const agents = owner === 'managed' ? deps.agents : deps.checkedAgents;
   const { connectTimeoutMs, maxBodyBytes } = limits;
   const onDone = () => calls.delete(call);
-  const options = { route, config, request, response, tracker, agents, clock, log, modelIdleMs, connectTimeoutMs, maxBodyBytes, onDone };
-  const call = new ModelCall(options);
+  const call = new ModelCall({ ...routed, config, agents, clock, log, modelIdleMs, connectTimeoutMs, maxBodyBytes, onDone });
   calls.add(call);
   call.start();
 }
 
-interface DemoRequest {
-  readonly route: ModelRoute;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly tracker: ReturnType<typeof createCallTracker>;
-}
-
-function onDemo(sandbox: Sandbox, { route, request, response, tracker }: DemoRequest): void {
+function onDemo(sandbox: Sandbox, { route, request, response, tracker }: RoutedRequest): void {
   const { deps, calls, log } = sandbox;
   const abort = new AbortController();
   const call = { abort: () => void response.destroy() };

@@ -6,6 +6,9 @@ export function createObserverRelay(): ModelCallObserver & { use(observer: Model
   // A call's end goes where its start went, even when the next turn has begun in between.
   const owners = new Map<string, ModelCallObserver | undefined>();
   return {
+    get turn() {
+      return current?.turn;
+    },
     use(observer) {
       current = observer;
     },

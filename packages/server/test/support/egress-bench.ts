@@ -9,6 +9,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import type { ProviderConfig } from '../../src/config.ts';
 import type { Provider } from '../../src/core/model.ts';
+import type { HeldTurn } from '../../src/core/model-accounts.ts';
 import { createEgressAudit, type EgressAudit } from '../../src/egress/audit.ts';
 import { createEgressGateway, type EgressGatewayOptions } from '../../src/egress/egress-gateway.ts';
 import type {
@@ -21,6 +22,7 @@ import type {
 } from '../../src/egress/gateway.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../src/store/store.ts';
+import type { Accounts } from '../../src/usage/accounts.ts';
 
 export const KEY = 'sk-real-key-0123456789';
 
@@ -44,6 +46,9 @@ export interface Bench extends AsyncDisposable {
 export interface BenchOptions extends Partial<Omit<EgressGatewayOptions, 'audit'>> {
   readonly network?: NetworkPolicy;
   readonly subject?: PolicySubject;
+  /** Made on the store of the bench. */
+  readonly accountsOf?: (store: Store) => Accounts;
+  readonly turn?: HeldTurn;
 }
 
 export function providersAt(url: string): ReadonlyMap<Provider, ProviderConfig> {
@@ -69,11 +74,14 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const directory = await mkdtemp(path.join(tmpdir(), 'egress-'));
   const starts: { callId: string; provider: string; model: string | null }[] = [];
   const ends: ModelCallEnd[] = [];
-  const observer: ModelCallObserver = { onStart: (call) => void starts.push(call), onEnd: (call) => void ends.push(call) };
-  const { network = { allowedHosts: [] }, subject, ...gatewayOptions } = options;
+  const { turn } = options;
+  const observer: ModelCallObserver = { turn, onStart: (call) => void starts.push(call), onEnd: (call) => void ends.push(call) };
+  const { network = { allowedHosts: [] }, subject, accountsOf, ...gatewayOptions } = options;
   const { store, audit } = await openAudit();
+  const accounts = accountsOf?.(store);
   const gateway = createEgressGateway({
     audit,
+    accounts,
     providers: providersAt(model.url),
     modelIdleMs: 10_000,
     clock: systemClock,
@@ -109,6 +117,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     },
     async [Symbol.asyncDispose]() {
       await gateway.close();
+      await accounts?.stop();
       await audit.close();
       await store.close();
       await model.close();
