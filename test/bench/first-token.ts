@@ -215,7 +215,6 @@ function benchSession(): SessionRow {
     vaultIds: [],
     title: null,
     metadata: {},
-    vaultIds: [],
     state: 'idle',
     lastSeq: 0,
     harnessSessionId: null,

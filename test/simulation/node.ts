@@ -1,4 +1,5 @@
 import pino from 'pino';
+import { testSealer } from '../../packages/server/test/support/sealer.ts';
 import { newId } from '../../packages/server/src/base/ids.ts';
 import type { Logger } from '../../packages/server/src/base/log.ts';
 import type { Provider } from '../../packages/server/src/core/model.ts';
@@ -99,7 +100,7 @@ export function createVirtualNode(world: World, name: string, wallOffset: number
     heartbeatMs: SETTINGS.heartbeatMs,
     live,
   });
-  const webhook = createWebhookDelivery({ store, clock, send: simulatedSend(world, life), installation: 'ins_simulated' });
+  const webhook = createWebhookDelivery({ store, clock, send: simulatedSend(world, life), sealer: testSealer(), installation: 'ins_simulated' });
   const outbox = new OutboxWorker({ store, clock, log, nodeId, isSoleNode, deliver: { webhook, callback: webhook } });
   const { maxQueuedPerSession } = SETTINGS;
   return {

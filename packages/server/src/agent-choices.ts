@@ -25,7 +25,7 @@ const DEFAULT_MODELS: readonly (readonly [Provider, string])[] = [
   ['xai', 'grok-4'],
 ];
 
-export function chooseAgents(config: Config, driver: RuntimeDriver): AgentChoices {
+export function chooseAgents(config: Config, driver: RuntimeDriver, providersOf?: AgentLimits['providersOf']): AgentChoices {
   const harnesses = driver.capabilities.isIsolated ? [builtinHarness, claudeHarness] : [fakeHarness];
   const catalog = createHarnessCatalog(harnesses, driver.capabilities.isIsolated ? config.defaultHarness : undefined);
   const providers: ReadonlySet<Provider> = new Set<Provider>([...config.providers.keys(), 'demo']);
@@ -41,6 +41,7 @@ export function chooseAgents(config: Config, driver: RuntimeDriver): AgentChoice
     defaultHarness: catalog.defaultId,
     requiredProvider: (id) => catalog.find(id)?.requiredProvider,
     providers,
+    providersOf,
   };
   return { catalog, limits, model, isDemo: model === 'demo' };
 }

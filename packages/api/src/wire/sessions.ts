@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { modelParamSchema, sessionAgentSchema, toolParamSchema } from './agents.ts';
+import { modelParamSchema, sessionAgentSchema, skillsParamSchema, toolParamSchema } from './agents.ts';
 import {
   createdRangeShape,
   emptyListSchema,
@@ -12,6 +12,8 @@ import {
 } from './common.ts';
 import { initialEventParamSchema } from './events.ts';
 import { sessionSandboxSchema } from './health.ts';
+import { mcpServersParamSchema } from './mcp.ts';
+import { resourceParamSchema, resourceSchema } from './stored-files.ts';
 
 const agentParamSchema = z.union([
   z.string().min(1),
@@ -24,11 +26,16 @@ const agentParamSchema = z.union([
       model: modelParamSchema.optional(),
       system: z.string().max(100_000).nullish(),
       tools: z.array(toolParamSchema).max(256).optional(),
-      mcp_servers: emptyListSchema,
-      skills: emptyListSchema,
+      mcp_servers: mcpServersParamSchema.nullish(),
+      skills: skillsParamSchema.nullish(),
     }),
   ]),
 ]);
+
+const vaultIdsSchema = z
+  .array(z.string().min(1).max(128))
+  .max(20)
+  .describe('Vaults whose credentials the session may use; the first that has one wins');
 
 export const sessionCreateSchema = z.strictObject({
   agent: agentParamSchema.describe('Agent id (its newest version), or an object that names a version or overrides fields'),
@@ -36,8 +43,8 @@ export const sessionCreateSchema = z.strictObject({
   title: z.string().max(512).nullish(),
   metadata: metadataSchema.optional(),
   initial_events: z.array(initialEventParamSchema).max(100).optional(),
-  resources: emptyListSchema,
-  vault_ids: emptyListSchema,
+  resources: z.array(resourceParamSchema).max(100).nullish().describe('Files and memory stores that its sandbox is given'),
+  vault_ids: vaultIdsSchema.nullish(),
   budget: z.unknown().nullish(),
 });
 
@@ -45,7 +52,7 @@ export const sessionUpdateSchema = z.strictObject({
   title: z.string().max(512).nullish(),
   metadata: metadataPatchSchema.nullish(),
   agent: z
-    .strictObject({ tools: z.array(toolParamSchema).max(256).optional(), mcp_servers: emptyListSchema })
+    .strictObject({ tools: z.array(toolParamSchema).max(256).optional(), mcp_servers: mcpServersParamSchema.nullish() })
     .optional()
     .describe('Only while the session is idle'),
   vault_ids: emptyListSchema,
@@ -70,8 +77,8 @@ export const sessionSchema = z.object({
   }),
   stats: z.object({ active_seconds: z.number(), duration_seconds: z.number() }),
   outcome_evaluations: noneSchema,
-  resources: noneSchema,
-  vault_ids: noneSchema,
+  resources: z.array(resourceSchema),
+  vault_ids: z.array(z.string()),
   budget: z.null(),
   deployment_id: z.null(),
   sandbox: sessionSandboxSchema

@@ -4,7 +4,7 @@ import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { toJsonObject } from '../base/json.ts';
 import type { AgentRow, AgentStore, CreatedRange, JsonObject, Page, PageInput, Store } from '../store/store.ts';
-import { type AgentLimits, mergeDefinition, resolveDefinition } from './definition.ts';
+import { type AgentLimits, limitsFor, mergeDefinition, resolveDefinition } from './definition.ts';
 
 /** Use cases of agents. Every answer is the wire's own shape; ids of other tenants are as missing ones. */
 export interface Agents {
@@ -22,13 +22,16 @@ export function createAgents(deps: {
   readonly store: Store;
   readonly clock: Clock;
   readonly limits: AgentLimits;
+  /** Throws `skill_not_found` or `skill_version_not_found` for what the definition names and is not there. */
+  readonly checkSkills?: ((tenantId: string, skills: AgentDefinition['skills']) => Promise<void>) | undefined;
   /** Told once a change is in the store. */
   readonly onChanged?: () => Promise<void>;
 }): Agents {
   const { store, clock, limits } = deps;
   return {
     async create(tenantId, body, id = newId('agent')) {
-      const definition = resolveDefinition(body, limits);
+      const definition = resolveDefinition(body, await limitsFor(limits, tenantId));
+      await deps.checkSkills?.(tenantId, definition.skills);
       return toAgent(await store.agents.create({ id, tenantId, definition: toJsonObject(definition), now: clock.now() }));
     },
     get: async (tenantId, id, version) => toAgent(await requireAgent(store.agents, tenantId, id, version)),
@@ -49,8 +52,9 @@ export function createAgents(deps: {
         });
       }
       const current = parseDefinition(row);
-      const definition = mergeDefinition(current, body, limits);
+      const definition = mergeDefinition(current, body, await limitsFor(limits, tenantId));
       if (JSON.stringify(definition) === JSON.stringify(current)) return toAgent(row);
+      await deps.checkSkills?.(tenantId, definition.skills);
       const updated = await store.agents.addVersion({
         tenantId,
         id,
@@ -73,7 +77,10 @@ async function isMadeFrom(
 ): Promise<boolean> {
   if (row.version === 1) return false;
   const before = await requireAgent(store.agents, row.tenantId, row.id, row.version - 1);
-  return JSON.stringify(mergeDefinition(parseDefinition(before), body, limits)) === JSON.stringify(parseDefinition(row));
+  return (
+    JSON.stringify(mergeDefinition(parseDefinition(before), body, await limitsFor(limits, row.tenantId))) ===
+    JSON.stringify(parseDefinition(row))
+  );
 }
 
 export async function requireAgent(agents: AgentStore, tenantId: string, id: string, version?: number): Promise<AgentRow> {
@@ -91,8 +98,6 @@ export function parseDefinition(row: { readonly definition: JsonObject }): Agent
 
 /** Published fields that are always empty here. */
 export const EMPTY_AGENT_FIELDS = {
-  mcp_servers: [],
-  skills: [],
   multiagent: null,
   execution_identity: { type: 'service_account' as const },
 };

@@ -1,4 +1,5 @@
 import type { ProblemCode } from '@cloister/api';
+import { redact } from '../base/redaction/redaction.ts';
 import type { ModelFailure } from './gateway.ts';
 import { isRecord, parseJson, textAt } from './json.ts';
 import type { ProviderError } from './wires/wire.ts';
@@ -77,6 +78,6 @@ function retryAfterMs(headers: Readonly<Record<string, unknown>>, body: string, 
 }
 
 function shorten(message: string): string {
-  const line = message.replace(/\s+/g, ' ').trim();
+  const line = redact(message).replace(/\s+/g, ' ').trim();
   return line.length > MAX_MESSAGE ? `${line.slice(0, MAX_MESSAGE)}…` : line;
 }

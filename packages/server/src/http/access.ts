@@ -26,7 +26,7 @@ const EXCEPTIONS: readonly (readonly [method: string, path: RegExp, need: Need])
   ['GET', /^\/(openapi\.json|v1\/status)$/, OWN],
   ['*', /^\/metrics$/, OPERATOR],
   ['*', /^\/v1\/tenants(\/|$)/, OPERATOR],
-  ['*', /^\/v1\/plans(\/|$)/, OPERATOR],
+  ['*', /^\/v1\/(plans|encryption_keys)(\/|$)/, OPERATOR],
   ['*', /^\/v1\/(api_keys|users|invitations)(\/|$)/, MANAGEMENT],
   ['*', /^\/v1\/(vaults|audit|prices|provider_keys)(\/|$)/, ADMIN],
 ];

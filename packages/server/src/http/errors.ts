@@ -2,6 +2,7 @@ import { type ErrorEnvelope, PROBLEM_KINDS, PROBLEMS, type ProblemDocument } fro
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { type PlatformError, toPlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { redactKnown } from '../base/redaction/redaction.ts';
 import type { HttpAdapter } from './adapters/support.ts';
 import type { AppContext } from './context.ts';
 
@@ -42,15 +43,19 @@ export function toEnvelope(error: PlatformError, requestId: string, retryAfterMs
     type: 'error',
     error: {
       type: PROBLEM_KINDS[kind].type,
-      message: error.detail,
+      message: redactKnown(error.detail),
       code: error.code,
       fix,
       retryable: retry === 'backoff',
       ...(retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs }),
-      ...(error.fields.length === 0 ? {} : { errors: [...error.fields] }),
+      ...(error.fields.length === 0 ? {} : { errors: redactedFields(error) }),
     },
     request_id: requestId,
   };
+}
+
+function redactedFields({ fields }: PlatformError): { pointer: string; message: string }[] {
+  return fields.map(({ pointer, message }) => ({ pointer: redactKnown(pointer), message: redactKnown(message) }));
 }
 
 function toProblemDocument(error: PlatformError, requestId: string, retryAfterMs: number | undefined): ProblemDocument {
@@ -59,12 +64,12 @@ function toProblemDocument(error: PlatformError, requestId: string, retryAfterMs
     type: `/docs/problems/${error.code}`,
     title,
     status: PROBLEM_KINDS[kind].status,
-    detail: error.detail,
+    detail: redactKnown(error.detail),
     instance: `/requests/${requestId}`,
     code: error.code,
     fix,
     retryable: retry === 'backoff',
     ...(retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs }),
-    ...(error.fields.length === 0 ? {} : { errors: [...error.fields] }),
+    ...(error.fields.length === 0 ? {} : { errors: redactedFields(error) }),
   };
 }

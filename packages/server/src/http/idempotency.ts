@@ -5,7 +5,9 @@ import { PlatformError, toPlatformError } from '../base/errors.ts';
 import { type IdKind, idOf, newUnique } from '../base/ids.ts';
 import { canonicalJson } from '../base/json.ts';
 import type { Logger } from '../base/log.ts';
+import { parseSealed, type Sealer } from '../core/sealing.ts';
 import type { RequestStore } from '../store/store.ts';
+import { answerAad } from '../vaults/upgrade.ts';
 import type { AppContext } from './context.ts';
 
 /** What a handler is told of the key that its request came with. */
@@ -23,6 +25,7 @@ export interface IdempotencyDeps {
   readonly log: Logger;
   /** How long a server that is gone keeps a request from being tried again. */
   readonly leaseMs: number;
+  readonly sealer: Sealer;
 }
 
 const KEEP_MS = 24 * 3600 * 1000;
@@ -67,7 +70,7 @@ export async function answerOnce(
     c.header('Idempotent-Replayed', 'true');
     c.header('Content-Type', 'application/json');
     // It was one of ours.
-    return c.body(begun.body, begun.status as ContentfulStatusCode);
+    return c.body(opened(deps.sealer, begun.body, answerAad(tenantId, key)), begun.status as ContentfulStatusCode);
   }
   const { resourceId, isRepeat } = begun;
   let response: Response;
@@ -82,9 +85,18 @@ export async function answerOnce(
   const body = await response.clone().text();
   await settle(deps, async () => {
     if (Buffer.byteLength(body) > MAX_BODY_BYTES) await deps.requests.abandon({ ...reserved, keepsResource: true });
-    else await deps.requests.complete({ ...reserved, status: response.status, body: withoutFields(body, request.unkept) });
+    else {
+      // An answer may show a secret that is shown once: the database has it sealed.
+      const kept = deps.sealer.seal(withoutFields(body, request.unkept), answerAad(tenantId, key));
+      await deps.requests.complete({ ...reserved, status: response.status, body: kept });
+    }
   });
   return response;
+}
+
+/** Answers of before there was sealing are as they were given. */
+function opened(sealer: Sealer, body: string, aad: string): string {
+  return parseSealed(body) === undefined ? body : sealer.open(body, aad);
 }
 
 /** What is shown once is nowhere kept, not even for a repeat. */

@@ -84,7 +84,7 @@ export function route<Q extends z.ZodType, B extends z.ZodType>(
 ): void {
   const { app, deps } = table;
   const reading = { ...deps, maxBytes: deps.maxBodyBytes };
-  const once = { requests: deps.store.requests, log: deps.log, leaseMs: deps.requestLeaseMs };
+  const once = { requests: deps.store.requests, log: deps.log, leaseMs: deps.requestLeaseMs, sealer: deps.sealer };
   table.document.openAPIRegistry.registerPath(toRouteConfig(definition));
   const path = definition.path.replaceAll(/\{(\w+)\}/g, ':$1');
   table.methods.set(path, (table.methods.get(path) ?? new Set()).add(definition.method.toUpperCase()));

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
+import { testSealer } from '../../test/support/sealer.ts';
 import { createManualClock } from '../../test/support/manual-clock.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
@@ -216,7 +217,7 @@ describe('the outbox worker', () => {
     const clock = systemClock;
     const connect = createConnector({ clock, timeoutMs: 15_000, allowPrivateNetwork: true });
     const send = createSender({ connect, clock, timeoutMs: 15_000 });
-    const webhook = createWebhookDelivery({ store, clock, send, installation: 'ins_1' });
+    const webhook = createWebhookDelivery({ store, clock, send, sealer: testSealer(), installation: 'ins_1' });
     const deliver = { webhook, callback: webhook };
     const worker = new OutboxWorker({ store, clock, log: silentLogger, nodeId: 'nod_1', isSoleNode: true, deliver });
     try {

@@ -7,9 +7,17 @@ import {
   type SessionUpdate,
   sessionAgentSchema,
 } from '@cloister/api';
-import { requireToolsets, resolveMcpServers } from '../agents/mcp-and-skills.ts';
 import { EMPTY_AGENT_FIELDS, mapPage, parseDefinition, requireAgent } from '../agents/agents.ts';
-import { type AgentLimits, limitsFor, mergeDefinition, patchMetadata, requireRunnable, resolveTools, unsupported } from '../agents/definition.ts';
+import {
+  type AgentLimits,
+  limitsFor,
+  mergeDefinition,
+  patchMetadata,
+  requireRunnable,
+  resolveTools,
+  unsupported,
+} from '../agents/definition.ts';
+import { requireToolsets, resolveMcpServers } from '../agents/mcp-and-skills.ts';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
@@ -94,6 +102,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
     },
     async update(tenantId, id, body, eventId = newId('event')) {
       refuseUnsupported(body, deps.giving !== undefined);
+      if (body.vault_ids?.length) throw unsupported('/vault_ids', 'other vaults for a session that there is');
       const current = await requireSession(store, tenantId, id);
       const agent = withTools(current, body.agent);
       const metadata =
@@ -193,7 +202,7 @@ function sessionNotFound(id: string): PlatformError {
 }
 
 function refuseUnsupported(
-  body: Pick<SessionCreate, 'vault_ids' | 'budget'> & { readonly resources?: SessionCreate['resources'] },
+  body: Pick<SessionCreate, 'budget'> & { readonly resources?: SessionCreate['resources'] },
   isGiving: boolean,
 ): void {
   if (!isGiving && body.resources?.length) throw unsupported('/resources', 'session resources');

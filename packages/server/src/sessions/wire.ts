@@ -2,6 +2,7 @@ import type { Session, SessionEvent, SessionSandbox, Turn } from '@cloister/api'
 import { isProblemCode, PROBLEMS, STAGES } from '@cloister/api';
 import { EMPTY_AGENT_FIELDS, parseDefinition } from '../agents/agents.ts';
 import { toTimestamp } from '../base/clock.ts';
+import { parseResources } from '../resources/resources.ts';
 import type { Stages } from '../sandboxes/stages.ts';
 import { isTerminal, type JsonObject, type SessionRow, type SessionState, type StoredEvent, type TurnRow } from '../store/store.ts';
 
@@ -29,8 +30,8 @@ export function toSession(row: SessionRow, now: number, sandbox: SessionSandbox 
     },
     stats: { active_seconds: row.activeMs / 1000, duration_seconds: Math.max(0, now - row.createdAt) / 1000 },
     outcome_evaluations: [],
-    resources: [],
-    vault_ids: [],
+    resources: [...parseResources(row.resources)],
+    vault_ids: [...row.vaultIds],
     budget: null,
     deployment_id: null,
     sandbox,

@@ -1,8 +1,11 @@
 import { WEBHOOK_TEST_TYPE, type WebhookEvent } from '@cloister/api';
 import { type Clock, toTimestamp } from '../base/clock.ts';
+import { redactKnown } from '../base/redaction/redaction.ts';
 import { VERSION } from '../base/version.ts';
+import type { Sealer } from '../core/sealing.ts';
 import type { Attempt, Deliver } from '../outbox/deliver.ts';
 import type { DeliveryRow, Store } from '../store/store.ts';
+import { openWebhookSecret } from './secrets.ts';
 import type { Send, SendResult } from './send.ts';
 import { signedHeaders } from './signing.ts';
 
@@ -10,19 +13,21 @@ export interface WebhookDeliveryDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly send: Send;
+  readonly sealer: Sealer;
   /** The `organization_id` of what is sent. */
   readonly installation: string;
 }
 
 /** The outbox's way out to webhook endpoints: one signed POST for each attempt. */
-export function createWebhookDelivery({ store, clock, send, installation }: WebhookDeliveryDeps): Deliver {
+export function createWebhookDelivery({ store, clock, send, sealer, installation }: WebhookDeliveryDeps): Deliver {
   return async (delivery, signal) => {
     const webhook = await store.webhooks.find({ tenantId: delivery.tenantId, id: delivery.targetId });
     // A test goes to a disabled endpoint as well: that is how its owner finds out whether it works again.
     if (webhook === undefined || (!webhook.isEnabled && delivery.eventType !== WEBHOOK_TEST_TYPE))
       return { outcome: 'rejected', status: delivery.lastStatus, error: 'The webhook is disabled.', isGone: false };
-    const body = JSON.stringify(toWebhookEvent(delivery, installation));
-    const signed = signedHeaders({ id: delivery.messageId, body, secrets: webhook.secrets, now: clock.now() });
+    const body = redactKnown(JSON.stringify(toWebhookEvent(delivery, installation)));
+    const secrets = webhook.secrets.map(({ value, until }) => ({ value: openWebhookSecret(sealer, webhook, value), until }));
+    const signed = signedHeaders({ id: delivery.messageId, body, secrets, now: clock.now() });
     const headers = { 'content-type': 'application/json', 'user-agent': `Cloister/${VERSION}`, ...signed };
     return judge(await send({ url: new URL(webhook.url), headers, body }, signal), clock.now());
   };

@@ -12,6 +12,7 @@ import { type Clock, toTimestamp } from '../base/clock.ts';
 import { invariant, PlatformError } from '../base/errors.ts';
 import { newId, newWebhookSecret } from '../base/ids.ts';
 import type { JsonObject } from '../base/json.ts';
+import type { Sealer } from '../core/sealing.ts';
 import {
   ALL_EVENTS,
   type DeliveryRow,
@@ -21,6 +22,8 @@ import {
   type Store,
   type WebhookRow,
 } from '../store/store.ts';
+import { webhookAad } from '../vaults/upgrade.ts';
+import { openWebhookSecret } from './secrets.ts';
 
 /** Use cases of webhooks: the endpoints that are told of what happens, and what has become of each telling. */
 export interface Webhooks {
@@ -41,7 +44,13 @@ export interface Webhooks {
 const MAX_WEBHOOKS = 100;
 const KEEP_SECRET_MS = 24 * 60 * 60 * 1000;
 
-export function createWebhooks({ store, clock }: { readonly store: Store; readonly clock: Clock }): Webhooks {
+export interface WebhooksDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly sealer: Sealer;
+}
+
+export function createWebhooks({ store, clock, sealer }: WebhooksDeps): Webhooks {
   return {
     async create(tenantId, body, id = newId('webhook')) {
       const row = await store.webhooks.create({
@@ -51,14 +60,14 @@ export function createWebhooks({ store, clock }: { readonly store: Store; readon
         events: toEvents(body.events),
         description: body.description || null,
         metadata: body.metadata ?? {},
-        secret: newWebhookSecret(),
+        secret: sealer.seal(newWebhookSecret(), webhookAad(tenantId, id)),
         max: MAX_WEBHOOKS,
         now: clock.now(),
       });
       // That of an earlier try, if there was one.
       const [current] = row.secrets;
       invariant(current !== undefined, 'a webhook has a secret');
-      return { ...toWebhook(row), secret: current.value };
+      return { ...toWebhook(row), secret: openWebhookSecret(sealer, row, current.value) };
     },
     get: async (tenantId, id) => toWebhook(await requireWebhook(store, tenantId, id)),
     list: async (tenantId, input) => mapPage(await store.webhooks.list({ tenantId, ...input }), toWebhook),
@@ -82,7 +91,9 @@ export function createWebhooks({ store, clock }: { readonly store: Store; readon
     async rotateSecret(tenantId, id) {
       await requireWebhook(store, tenantId, id);
       const [secret, now] = [newWebhookSecret(), clock.now()];
-      return { ...toWebhook(await store.webhooks.rotate({ tenantId, id, secret, keepUntil: now + KEEP_SECRET_MS, now })), secret };
+      const sealed = sealer.seal(secret, webhookAad(tenantId, id));
+      const row = await store.webhooks.rotate({ tenantId, id, secret: sealed, keepUntil: now + KEEP_SECRET_MS, now });
+      return { ...toWebhook(row), secret };
     },
     async test(tenantId, id) {
       await requireWebhook(store, tenantId, id);

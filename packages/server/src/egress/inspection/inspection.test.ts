@@ -11,10 +11,10 @@ import { connect, type TLSSocket } from 'node:tls';
 import { type Bench, openBench, rawConnection, waitFor } from '../../../test/support/egress-bench.ts';
 import { systemClock } from '../../base/clock.ts';
 import { isPlatformError } from '../../base/errors.ts';
-import type { NetworkRule } from '../gateway.ts';
+import type { CredentialSource, NetworkRule } from '../gateway.ts';
 import { createAuthority } from './authority.ts';
 import { type KeyPair, makeAuthority, makeLeaf } from './certificates.ts';
-import { type CredentialSource, readCredentialsFile } from './credentials.ts';
+import { readCredentialsFile } from './credentials.ts';
 import { createMask } from './mask.ts';
 
 const SECRET = 'ghp_0123456789-secret';
@@ -207,7 +207,13 @@ test('a file of credentials that others can read, or that is wrong, stops the st
   await assert.rejects(credentialsIn(entry, 0o640), refused);
   await assert.rejects(credentialsIn({ ...entry, hosts: [] }), refused);
   const basic = await credentialsIn({ ...entry, username: 'git' });
-  const found = await basic.find({ tenantId: 'default', name: 'token', target: { host: HOST, port: 443 } });
+  const found = await basic.find({
+    tenantId: 'default',
+    sessionId: 'ses_1',
+    agentId: null,
+    name: 'token',
+    covers: (hosts) => hosts.includes(HOST),
+  });
   assert.equal(found?.value, `Basic ${Buffer.from(`git:${SECRET}`).toString('base64')}`);
 });
 

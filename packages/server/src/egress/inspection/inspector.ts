@@ -3,15 +3,16 @@ import { isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import { PlatformError } from '../../base/errors.ts';
+import type { InjectedCredential } from '../../core/injected-credential.ts';
 import { errorCode } from '../dial.ts';
 import { forward, type Rewrite } from '../forward.ts';
+import type { CredentialAsker, CredentialSource } from '../gateway.ts';
 import type { Visit } from '../guard.ts';
-import type { Target } from '../host-policy.ts';
+import { createHostPolicy, type Target } from '../host-policy.ts';
 import type { GatewayLimits } from '../limits.ts';
 import { sendProblem } from '../problem-response.ts';
 import type { TunnelOptions } from '../tunnel.ts';
 import type { Authority } from './authority.ts';
-import type { CredentialSource, InjectedCredential } from './credentials.ts';
 import { createMask, maskText } from './mask.ts';
 
 export interface InspectorDeps {
@@ -30,7 +31,8 @@ export interface Inspector {
 interface Inspected {
   readonly deps: InspectorDeps;
   readonly options: TunnelOptions;
-  readonly tenantId: string;
+  /** Who the sandbox is by now. */
+  readonly asker: () => CredentialAsker;
 }
 
 export function createInspector(inspected: Inspected & { readonly limits: GatewayLimits }): Inspector {
@@ -79,7 +81,7 @@ interface Request {
   readonly response: ServerResponse;
 }
 
-async function serveRequest({ deps, options, tenantId }: Inspected, { target, request, response }: Request): Promise<void> {
+async function serveRequest({ deps, options, asker }: Inspected, { target, request, response }: Request): Promise<void> {
   const authority = isIP(target.host) === 6 ? `[${target.host}]` : target.host;
   const host = target.port === 443 ? authority : `${authority}:${target.port}`;
   const url = request.url?.startsWith('/') === true ? URL.parse(`https://${host}${request.url}`) : null;
@@ -96,7 +98,7 @@ async function serveRequest({ deps, options, tenantId }: Inspected, { target, re
     request,
     response,
     secure: (remote, signal) => secure(deps, target, remote, signal),
-    rewrite: (visit) => rewriteFor(deps, tenantId, visit),
+    rewrite: (visit) => rewriteFor(deps, asker(), visit),
   });
 }
 
@@ -130,13 +132,15 @@ function secure({ upstreamCa }: InspectorDeps, { host, port }: Target, remote: S
 
 async function rewriteFor(
   { credentials }: InspectorDeps,
-  tenantId: string,
+  asker: CredentialAsker,
   { target, credential: name }: Visit,
 ): Promise<Rewrite | undefined> {
   if (name === undefined) return undefined;
-  const credential = await credentials.find({ tenantId, name, target });
+  const covers = (hosts: readonly string[]) =>
+    createHostPolicy([{ allowedHosts: hosts }])({ target, method: 'GET', path: '/' }).type === 'allowed';
+  const credential = await credentials.find({ ...asker, name, covers });
   if (credential !== undefined) return withCredential(credential);
-  throw new PlatformError('egress_denied', { detail: `There is no credential "${name}" for ${target.host} on this installation.` });
+  throw new PlatformError('egress_denied', { detail: `There is no credential "${name}" for ${target.host} that this session may use.` });
 }
 
 function withCredential({ header, value, secrets }: InjectedCredential): Rewrite {

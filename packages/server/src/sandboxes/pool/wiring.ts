@@ -25,6 +25,7 @@ export interface WarmPoolParts
   readonly volumeId: string;
   readonly catalog: HarnessCatalog;
   readonly providers: ReadonlySet<Provider>;
+  readonly providersOf?: ((tenantId: string) => Promise<ReadonlySet<Provider>>) | undefined;
 }
 
 /** The warm pool as the settings want it; undefined where they want none. */
@@ -64,12 +65,13 @@ interface Loader {
   readonly store: Pick<Store, 'agents' | 'environments'>;
   readonly catalog: HarnessCatalog;
   readonly providers: ReadonlySet<Provider>;
+  readonly providersOf?: ((tenantId: string) => Promise<ReadonlySet<Provider>>) | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 async function loadTemplate(
-  { store, catalog, providers, log }: Loader,
+  { store, catalog, providers, providersOf, log }: Loader,
   { tenantId, agentId, environmentId }: Pick<WarmTemplate, 'tenantId' | 'agentId' | 'environmentId'>,
 ): Promise<WarmTemplate | undefined> {
   const agentRow = await store.agents.find({ tenantId, id: agentId });
@@ -78,8 +80,9 @@ async function loadTemplate(
   if (environmentRow === undefined || environmentRow.archivedAt !== null) return undefined;
   // As a session's copy is made.
   const agent = toJsonObject(parseDefinition(agentRow));
+  const own = (await providersOf?.(tenantId)) ?? providers;
   try {
-    return { tenantId, agentId, agent, environmentId, environment: environmentRow.definition, ...resolveAgent(agent, catalog, providers) };
+    return { tenantId, agentId, agent, environmentId, environment: environmentRow.definition, ...resolveAgent(agent, catalog, own) };
   } catch (error) {
     if (!isPlatformError(error)) throw error;
     // A session would be told; a pool has nobody to tell.
