@@ -1,5 +1,13 @@
 import { z } from 'zod';
-import { createdRangeShape, metadataPatchSchema, metadataSchema, nameSchema, pageQuerySchema, queryFlagSchema, timestampSchema } from './common.ts';
+import {
+  createdRangeShape,
+  metadataPatchSchema,
+  metadataSchema,
+  nameSchema,
+  pageQuerySchema,
+  queryFlagSchema,
+  timestampSchema,
+} from './common.ts';
 
 /** What one memory may hold. */
 export const MAX_MEMORY_BYTES = 102_400;
@@ -63,7 +71,13 @@ export const memoryViewQuerySchema = z.strictObject({
 export const memoryListQuerySchema = pageQuerySchema.extend({
   view: viewSchema.default('basic'),
   path_prefix: z.string().max(1024).optional().describe('Only those whose path starts so'),
-  depth: z.coerce.number().int().min(0).max(20).optional().describe('How many levels below the prefix; what lies deeper is rolled up; 0 or left out: all'),
+  depth: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(20)
+    .optional()
+    .describe('How many levels below the prefix; what lies deeper is rolled up; 0 or left out: all'),
 });
 
 export const memoryCreateSchema = z.strictObject({ path: pathSchema, content: contentSchema.nullable() });

@@ -35,7 +35,9 @@ const fileResourceParamSchema = z.strictObject({
     .string()
     .max(1024)
     .nullish()
-    .describe('Where it lies in the sandbox: below `/mnt/session/uploads` (read only) or `/workspace`; left out: `/mnt/session/uploads/<file_id>`'),
+    .describe(
+      'Where it lies in the sandbox: below `/mnt/session/uploads` (read only) or `/workspace`; left out: `/mnt/session/uploads/<file_id>`',
+    ),
 });
 
 const memoryResourceParamSchema = z.strictObject({

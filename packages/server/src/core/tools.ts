@@ -13,10 +13,30 @@ export interface ToolRule {
 export interface ToolRules {
   readonly fallback: ToolRule;
   readonly byName: ReadonlyMap<string, ToolRule>;
+  /** Of MCP servers, by their names; a server that is not there has no tools. */
+  readonly byServer?: ReadonlyMap<string, ToolRules> | undefined;
 }
 
 export function toolRule(rules: ToolRules, name: string): ToolRule {
+  const mcp = parseMcpName(name);
+  if (mcp !== undefined) {
+    const server = rules.byServer?.get(mcp.server);
+    return server === undefined ? OFF : (server.byName.get(mcp.tool) ?? server.fallback);
+  }
   return rules.byName.get(name) ?? rules.fallback;
+}
+
+const OFF: ToolRule = { enabled: false, policy: 'ask' };
+
+/** By which the tools of MCP servers are known: `mcp__<server>__<tool>`. A server's name has no two underlines in a row. */
+export function parseMcpName(name: string): { readonly server: string; readonly tool: string } | undefined {
+  const [, server, tool] = /^mcp__(.+?)__(.+)$/s.exec(name) ?? [];
+  return server === undefined || tool === undefined ? undefined : { server, tool };
+}
+
+/** A tool's own name as it stands in that: agents replace what models' interfaces do not take. */
+export function mcpToolKey(tool: string): string {
+  return tool.replaceAll(/[^A-Za-z0-9_-]/g, '_');
 }
 
 interface PermissionPolicy {
@@ -26,13 +46,28 @@ interface PermissionPolicy {
 /** Reads the rules from the resolved `tools` of an agent's definition. No toolset means no built-in tools. */
 export function parseToolRules(tools: unknown): ToolRules {
   const toolset = Array.isArray(tools) ? tools.find(isToolset) : undefined;
-  if (toolset === undefined) return { fallback: { enabled: false, policy: 'allow' }, byName: new Map() };
+  const byServer = parseServers(Array.isArray(tools) ? tools : []);
+  if (toolset === undefined) return { fallback: { enabled: false, policy: 'allow' }, byName: new Map(), byServer };
   const fallback = parseRule(toolset.default_config, { enabled: true, policy: 'allow' });
   const configs = Array.isArray(toolset.configs) ? toolset.configs : [];
   const byName = new Map<string, ToolRule>();
   for (const config of configs)
     if (isRecord(config) && typeof config.name === 'string') byName.set(config.name, parseRule(config, fallback));
-  return { fallback, byName };
+  return { fallback, byName, byServer };
+}
+
+function parseServers(tools: readonly unknown[]): ReadonlyMap<string, ToolRules> {
+  const servers = new Map<string, ToolRules>();
+  for (const tool of tools) {
+    if (!isRecord(tool) || tool.type !== 'mcp_toolset' || typeof tool.mcp_server_name !== 'string') continue;
+    const fallback = parseRule(tool.default_config, { enabled: true, policy: 'ask' });
+    const configs = (Array.isArray(tool.configs) ? tool.configs : []).filter(isRecord);
+    const named = configs.flatMap((config): [string, ToolRule][] =>
+      typeof config.name === 'string' ? [[mcpToolKey(config.name), parseRule(config, fallback)]] : [],
+    );
+    servers.set(tool.mcp_server_name, { fallback, byName: new Map(named) });
+  }
+  return servers;
 }
 
 function parseRule(value: unknown, fallback: ToolRule): ToolRule {

@@ -1,3 +1,4 @@
+import type { AgentSkill, McpServerDefinition } from '@cloister/api';
 import type { Provider } from '../core/model.ts';
 import type { ToolRules } from '../core/tools.ts';
 import type { JsonObject } from '../store/store.ts';
@@ -31,6 +32,18 @@ export interface AgentOptions {
   readonly system: string | null;
   readonly tools: ToolRules;
   readonly effort: string | null;
+  readonly mcpServers?: readonly McpServerDefinition[] | undefined;
+  readonly skills?: readonly AgentSkill[] | undefined;
+  /** Known once the sandbox is put together. */
+  readonly provisions?: Provisions | undefined;
+}
+
+/** What a sandbox has beyond its program, as the agent is told of it. */
+export interface Provisions {
+  /** At `path` in the sandbox, which can only be read. */
+  readonly skills: readonly { readonly name: string; readonly description: string; readonly path: string }[];
+  /** Sentences about memory stores and files. */
+  readonly notes: readonly string[];
 }
 
 /** Where the forwarder listens inside the sandbox, and the socket it leads to. */
@@ -39,5 +52,9 @@ export const SANDBOX_GATEWAY_DIRECTORY = '/run/cloister';
 export const SANDBOX_GATEWAY_URL = `http://127.0.0.1:${SANDBOX_GATEWAY_PORT}`;
 export const SANDBOX_WORKSPACE = '/workspace';
 export const SANDBOX_HOME = '/home/agent';
+/** Where a sandbox has the skills of its agent, its memory stores and the files that its session was given. */
+export const SANDBOX_SKILLS = '/mnt/skills';
+export const SANDBOX_MEMORY = '/mnt/memory';
+export const SANDBOX_UPLOADS = '/mnt/session/uploads';
 /** Where the image keeps the agent runner. */
 export const SANDBOX_RUNNER = '/opt/cloister';

@@ -25,7 +25,15 @@ function refuseBlocks(content: readonly Block[], pointer: string): void {
     const at = `${pointer}/${index}`;
     if (block.type === 'image' || block.type === 'document') {
       const { type } = block.source;
-      if (type === 'url' || type === 'file') throw unsupported(`${at}/source/type`, `content from a ${type}; send it as base64`);
+      if (type === 'url') throw unsupported(`${at}/source/type`, 'content from a URL; upload it, or send it as base64');
     } else if (block.type !== 'text') throw unsupported(`${at}/type`, `content of type ${block.type}`);
   }
+}
+
+/** The files that messages name. */
+export function filesOf(events: readonly SupportedEvent[]): readonly string[] {
+  const blocks = events.flatMap((event) => (event.type === 'user.message' ? event.content : []));
+  return blocks.flatMap((block) =>
+    (block.type === 'image' || block.type === 'document') && block.source.type === 'file' ? [block.source.file_id] : [],
+  );
 }

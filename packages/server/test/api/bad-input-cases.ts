@@ -1,5 +1,6 @@
 import type { ProblemCode } from '@cloister/api';
 import { message, type RequestInput } from '../support/server.ts';
+import { CONTENT_BODIES, CONTENT_IDS } from './bad-content-cases.ts';
 
 export interface Case {
   readonly what: string;
@@ -23,6 +24,7 @@ const unsupported = (what: string, path: string, body: object, pointer: string):
 });
 
 export const UNKNOWN_IDS: readonly Case[] = [
+  ...CONTENT_IDS,
   { what: 'agent', send: ['GET', '/v1/agents/agt_0'], code: 'agent_not_found' },
   { what: 'agent to update', send: ['POST', '/v1/agents/agt_0', { body: { name: 'y' } }], code: 'agent_not_found' },
   { what: 'agent to archive', send: ['POST', '/v1/agents/agt_0/archive'], code: 'agent_not_found' },
@@ -64,6 +66,7 @@ export const UNKNOWN_IDS: readonly Case[] = [
 ];
 
 export const BODIES: readonly Case[] = [
+  ...CONTENT_BODIES,
   { what: 'malformed JSON', send: ['POST', '/v1/agents', { body: '{"name":' }], code: 'json_malformed' },
   { what: 'a body that is an array', send: ['POST', '/v1/agents', { body: '[]' }], code: 'request_invalid' },
   { what: 'a body that is null', send: ['POST', '/v1/agents', { body: 'null' }], code: 'request_invalid' },
@@ -150,7 +153,7 @@ export const BODIES: readonly Case[] = [
   { what: 'nesting 100,000 deep', send: ['POST', '/v1/agents', { body: deep(100_000) }], code: 'request_invalid' },
   {
     what: 'nesting in an open field',
-    send: ['POST', '/v1/agents', { body: `{"name":"x","model":"demo","skills":[${deep(100_000)}]}` }],
+    send: ['POST', '/v1/agents', { body: `{"name":"x","model":"demo","multiagent":[${deep(100_000)}]}` }],
     code: 'capability_unsupported',
   },
   {
@@ -262,11 +265,9 @@ const base = { name: 'x', model: 'demo' };
 const session = { agent: 'agt_0', environment_id: 'env_0' };
 const EVENTS = '/v1/sessions/ses_0/events';
 export const UNSUPPORTED: readonly Case[] = [
-  unsupported('MCP servers', '/v1/agents', { ...base, mcp_servers: [{ type: 'url', name: 'a', url: 'https://a' }] }, '/mcp_servers'),
-  unsupported('skills', '/v1/agents', { ...base, skills: [{ type: 'anthropic', skill_id: 'a' }] }, '/skills'),
+  unsupported('skills', '/v1/agents', { ...base, skills: [{ type: 'anthropic', skill_id: 'a' }] }, '/skills/0/type'),
   unsupported('multiagent', '/v1/agents', { ...base, multiagent: { type: 'coordinator' } }, '/multiagent'),
   unsupported('custom tools', '/v1/agents', { ...base, tools: [{ type: 'custom', name: 'a' }] }, '/tools/0'),
-  unsupported('resources', '/v1/sessions', { ...session, resources: [{ type: 'file' }] }, '/resources'),
   unsupported('vaults', '/v1/sessions', { ...session, vault_ids: ['vlt_0'] }, '/vault_ids'),
   unsupported('budgets', '/v1/sessions', { ...session, budget: { tokens: 1 } }, '/budget'),
   unsupported('a role', '/v1/agents', { ...base, execution_identity: { type: 'aws_role', role_arn: 'a' } }, '/execution_identity'),
@@ -287,14 +288,12 @@ export const UNSUPPORTED: readonly Case[] = [
     says({ type: 'text', text: 'a' }, { type: 'image', source: { type: 'url', url: 'https://a' } }).body,
     '/events/0/content/1/source/type',
   ),
-  unsupported('files', EVENTS, says({ type: 'document', source: { type: 'file', file_id: 'a' } }).body, '/events/0/content/0/source/type'),
   unsupported(
     'initial outcomes',
     '/v1/sessions',
     { ...session, initial_events: [{ type: 'user.define_outcome' }] },
     '/initial_events/0/type',
   ),
-  unsupported('MCP servers of a session', '/v1/sessions/ses_0', { agent: { mcp_servers: [{ name: 'a' }] } }, '/agent/mcp_servers'),
   unsupported('self-hosted', '/v1/environments', { name: 'x', config: { type: 'self_hosted' } }, '/config/type'),
   unsupported(
     'packages',

@@ -220,7 +220,7 @@ interface StreamAnswer {
 }
 
 /** Counts among the streams until it ends. What is sent is never shown as a page of this server's own. */
-async function answerStream({ deps, limits }: RouteTable, c: AppContext, answer: StreamAnswer): Promise<Response> {
+export async function answerStream({ deps, limits }: RouteTable, c: AppContext, answer: StreamAnswer): Promise<Response> {
   const fileName = answer.name.split('/').at(-1) ?? 'file';
   c.header('Content-Type', 'application/octet-stream');
   c.header('Content-Disposition', `attachment; filename*=UTF-8''${encodeURIComponent(fileName).replaceAll(/['()*]/g, '_')}`);
@@ -241,7 +241,7 @@ async function answerStream({ deps, limits }: RouteTable, c: AppContext, answer:
 }
 
 /** Counts among the streams while the body comes. */
-async function uploading<T>(
+export async function uploading<T>(
   { deps, limits }: RouteTable,
   c: AppContext,
   run: (source: AsyncIterable<Uint8Array>) => Promise<T>,
