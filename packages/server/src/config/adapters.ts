@@ -1,4 +1,5 @@
 import { type AgentHttpSettings, agentHttpAliases, agentHttpSettings } from './agent-http.ts';
+import { type ClawHqSettings, clawHqSettings } from './clawhq.ts';
 import { type NoclawSettings, noclawNotes, noclawSettings } from './noclaw.ts';
 import { type Environment, flag, invalid, words } from './values.ts';
 
@@ -11,6 +12,7 @@ export interface AdapterSettings {
   /** ACP over a WebSocket at `/acp`: its draft may still change. */
   readonly acpHttp: boolean;
   readonly noclaw: NoclawSettings;
+  readonly clawhq: ClawHqSettings;
   readonly agentHttp: AgentHttpSettings;
   /** What their variables were taken as, and which mean nothing here; told at the start. */
   readonly notes: readonly string[];
@@ -28,7 +30,14 @@ export function adapterSettings(env: Environment, given: Environment = env): Ada
     ...(enabled.has('noclaw') ? noclawNotes(given) : []),
     ...(enabled.has('claude-agent-http') ? agentHttpAliases(given).notes : []),
   ];
-  return { enabled, acpHttp: flag(env, 'ACP_HTTP'), noclaw: noclawSettings(env), agentHttp: agentHttpSettings(env), notes };
+  return {
+    enabled,
+    acpHttp: flag(env, 'ACP_HTTP'),
+    noclaw: noclawSettings(env),
+    clawhq: clawHqSettings(env),
+    agentHttp: agentHttpSettings(env),
+    notes,
+  };
 }
 
 /** Left out, all are on; `none` switches all off. */

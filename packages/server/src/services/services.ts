@@ -14,7 +14,8 @@ import { createStatsHub } from './stats-hub.ts';
 
 /** Use cases of services: what is wanted is written, and the host's keeper makes it so. */
 export interface Services {
-  create(tenantId: string, body: ServiceCreate, id?: string): Promise<Service>;
+  /** `aliases` are labels by which the operator finds its container, beside our own. */
+  create(tenantId: string, body: ServiceCreate, id?: string, aliases?: Readonly<Record<string, string>>): Promise<Service>;
   get(tenantId: string, id: string): Promise<Service>;
   list(tenantId: string, input: PageInput): Promise<Page<Service>>;
   start(tenantId: string, id: string): Promise<Service>;
@@ -59,9 +60,9 @@ export function createServices(deps: ServicesDeps): Services {
   }
 
   return {
-    async create(tenantId, body, id = newId('service')) {
+    async create(tenantId, body, id = newId('service'), aliases) {
       if (engine === undefined) throw noServices();
-      const definition = toDefinition(body, deps.allowUnrestrictedNetwork);
+      const definition = { ...toDefinition(body, deps.allowUnrestrictedNetwork), ...(aliases === undefined ? {} : { aliases }) };
       // Asked before anything is written, so that a name with a slip is no service that fails.
       if (!(await engine.runtime.hasImage(definition.image)))
         throw new PlatformError('image_missing', {
@@ -113,7 +114,7 @@ async function findContainer(
   if (row.hostId !== engine.hostId) throw new PlatformError('service_elsewhere');
   const seen = await engine.runtime.list({ installation });
   const own = seen.find(({ ref }) => ref.service === row.id && ref.incarnation === row.incarnation);
-  if (own === undefined) throw new PlatformError('service_not_running');
+  if (own === undefined || own.state === 'missing') throw new PlatformError('service_not_running');
   return { runtime: engine.runtime, ref: own.ref };
 }
 

@@ -15,6 +15,8 @@ export interface ServiceDefinition {
   readonly networking: 'none' | 'limited' | 'unrestricted';
   /** Of a limited one. */
   readonly allowedHosts?: readonly string[] | undefined;
+  /** Labels by which another system's operator knows the container. */
+  readonly aliases?: Readonly<Record<string, string>> | undefined;
 }
 
 export function readDefinition(row: Pick<ServiceRow, 'spec'>): ServiceDefinition {

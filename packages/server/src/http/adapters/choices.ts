@@ -18,7 +18,7 @@ export async function allAgents({ agents }: Pick<HttpDeps, 'agents'>, tenantId: 
 
 /** The agent of that id, or else the newest of that name. Throws `agent_not_found`. */
 export async function agentByName(deps: Pick<HttpDeps, 'agents'>, tenantId: string, wanted: string, pointer: string): Promise<Agent> {
-  const byId = /^agt_/.test(wanted) ? await deps.agents.get(tenantId, wanted).catch(() => undefined) : undefined;
+  const byId = wanted.startsWith('agt_') ? await deps.agents.get(tenantId, wanted).catch(() => undefined) : undefined;
   const found = byId ?? (await allAgents(deps, tenantId)).find(({ name }) => name === wanted);
   if (found !== undefined && found.archived_at === null) return found;
   throw new PlatformError('agent_not_found', {

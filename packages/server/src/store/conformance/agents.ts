@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { newId } from '../../base/ids.ts';
 import type { Store } from '../store.ts';
-import { createSession, type Laws, law, newEvent, readPages, refuses, T0, TENANT } from './kit.ts';
+import { createSession, type Laws, law, newEvent, queue, readPages, refuses, T0, TENANT } from './kit.ts';
 
 async function createAgent(store: Store, now = T0, tenantId = TENANT) {
   return store.agents.create({ id: newId('agent'), tenantId, definition: { name: 'Ada', tools: [{ type: 'x' }] }, now });
@@ -123,5 +123,18 @@ export const agentLaws: Laws = {
       pages.map((page) => page.map((agent) => agent.version)),
       [[5, 4], [3, 2], [1]],
     );
+  }),
+
+  'what has come of an agent is counted over its sessions': law(async (store) => {
+    const one = await createSession(store, { agentId: 'agt_a', now: T0 + 5 });
+    await createSession(store, { agentId: 'agt_a' });
+    await createSession(store, { agentId: 'agt_b' });
+    await createSession(store, { agentId: 'agt_a', tenantId: 'other' });
+    await queue(store, one.id);
+    await queue(store, one.id);
+    const activity = await store.agents.activity({ tenantId: TENANT, ids: ['agt_a', 'agt_c'] });
+    assert.deepEqual([...activity.keys()], ['agt_a']);
+    const { messages, tokens, lastActiveAt } = activity.get('agt_a') ?? {};
+    assert.deepEqual([messages, tokens, (lastActiveAt ?? 0) >= T0 + 5], [2, 0, true]);
   }),
 };

@@ -13,6 +13,13 @@ export interface AgentRow {
   readonly archivedAt: number | null;
 }
 
+/** What has come of an agent in all its sessions that are kept. */
+export interface AgentActivity {
+  readonly messages: number;
+  readonly tokens: number;
+  readonly lastActiveAt: number;
+}
+
 export interface AgentStore {
   /** One that has the id already is returned as it is, if it is the tenant's. */
   create(input: { id: string; tenantId: string; definition: JsonObject; now: number }): Promise<AgentRow>;
@@ -34,6 +41,8 @@ export interface AgentStore {
   }): Promise<AgentRow>;
   /** Of `ids`, those of agents of any tenant that are not archived or still have sessions. */
   inUse(input: { ids: readonly string[] }): Promise<ReadonlySet<string>>;
+  /** Of `ids`, those that have had a session. */
+  activity(input: { tenantId: string; ids: readonly string[] }): Promise<ReadonlyMap<string, AgentActivity>>;
   /** Archiving the archived changes nothing. Throws `agent_not_found`. */
   archive(input: { tenantId: string; id: string; now: number }): Promise<AgentRow>;
 }

@@ -6,7 +6,7 @@ import type { Engine, Transaction } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { lockAgent } from './locks.ts';
 import { requireRoom } from './plans.ts';
-import { all, get, type Query, run, type Sql } from './query.ts';
+import { all, get, type Query, type Row, run, type Sql } from './query.ts';
 import { parseAgent, text } from './rows.ts';
 
 const SELECT_VERSION = `SELECT a.id, a.tenant_id, v.version, v.definition, a.created_at, v.created_at AS updated_at, a.archived_at
@@ -19,6 +19,11 @@ const INSERT_VERSION = `INSERT INTO agent_versions (tenant_id, agent_id, version
 const SET_VERSION = 'UPDATE agents SET version = :version WHERE tenant_id = :tenantId AND id = :id';
 const IN_USE: Sql = ({ listOf }) => `SELECT a.id FROM agents a WHERE a.id IN ${listOf('ids')} AND (a.archived_at IS NULL
   OR EXISTS (SELECT 1 FROM sessions s WHERE s.tenant_id = a.tenant_id AND s.agent_id = a.id))`;
+const ACTIVITY: Sql = ({
+  listOf,
+}) => `SELECT s.agent_id, sum(s.input_tokens + s.output_tokens) AS tokens, max(s.updated_at) AS last_active_at,
+    sum((SELECT count(*) FROM turns t WHERE t.tenant_id = s.tenant_id AND t.session_id = s.id)) AS messages
+  FROM sessions s WHERE s.tenant_id = :tenantId AND s.agent_id IN ${listOf('ids')} GROUP BY s.agent_id`;
 const ARCHIVE = 'UPDATE agents SET archived_at = :now WHERE tenant_id = :tenantId AND id = :id AND archived_at IS NULL';
 
 interface AgentKey {
@@ -33,6 +38,18 @@ export function createAgentStore(engine: Engine): AgentStore {
       engine.read(function* () {
         const row = version === undefined ? yield* get(FIND_NEWEST, { tenantId, id }) : yield* get(FIND_VERSION, { tenantId, id, version });
         return row && parseAgent(row);
+      }),
+    activity: ({ tenantId, ids }) =>
+      engine.read(function* () {
+        const rows = yield* all(ACTIVITY, { tenantId, ids: JSON.stringify(ids) });
+        // Databases sum whole numbers to types of their own.
+        const number = (row: Row, name: string) => Number(row[name]);
+        return new Map(
+          rows.map((row) => [
+            text(row, 'agent_id'),
+            { messages: number(row, 'messages'), tokens: number(row, 'tokens'), lastActiveAt: number(row, 'last_active_at') },
+          ]),
+        );
       }),
     list: ({ tenantId, includeArchived, ...input }) =>
       engine.read(function* () {
