@@ -25,21 +25,17 @@ export function createLogger(options: LogOptions): Logger {
     options.format === 'human'
       ? pretty({ colorize: process.stderr.isTTY, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss', destination: 2, sync: true })
       : pino.destination({ fd: 2, sync: true });
-  if (options.file === undefined) return pino(settings, redacting(screen));
-  const file = pino.destination({ dest: options.file, mkdir: true, sync: true });
-  return pino(
-    settings,
-    redacting(
-      pino.multistream([
-        { stream: screen, level: 'trace' },
-        { stream: file, level: 'trace' },
-      ]),
-    ),
-  );
+  const file = options.file === undefined ? [] : [pino.destination({ dest: options.file, mkdir: true, sync: true })];
+  return pino(settings, redacting([screen, ...file]));
 }
 
-function redacting(target: DestinationStream): DestinationStream {
-  return { write: (line) => target.write(redact(line)) };
+function redacting(targets: readonly DestinationStream[]): DestinationStream {
+  return {
+    write(line) {
+      const clean = redact(line);
+      for (const target of targets) target.write(clean);
+    },
+  };
 }
 
 export const silentLogger: Logger = pino({ level: 'silent' });
