@@ -217,6 +217,11 @@ export function loadDatabaseConfig(given: Environment = process.env): Pick<Confi
   return { store, databaseUrl, dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data') };
 }
 
+/** With which keys `cloister audit verify` proves. */
+export function loadAuditKeys(given: Environment = process.env): string | undefined {
+  return auditSettings(withAliases(given)).keys;
+}
+
 export function loadBrokerConfig(env: Environment = process.env): BrokerConfig {
   return brokerConfig(env);
 }

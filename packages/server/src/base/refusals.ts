@@ -6,6 +6,8 @@ const CODES = {
   key_rate: 'rate_limited',
   tenant_rate: 'rate_limited',
   failed_keys: 'rate_limited',
+  sign_ins: 'rate_limited',
+  passwords: 'overloaded',
   tenant_queue: 'capacity_exhausted',
   queue: 'overloaded',
   tenant_streams: 'capacity_exhausted',

@@ -26,8 +26,8 @@ function ipv6Groups(address: string): readonly number[] {
   return [...head, ...Array.from({ length: 8 - head.length - tail.length }, () => 0), ...tail];
 }
 
-/** Finds the client behind the proxies that are trusted to tell of it; `X-Forwarded-For` of anybody else counts for nothing. */
-export function createClientAddress(trustedProxies: readonly string[]): (remote: string, forwardedFor: string | undefined) => string {
+/** Whether an address is among the proxies that are trusted. */
+export function createTrust(trustedProxies: readonly string[]): (address: string) => boolean {
   const trusted = new BlockList();
   for (const proxy of trustedProxies) {
     const [address = '', prefix] = proxy.split('/');
@@ -35,10 +35,15 @@ export function createClientAddress(trustedProxies: readonly string[]): (remote:
     if (prefix === undefined) trusted.addAddress(address, family);
     else trusted.addSubnet(address, Number(prefix), family);
   }
-  const isTrusted = (address: string) => {
+  return (address) => {
     const family = isIP(address);
     return family !== 0 && trusted.check(address, family === 6 ? 'ipv6' : 'ipv4');
   };
+}
+
+/** Finds the client behind the proxies that are trusted to tell of it; `X-Forwarded-For` of anybody else counts for nothing. */
+export function createClientAddress(trustedProxies: readonly string[]): (remote: string, forwardedFor: string | undefined) => string {
+  const isTrusted = createTrust(trustedProxies);
   return (remote, forwardedFor) => {
     let address = remote;
     const hops = (forwardedFor ?? '').split(',').map((hop) => hop.trim());

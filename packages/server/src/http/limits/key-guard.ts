@@ -1,9 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Refusals } from '../../base/refusals.ts';
 import { createTokenBuckets } from '../../base/token-buckets.ts';
-import { connectionOf } from '../connection.ts';
 import type { AppContext } from '../context.ts';
-import { clientKey, createClientAddress } from './client-address.ts';
 
 /**
  * Bounds how often one client may present keys that are none. It decides before the key is looked up, and
@@ -26,18 +24,18 @@ const TRIES = { perSecond: 10 / 60, burst: 20, maxKeys: 10_000 } as const;
 const MAX_KNOWN = 10_000;
 
 export function createKeyGuard(input: {
-  readonly trustedProxies: readonly string[];
+  /** What failed tries are counted by. */
+  readonly clientOf: (c: AppContext) => string;
   readonly clock: Clock;
   readonly refusals: Refusals;
 }): KeyGuard {
   const tries = createTokenBuckets({ ...TRIES, clock: input.clock });
-  const clientAddress = createClientAddress(input.trustedProxies);
   /** Hashes of keys that were right when last seen. */
   const known = new Set<string>();
   return {
     begin(c, keyHash) {
       if (known.has(keyHash)) return { succeed: ignore, abandon: ignore, fail: () => void known.delete(keyHash) };
-      const client = clientKey(clientAddress(remoteAddress(c), c.req.header('x-forwarded-for')));
+      const client = input.clientOf(c);
       const { isTaken, waitMs } = tries.take(client);
       if (!isTaken)
         throw input.refusals.refuse('failed_keys', {
@@ -60,8 +58,3 @@ export function createKeyGuard(input: {
 }
 
 const ignore = () => undefined;
-
-/** Where the connection comes from; a request that came over none is its own client. */
-function remoteAddress(c: AppContext): string {
-  return connectionOf(c)?.remoteAddress ?? 'none';
-}

@@ -2,16 +2,22 @@ import type { MiddlewareHandler } from 'hono';
 import type { Clock } from '../../base/clock.ts';
 import type { Refusals } from '../../base/refusals.ts';
 import { createTokenBuckets, type Take, type TokenBuckets } from '../../base/token-buckets.ts';
+import { connectionOf } from '../connection.ts';
 import type { AppContext, AppVariables } from '../context.ts';
+import { clientKey, createClientAddress, createTrust } from './client-address.ts';
 import { createFlights, type Flights } from './flights.ts';
 import { createKeyGuard, type KeyGuard } from './key-guard.ts';
 import type { HttpLimits } from './settings.ts';
+import { createSignInGuard, type SignInGuard } from './sign-in-guard.ts';
 import { createStreamSlots, type StreamSlots } from './stream-slots.ts';
 
 export interface Limits {
   readonly flights: Flights;
   readonly streams: StreamSlots;
   readonly keyGuard: KeyGuard;
+  readonly signInGuard: SignInGuard;
+  /** Whether a request comes over a proxy that is believed. */
+  readonly isFromTrusted: (c: AppContext) => boolean;
   readonly rates: MiddlewareHandler<{ Variables: AppVariables }>;
 }
 
@@ -20,12 +26,22 @@ const MAX_BUCKETS = 10_000;
 const BURST_SECONDS = 2;
 
 export function createLimits(limits: HttpLimits, { clock, refusals }: { readonly clock: Clock; readonly refusals: Refusals }): Limits {
+  const clientAddress = createClientAddress(limits.trustedProxies);
+  const isTrusted = createTrust(limits.trustedProxies);
+  const clientOf = (c: AppContext) => clientKey(clientAddress(remoteAddress(c), c.req.header('x-forwarded-for')));
   return {
     flights: createFlights({ maxRequests: limits.maxRequests, maxBytes: limits.maxBodyBytes, refusals }),
     streams: createStreamSlots({ max: limits.maxStreams, maxPerTenant: limits.maxStreamsPerTenant, refusals }),
-    keyGuard: createKeyGuard({ trustedProxies: limits.trustedProxies, clock, refusals }),
+    keyGuard: createKeyGuard({ clientOf, clock, refusals }),
+    signInGuard: createSignInGuard({ clientOf, clock, refusals }),
+    isFromTrusted: (c) => isTrusted(remoteAddress(c)),
     rates: limitRates(limits, clock, refusals),
   };
+}
+
+/** Where the connection comes from; a request that came over none is its own client. */
+function remoteAddress(c: AppContext): string {
+  return connectionOf(c)?.remoteAddress ?? 'none';
 }
 
 /** What an operator needs most when nothing else is answered. */

@@ -8,8 +8,8 @@ const STATUSES = ['queued', 'in_progress', 'completed', 'failed', 'cancelled'] a
 const textPartSchema = z.object({
   type: z.literal('output_text'),
   text: z.string(),
-  annotations: z.array(z.never()),
-  logprobs: z.array(z.never()),
+  annotations: z.array(z.unknown()).max(0),
+  logprobs: z.array(z.unknown()).max(0),
 });
 
 const outputMessageSchema = z.object({
@@ -42,7 +42,7 @@ export const responseSchema = z.object({
   temperature: z.null(),
   text: z.object({ format: z.object({ type: z.literal('text') }) }),
   tool_choice: z.literal('auto'),
-  tools: z.array(z.never()).describe('Always empty: an agent’s tools are its own'),
+  tools: z.array(z.unknown()).max(0).describe('Always empty: an agent’s tools are its own'),
   top_p: z.null(),
   truncation: z.literal('disabled'),
   usage: z
