@@ -1,4 +1,3 @@
-import { PROBLEM_CODES } from '@cloister/api';
 import { z } from 'zod';
 import type { AdapterProblem, RenderedError } from '../support.ts';
 
@@ -10,7 +9,7 @@ export const openAiErrorSchema = z.object({
     type: z.string(),
     param: z.string().nullable(),
     code: z.string().nullable(),
-    problem: z.enum(PROBLEM_CODES as [string, ...string[]]).describe('The code of /docs/problems; extension'),
+    problem: z.string().describe('The code of /docs/problems; extension'),
     fix: z.string(),
     retryable: z.boolean(),
     retry_after_ms: z.int().optional(),
