@@ -1,12 +1,17 @@
 import path from 'node:path';
+import type { AuditVerdict } from '@cloister/api';
+import { toVerdict, verifyChain } from './audit/audit-log.ts';
+import { openAuditSeals } from './audit/key.ts';
 import { systemClock } from './base/clock.ts';
 import { PlatformError } from './base/errors.ts';
-import { loadDatabaseConfig } from './config.ts';
-import { inspectPostgres, migratePostgres, placeOf } from './store/postgres/maintenance.ts';
+import { loadAuditKeys, loadDatabaseConfig } from './config.ts';
+import type { ChainHead } from './core/audit-chain.ts';
+import { inspectPostgres, migratePostgres, placeOf, readPostgresAudit } from './store/postgres/maintenance.ts';
 import { type MovedTable, type MoveProgress, moveToPostgres } from './store/postgres/move/move.ts';
 import type { DatabaseStatus } from './store/sql/database-status.ts';
-import { inspectSqlite, migrateSqlite } from './store/sqlite/maintenance.ts';
+import { inspectSqlite, migrateSqlite, readSqliteAudit } from './store/sqlite/maintenance.ts';
 import { openMoveSource } from './store/sqlite/move-source.ts';
+import type { AuditReader } from './store/store.ts';
 
 export type { MovedTable, MoveProgress } from './store/postgres/move/move.ts';
 export type { DatabaseStatus } from './store/sql/database-status.ts';
@@ -26,6 +31,31 @@ export function configuredDatabase(): ConfiguredDatabase {
     return { status: () => inspectPostgres(url), migrate: () => migratePostgres(url, systemClock) };
   const file = path.join(dataDir, 'cloister.db');
   return { status: async () => inspectSqlite(file), migrate: async () => migrateSqlite(file, systemClock) };
+}
+
+/** Proves the chains in the database that the settings name, with the keys that they name; no server is asked. */
+export async function verifyAudit(input: {
+  readonly tenantId?: string | undefined;
+  /** A head that was kept elsewhere; for its own tenant. */
+  readonly exported?: ChainHead | undefined;
+}): Promise<readonly AuditVerdict[]> {
+  const { store, databaseUrl: url, dataDir } = loadDatabaseConfig();
+  const seals = openAuditSeals({ dataDir, keys: loadAuditKeys(), mayMake: false });
+  const prove = async (audit: AuditReader): Promise<readonly AuditVerdict[]> => {
+    const named = [
+      ...(input.tenantId === undefined ? [] : [input.tenantId]),
+      ...(input.exported === undefined ? [] : [input.exported.tenantId]),
+    ];
+    const tenants = named.length > 0 ? named : await audit.tenants();
+    const verdicts: AuditVerdict[] = [];
+    for (const tenantId of new Set(tenants)) {
+      const exported = input.exported?.tenantId === tenantId ? input.exported : undefined;
+      verdicts.push(toVerdict(await verifyChain({ store: audit, seals, tenantId, exported })));
+    }
+    return verdicts;
+  };
+  if (store === 'postgres' && url !== undefined) return readPostgresAudit(url, prove);
+  return readSqliteAudit(path.join(dataDir, 'cloister.db'), prove);
 }
 
 export interface MoveRequest {

@@ -211,10 +211,10 @@ function createRelease(live: LiveSandboxes, files: SessionFiles): SessionsDeps['
   };
 }
 
-function createRetentionOf(config: Config, { store, log }: Engine, release: SessionsDeps['release']): Retention {
+function createRetentionOf(config: Config, { store, log, seals }: Engine, release: SessionsDeps['release']): Retention {
   const { sessionTtlMs, eventRetentionMs: eventMs, deliveryRetentionMs: deliveryMs } = config;
-  const settings = { sessionTtlMs, eventMs, deliveryMs, egressMs: config.egress.auditMs };
-  return createRetention({ store, clock: systemClock, log, settings, release: (id) => release(id, { isRemoved: true }) });
+  const settings = { sessionTtlMs, eventMs, deliveryMs, egressMs: config.egress.auditMs, auditMs: config.audit.retentionMs };
+  return createRetention({ store, clock: systemClock, log, seals, settings, release: (id) => release(id, { isRemoved: true }) });
 }
 
 /** One server at a time sees to it for all. */

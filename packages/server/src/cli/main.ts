@@ -3,6 +3,8 @@ import { VERSION } from '../base/version.ts';
 import { acpCommand } from './acp.ts';
 import { agentCommand } from './agent.ts';
 import { agentsCommand } from './agents.ts';
+import { approvalsCommand } from './approvals.ts';
+import { auditCommand } from './audit.ts';
 import { brokerCommand } from './broker.ts';
 import { chatCommand } from './chat.ts';
 import { dbCommand } from './db.ts';
@@ -38,6 +40,8 @@ function createProgram(): Command {
     turnsCommand(),
     filesCommand(),
     agentsCommand(),
+    approvalsCommand(),
+    auditCommand(),
     servicesCommand(),
     acpCommand(),
     webhooksCommand(),

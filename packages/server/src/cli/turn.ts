@@ -1,5 +1,5 @@
-import { confirm, isCancel } from '@clack/prompts';
-import { type Client, isProblemCode, PROBLEMS, type SessionEvent, type StreamItem } from '@cloister/api';
+import { isCancel, select, text } from '@clack/prompts';
+import { type ApprovalAnswer, type Client, ClientError, isProblemCode, PROBLEMS, type SessionEvent, type StreamItem } from '@cloister/api';
 import { CommandError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 import { note, printable, printLine } from './output.ts';
@@ -55,6 +55,7 @@ async function take(item: StreamItem, options: TurnOptions & { printer: TurnPrin
   if (options.json) printLine(JSON.stringify(event));
   else options.printer.take(event);
   if (event.type === 'agent.tool_use' && event.evaluated_permission === 'ask') await decide(options, event);
+  if (event.type === 'approval.requested') await decideBudget(options, event);
   if (event.type === 'session.deleted' || event.type === 'session.status_terminated')
     throw new CommandError(EXIT.failed, { title: 'The session ended before the turn did.' });
   if (event.type !== 'turn.ended' || event.event_id !== options.sentId) return false;
@@ -73,19 +74,55 @@ function finish(event: Extract<SessionEvent, { type: 'turn.ended' }>): void {
 
 type ToolUse = Extract<SessionEvent, { type: 'agent.tool_use' }>;
 
-async function decide({ client, sessionId, approve }: TurnOptions, event: ToolUse): Promise<void> {
-  const result = approve === 'all' || (approve === 'ask' && (await askPerson(event))) ? 'allow' : 'deny';
-  await client.events.send(sessionId, [{ type: 'user.tool_confirmation', tool_use_id: event.id, result }]);
+type BudgetQuestion = Extract<SessionEvent, { type: 'approval.requested' }>;
+
+async function decide({ client, approve }: TurnOptions, event: ToolUse): Promise<void> {
+  const answer: ApprovalAnswer =
+    approve === 'all' ? { decision: 'allow' } : approve === 'none' ? { decision: 'deny' } : await askPerson(event);
+  await sendAnswer(client, event.id, answer);
 }
 
-async function askPerson(event: ToolUse): Promise<boolean> {
+/** Somebody may have been quicker elsewhere, which is no failure of the turn. */
+async function sendAnswer(client: Client, id: string, answer: ApprovalAnswer): Promise<void> {
+  try {
+    await client.approvals.answer(id, answer);
+  } catch (error) {
+    if (!(error instanceof ClientError && error.code === 'approval_answered')) throw error;
+    note(printable(error.message), 'yellow');
+  }
+}
+
+async function askPerson(event: ToolUse): Promise<ApprovalAnswer> {
   const name = printable(event.name);
   if (!process.stdin.isTTY) {
     note(`Denied ${name}: nobody is here to ask. Use --approve all to allow such calls.`, 'yellow');
-    return false;
+    return { decision: 'deny' };
   }
-  const answer = await confirm({ message: `Allow ${name} ${printable(JSON.stringify(event.input))}?`, output: process.stderr });
-  return !isCancel(answer) && answer;
+  const choice = await select({
+    message: `Allow ${name} ${printable(JSON.stringify(event.input))}?`,
+    options: [
+      { value: 'once', label: 'Allow' },
+      { value: 'session', label: 'Allow for this session', hint: 'and what the same rule asks about' },
+      { value: 'deny', label: 'Deny' },
+    ],
+    output: process.stderr,
+  });
+  if (choice === 'once') return { decision: 'allow' };
+  return choice === 'session' ? { decision: 'allow', scope: 'session' } : { decision: 'deny' };
+}
+
+/** Raised by a person who is here; left open for others where nobody is. */
+async function decideBudget({ client, approve }: TurnOptions, event: BudgetQuestion): Promise<void> {
+  const subject = printable(JSON.stringify(event.subject));
+  note(
+    `A budget is used up: ${subject}. Answer with \`cloister approvals answer ${event.id} allow --raise <amount>\` or \`deny\`.`,
+    'yellow',
+  );
+  if (approve === 'none') return sendAnswer(client, event.id, { decision: 'deny' });
+  if (!process.stdin.isTTY) return;
+  const amount = await text({ message: 'Raise it by how much? Leave it empty to stop.', output: process.stderr });
+  const raise = isCancel(amount) ? 0 : Number(amount);
+  await sendAnswer(client, event.id, raise > 0 ? { decision: 'allow', raise } : { decision: 'deny' });
 }
 
 function onInterrupt({ client, sessionId }: TurnOptions, leaving: AbortController): () => void {

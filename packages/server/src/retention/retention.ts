@@ -1,6 +1,7 @@
 import { type Clock, delay } from '../base/clock.ts';
 import { newId } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
+import type { AuditSeals } from '../core/audit-chain.ts';
 import type { AgingSession, Store } from '../store/store.ts';
 
 export interface RetentionSettings {
@@ -14,6 +15,8 @@ export interface RetentionSettings {
   readonly deliveryMs: number;
   /** How long the decisions of the gateway can be looked at. */
   readonly egressMs: number;
+  /** Entries of the audit are sealed and removed when they are this old; undefined or left out for never. */
+  readonly auditMs?: number | undefined;
 }
 
 export interface RetentionDeps {
@@ -23,10 +26,12 @@ export interface RetentionDeps {
   readonly settings: RetentionSettings;
   /** Stops the session's sandbox and removes its files. */
   readonly release: (sessionId: string) => Promise<void>;
+  /** The keys of the audit; without them nothing of it is removed. */
+  readonly seals?: AuditSeals | undefined;
 }
 
 /** What is removed, as metrics and log name it; `pages` are those of the database's file. */
-export const PURGE_KINDS = ['sessions', 'session_rows', 'events', 'keys', 'deliveries', 'callbacks', 'egress', 'pages'] as const;
+export const PURGE_KINDS = ['sessions', 'session_rows', 'events', 'keys', 'deliveries', 'callbacks', 'egress', 'audit', 'pages'] as const;
 export type PurgeKind = (typeof PURGE_KINDS)[number];
 
 interface Purged {
@@ -38,11 +43,12 @@ interface Purged {
 type Step = (deps: RetentionDeps) => AsyncGenerator<Purged, void>;
 
 /** In this order; one that fails does not keep the others from being made. */
-const STEPS: Readonly<Record<string, Step>> = { sessions, adapterSessions, keys, deliveries, callbacks, egress, pages };
+const STEPS: Readonly<Record<string, Step>> = { sessions, adapterSessions, keys, deliveries, callbacks, egress, audit, pages };
 
 /** Rows in one commit, and the pause behind it in which everybody else has the database. */
 const BATCH = 200;
 const PAUSE_MS = 50;
+const SEAL_EVERY_MS = 24 * 60 * 60 * 1000;
 const ROUND_MS = 10 * 60 * 1000;
 /** A session that was not made by then never will be. */
 const CLAIM_MS = 60 * 60 * 1000;
@@ -180,6 +186,39 @@ async function* egress({ store, clock, settings }: RetentionDeps): AsyncGenerato
   for (let rows = BATCH; rows === BATCH; ) {
     rows = await store.egress.purge({ before: clock.now() - settings.egressMs, limit: BATCH });
     yield { kind: 'egress', rows };
+  }
+}
+
+/** Each time with what tells of it in the chain itself. */
+async function* audit({ store, clock, settings, seals }: RetentionDeps): AsyncGenerator<Purged, void> {
+  const { auditMs } = settings;
+  if (auditMs === undefined || seals === undefined) return;
+  const seal = seals.current;
+  for (const tenantId of await store.audit.tenants()) {
+    const now = clock.now();
+    const entry = (through: number) => ({
+      id: newId('audit'),
+      at: now,
+      actor: 'system',
+      action: 'audit.sealed',
+      subject: String(through),
+      detail: null,
+    });
+    const last = (await store.audit.checkpoints({ tenantId })).at(-1);
+    // One seal a day: each is an entry itself.
+    const before = last !== undefined && last.sealedAt > now - SEAL_EVERY_MS ? 0 : now - auditMs;
+    for (let rows = BATCH; rows === BATCH; ) {
+      rows = await store.audit.purge({ tenantId, before, limit: BATCH, seal, entry, now });
+      yield { kind: 'audit', rows };
+    }
+  }
+}
+
+async function* modelCalls({ store, clock, settings: { callsMs } }: RetentionDeps): AsyncGenerator<Purged, void> {
+  if (callsMs === undefined) return;
+  for (let rows = BATCH; rows === BATCH; ) {
+    rows = await store.usage.purge({ before: clock.now() - callsMs, limit: BATCH });
+    yield { kind: 'model_calls', rows };
   }
 }
 

@@ -4,8 +4,18 @@ import type { CreatedRange, Page, PageInput } from './common.ts';
 /** An entry before it has its place in the chain. */
 export type NewAuditEntry = Pick<SealedEntry, 'id' | 'at' | 'actor' | 'action' | 'subject' | 'detail'>;
 
+/** What a proof of a chain reads. */
+export interface AuditReader {
+  /** The entries after a place, in the order of the chain. */
+  after(input: { tenantId: string; seq: number; limit: number }): Promise<readonly SealedEntry[]>;
+  head(input: { tenantId: string }): Promise<SealedHead | undefined>;
+  checkpoints(input: { tenantId: string }): Promise<readonly SealedCheckpoint[]>;
+  /** Every tenant that has a chain, or entries without one. */
+  tenants(): Promise<readonly string[]>;
+}
+
 /** The chains of all tenants. Entries are only ever added; the database refuses to change or remove one. */
-export interface AuditStore {
+export interface AuditStore extends AuditReader {
   /**
    * Puts entries at the end of the tenant's chain, in one commit that no other on any server comes between. Those that
    * are in it already are left out, so that a commit of unknown outcome may be repeated.

@@ -1,11 +1,15 @@
 import type { Client } from 'pg';
 import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
+import { createAuditReader } from '../sql/audit.ts';
 import type { DatabaseStatus } from '../sql/database-status.ts';
 import { pendingMigrations } from '../sql/migrations.ts';
 import { integer, text } from '../sql/rows.ts';
+import type { AuditReader } from '../store.ts';
 import { prepareDatabase, readLedger, withAdminClient } from './migrate.ts';
 import { MIGRATIONS } from './migrations/all.ts';
+import { createStatements } from './statements.ts';
+import { runStatements } from './transaction.ts';
 
 const TABLES = 'SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1';
 
@@ -25,6 +29,14 @@ export function migratePostgres(url: string, clock: Clock): Promise<readonly str
     const before = (await readLedger(client)).length;
     await prepareDatabase(client, MIGRATIONS, clock.now());
     return MIGRATIONS.slice(before).map(({ name }) => name);
+  });
+}
+
+/** Reads the audit, with or without servers. */
+export function readPostgresAudit<T>(url: string, read: (audit: AuditReader) => Promise<T>): Promise<T> {
+  return withAdminClient(url, (client) => {
+    const statements = createStatements();
+    return read(createAuditReader((query) => runStatements(client, statements, query())));
   });
 }
 

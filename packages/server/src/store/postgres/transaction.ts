@@ -19,7 +19,7 @@ export interface Trace<T> {
 const TRANSACTION_ID = { name: 'transaction_id', text: 'SELECT pg_current_xact_id_if_assigned()::text AS id' };
 
 /** Statements one by one, each whole by itself: for reads. */
-export async function runStatements<T>(client: PoolClient, statements: Statements, query: Query<T>): Promise<T> {
+export async function runStatements<T>(client: Pick<PoolClient, 'query'>, statements: Statements, query: Query<T>): Promise<T> {
   let step = query.next();
   while (step.done !== true) step = query.next(await ask(client, statements, step.value));
   return step.value;
@@ -60,7 +60,7 @@ function settled<T>(promise: Promise<T>): Promise<T | undefined> {
   return promise.catch(() => undefined);
 }
 
-async function ask(client: PoolClient, statements: Statements, statement: Statement): Promise<Answer> {
+async function ask(client: Pick<PoolClient, 'query'>, statements: Statements, statement: Statement): Promise<Answer> {
   const prepared = statements.prepare(statement);
   if (prepared.text === '') return { rows: [], changes: 0 };
   const { rows, rowCount } = await client.query<Row>(prepared);

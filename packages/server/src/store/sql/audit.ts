@@ -1,5 +1,5 @@
 import type { AuditSeal, SealedCheckpoint, SealedEntry, SealedHead } from '../../core/audit-chain.ts';
-import type { AuditStore, NewAuditEntry } from '../store.ts';
+import type { AuditReader, AuditStore, NewAuditEntry } from '../store.ts';
 import type { Engine } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { all, allAs, type Dialect, get, getAs, type Query, type Row, run, type Sql } from './query.ts';
@@ -57,14 +57,21 @@ export function createAuditStore(engine: Engine): AuditStore {
           input,
         ),
       ),
-    after: ({ tenantId, seq, limit }) => engine.read(() => allAs(parseEntry, AFTER, { tenantId, seq, limit })),
-    head: ({ tenantId }) => engine.read(() => getAs(parseHead, HEAD, { tenantId })),
-    checkpoints: ({ tenantId }) => engine.read(() => allAs(parseCheckpoint, CHECKPOINTS, { tenantId })),
+    ...createAuditReader(engine.read),
+    purge: (input) => engine.write(() => purge(input)),
+  };
+}
+
+/** The reads that a proof needs, on a store or on a database that is only looked at. */
+export function createAuditReader(read: Engine['read']): AuditReader {
+  return {
+    after: ({ tenantId, seq, limit }) => read(() => allAs(parseEntry, AFTER, { tenantId, seq, limit })),
+    head: ({ tenantId }) => read(() => getAs(parseHead, HEAD, { tenantId })),
+    checkpoints: ({ tenantId }) => read(() => allAs(parseCheckpoint, CHECKPOINTS, { tenantId })),
     tenants: () =>
-      engine.read(function* () {
+      read(function* () {
         return (yield* all(TENANTS)).map((row) => text(row, 'tenant_id'));
       }),
-    purge: (input) => engine.write(() => purge(input)),
   };
 }
 
@@ -116,7 +123,7 @@ function* purge({ tenantId, before, limit, seal, entry, now }: Parameters<AuditS
   return yield* run(REMOVE_SEALED, { tenantId, limit });
 }
 
-export function parseEntry(row: Row): SealedEntry {
+function parseEntry(row: Row): SealedEntry {
   return {
     tenantId: text(row, 'tenant_id'),
     seq: integer(row, 'seq'),

@@ -1,13 +1,17 @@
 import { existsSync, statSync } from 'node:fs';
 import type { Clock } from '../../base/clock.ts';
+import { PlatformError } from '../../base/errors.ts';
+import { createAuditReader } from '../sql/audit.ts';
 import type { DatabaseStatus } from '../sql/database-status.ts';
 import { pendingMigrations } from '../sql/migrations.ts';
 import { integer, text } from '../sql/rows.ts';
+import type { AuditReader } from '../store.ts';
 import { type Connection, openReader, openWriter } from './connection.ts';
 import { toStoreError } from './failures.ts';
 import { migrate, readLedger } from './migrate.ts';
 import { MIGRATIONS } from './migrations/all.ts';
 import { acquireOwnerLock } from './owner-lock.ts';
+import { runQuery } from './run-query.ts';
 
 const TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
 
@@ -34,6 +38,19 @@ export function migrateSqlite(file: string, clock: Clock): readonly string[] {
     });
   } finally {
     lock.release();
+  }
+}
+
+/** Reads the audit in the file, also while a server owns it. */
+export async function readSqliteAudit<T>(file: string, read: (audit: AuditReader) => Promise<T>): Promise<T> {
+  if (!existsSync(file)) throw new PlatformError('store_unavailable', { detail: `There is no database at ${file}.` });
+  const db = openReader(file);
+  try {
+    return await read(createAuditReader(async (query) => runQuery(db, query(), () => 0)));
+  } catch (error) {
+    throw toStoreError(error);
+  } finally {
+    db.close();
   }
 }
 
