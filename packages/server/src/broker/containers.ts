@@ -1,7 +1,8 @@
 import { asJsonObject, type JsonObject, type JsonValue, toJsonObject } from '../base/json.ts';
 import { KEY_LABEL as HOLDER_LABEL, holderBody, holderName } from '../runtime/docker/holders-container.ts';
 import { containerBody, containerName, INSTALLATION_LABEL, NODE_LABEL, parseLabels, SPEC_LABEL } from '../runtime/docker/profile.ts';
-import { SERVICE_LABEL, serviceBody, serviceContainerName, TENANT_LABEL } from '../runtime/docker/service-profile.ts';
+import { SERVICE_LABEL, serviceBody, serviceContainerName } from '../runtime/docker/service-profile.ts';
+import { RELAY_LABEL, relayBody, relayName } from '../runtime/docker/service-relay.ts';
 import type { SandboxMount, SandboxSpec } from '../runtime/driver.ts';
 import type { ServiceSpec } from '../runtime/services.ts';
 import { firstDifference, listOf, objectOf, textOf, textsOf, variablesOf, wholeOf } from './fields.ts';
@@ -9,6 +10,7 @@ import type { OwnInstallation } from './installation.ts';
 import { checkMounts } from './mounts.ts';
 import type { Looked } from './ownership.ts';
 import { type MountDeps, refusal } from './policy.ts';
+import { aliasesOf, joinedRelay, relayShape, serviceLabelsOf } from './relays.ts';
 
 export interface ContainerDeps extends MountDeps {
   readonly own: OwnInstallation;
@@ -24,11 +26,13 @@ export interface ContainerDeps extends MountDeps {
  */
 export async function checkContainer(deps: ContainerDeps, name: string | undefined, sent: JsonObject): Promise<JsonObject> {
   const labels = objectOf(sent.Labels, 'Labels');
-  const { expected, expectedName, mounts } = Object.hasOwn(labels, SERVICE_LABEL)
-    ? service(deps, sent)
-    : Object.hasOwn(labels, HOLDER_LABEL)
-      ? holder(deps, sent)
-      : await sandbox(deps, sent);
+  const { expected, expectedName, mounts } = Object.hasOwn(labels, RELAY_LABEL)
+    ? relay(deps, sent)
+    : Object.hasOwn(labels, SERVICE_LABEL)
+      ? await service(deps, sent)
+      : Object.hasOwn(labels, HOLDER_LABEL)
+        ? holder(deps, sent)
+        : await sandbox(deps, sent);
   const difference = firstDifference(sent, expected);
   if (difference !== undefined) throw refusal(`the container's ${difference} is not what Cloister's containers have`);
   if (name !== expectedName) throw refusal('the name is not the one that follows from the labels');
@@ -91,27 +95,36 @@ async function sandbox(deps: ContainerDeps, sent: JsonObject): Promise<Expected>
   return { expected, expectedName: containerName(labels), mounts: spec.mounts };
 }
 
-function service(deps: ContainerDeps, sent: JsonObject): Expected {
-  const labels = objectOf(sent.Labels, 'Labels');
-  const read = (name: string) => textOf(labels[name], `Labels.${name}`);
+async function service(deps: ContainerDeps, sent: JsonObject): Promise<Expected> {
   const [uid] = userOf(sent);
+  const labels = serviceLabelsOf(sent);
+  requireOwn(deps, labels.installation);
+  const joined = await joinedRelay(deps, sent, labels);
   const spec: ServiceSpec = {
-    labels: {
-      installation: read('cloister.installation'),
-      tenant: read(TENANT_LABEL),
-      service: read(SERVICE_LABEL),
-      incarnation: read('cloister.incarnation'),
-    },
+    labels: { ...labels, aliases: aliasesOf(sent, labels) },
     argv: sent.Entrypoint === undefined ? undefined : textsOf(sent.Entrypoint, 'Entrypoint'),
     env: variablesOf(sent.Env, 'Env'),
     uid,
     ...common(deps, sent),
-    port: portOf(deps, sent),
-    mayReachOut: objectOf(sent.HostConfig, 'HostConfig').Dns === undefined,
+    port: joined === undefined ? portOf(deps, sent) : { inside: 0, host: 0, address: '' },
+    mayReachOut: joined === undefined,
+    relayDirectory: '',
   };
-  requireOwn(deps, spec.labels.installation);
-  const expected = toJsonObject(serviceBody(spec, deps.apiVersion));
+  const expected = toJsonObject(serviceBody(spec, deps.apiVersion, joined));
   return { expected, expectedName: serviceContainerName(spec.labels), mounts: spec.mounts };
+}
+
+/** One of the two that bring a service its port; the image is any that has node, its program is ours. */
+function relay(deps: ContainerDeps, sent: JsonObject): Expected {
+  const labels = serviceLabelsOf(sent);
+  requireOwn(deps, labels.installation);
+  const [mount] = listOf(objectOf(sent.HostConfig, 'HostConfig').Mounts, 'HostConfig.Mounts').map((one) => mountOf(one));
+  if (mount === undefined) throw refusal('a relay mounts one directory');
+  const shape = relayShape(sent, () => portOf(deps, sent));
+  const spec = { labels, port: shape.port, relayDirectory: mount.hostPath };
+  const image = imageName(textOf(sent.Image, 'Image'));
+  const expected = toJsonObject(relayBody(spec, { side: shape.side, image, apiVersion: deps.apiVersion }));
+  return { expected, expectedName: relayName(serviceContainerName(labels), shape.side), mounts: [mount] };
 }
 
 function common({ policy }: ContainerDeps, sent: JsonObject) {

@@ -18,7 +18,7 @@ export interface RuntimeSelection {
   readonly hostDataDir?: string | undefined;
   /** Where engines have their sockets, in place of the usual ones. */
   readonly sockets?: Partial<Record<'docker' | 'podman', readonly string[]>>;
-  /** Network namespaces to keep ready on an engine, made of this image. */
+  /** Network namespaces to keep ready on an engine, made of this image, as the relays of services are. */
   readonly networkHolders?: { readonly size: number; readonly image: string };
   readonly log: Logger;
   /** What can run on the fake runtime. */
@@ -117,7 +117,10 @@ function createDriver(
     return { driver: createBubblewrapDriver({ ...bubblewrap, log }), engine: undefined };
   }
   const engine = { kind, endpoint: dockerHost, certPath: dockerCertPath, runtimeDir, sockets: sockets?.[kind] };
-  return { driver: createDockerDriver({ ...engine, dataDir, hostDataDir, networkHolders, log }), engine };
+  return {
+    driver: createDockerDriver({ ...engine, dataDir, hostDataDir, networkHolders, relayImage: networkHolders?.image, log }),
+    engine,
+  };
 }
 
 function reasonFor({ choice, dockerHost }: RuntimeSelection, detail: string, refusals: readonly Refusal[]): string {

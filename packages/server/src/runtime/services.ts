@@ -13,7 +13,7 @@ export interface ServiceRuntime {
   hostId(options?: CallOptions): Promise<string>;
   hasImage(image: string, options?: CallOptions): Promise<boolean>;
   /**
-   * Makes the container, not yet running, and its network. Idempotent by incarnation. Throws `image_missing`, or
+   * Makes the container, not yet running, its network and what brings its port to it. Idempotent by incarnation. Throws `image_missing`, or
    * `sandbox_start_failed` when the engine refuses the spec.
    */
   create(spec: ServiceSpec): Promise<ServiceRef>;
@@ -21,7 +21,7 @@ export interface ServiceRuntime {
   start(ref: ServiceRef): Promise<void>;
   /** Asks it to end, kills it after `graceMs`. Stopping the stopped or the missing succeeds. */
   stop(ref: ServiceRef, options: { readonly graceMs: number }): Promise<void>;
-  /** Kills and removes the container. Removing the missing succeeds. */
+  /** Kills and removes the container, and all else of the incarnation. Removing the missing succeeds. */
   remove(ref: ServiceRef): Promise<void>;
   /** Removes what is left of the service beside its containers. Succeeds when nothing is. */
   forget(service: ServiceOwner & { readonly service: string }): Promise<void>;
@@ -45,6 +45,8 @@ export interface ServiceLabels extends ServiceOwner {
   readonly tenant: string;
   readonly service: string;
   readonly incarnation: string;
+  /** Names of another system's for it, under labels of that system's; nothing here goes by them. */
+  readonly aliases?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface ServiceSpec {
@@ -61,8 +63,10 @@ export interface ServiceSpec {
   readonly tmpBytes: number;
   readonly mounts: readonly SandboxMount[];
   readonly port: { readonly inside: number; readonly host: number; readonly address: string };
-  /** False: it can be reached by its port, and reaches nothing. */
+  /** False: it can be reached by its port, and has no way to anything. */
   readonly mayReachOut: boolean;
+  /** A directory of the service's own that anybody may write to, which the service never sees. */
+  readonly relayDirectory: string;
 }
 
 /** Names one incarnation; plain data, so it survives a restart. */
@@ -74,8 +78,11 @@ export interface ServiceRef {
 
 export interface ServiceObservation {
   readonly ref: ServiceRef;
-  readonly state: 'created' | 'running' | 'paused' | 'exited';
+  /** `missing`: its container is gone, or not yet made, while something else of this incarnation is there. */
+  readonly state: 'missing' | 'created' | 'running' | 'paused' | 'exited';
   readonly exit: ExitReport | null;
+  /** What brings its port to it does not run, so nobody reaches it. */
+  readonly isCutOff: boolean;
 }
 
 export interface LogLine {

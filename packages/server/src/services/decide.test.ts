@@ -38,6 +38,7 @@ const seen = (state: ServiceObservation['state'], exit: ServiceObservation['exit
   ref: { service: 'svc_one', incarnation: OWN, handle: 'c1' },
   state,
   exit,
+  isCutOff: false,
 });
 const situation = (changes: Partial<ServiceRow>, more: Partial<Situation> = {}): Step =>
   decide({ row: row(changes), seen: undefined, unhealthy: undefined, now: NOW, settings, ...more });
@@ -52,11 +53,14 @@ describe('what is done about a service', () => {
     ['one that waits is left waiting', situation({ incarnation: null, state: 'backoff', nextStartAt: NOW + 1 }), 'none'],
     ['one whose wait is over is started', situation({ incarnation: null, state: 'backoff', nextStartAt: NOW }), 'launch'],
     ['a name without a container is gone on with', situation({ state: 'starting' }), 'resume'],
+    ['what is there of it before its container is kept', situation({ state: 'starting' }, { seen: seen('missing') }), 'resume'],
     ['a container that was not started is started', situation({ state: 'starting' }, { seen: seen('created') }), 'resume'],
     ['one that was started is known to run', situation({ state: 'starting' }, { seen: seen('running') }), 'record', 'running'],
     ['one that runs is left alone', situation({}, { seen: seen('running') }), 'none'],
     ['one that ended is started again', situation({}, exited(1)), 'clear', 'backoff'],
     ['one that was taken away is started again', situation({}), 'clear', 'backoff'],
+    ['so is one of which something is left', situation({}, { seen: seen('missing') }), 'clear', 'backoff'],
+    ['one that nobody reaches is started again', situation({}, { seen: { ...seen('running'), isCutOff: true } }), 'clear', 'backoff'],
     ['one that is unwell is started again', situation({}, { seen: seen('running'), unhealthy: 'unwell' }), 'clear', 'backoff'],
     ['one that has failed is left alone', situation({ incarnation: null, state: 'failed' }), 'none'],
     ['one that has failed is started when asked', situation({ incarnation: null, state: 'failed', generation: 2 }), 'launch'],

@@ -65,12 +65,13 @@ function decideRunning(situation: Situation): Step {
       before: { state: 'stopping' },
       changes: { ...NOTHING_RUNS, state: 'pending', reason: null, nextStartAt: null },
     };
-  if (seen === undefined) {
+  if (seen === undefined || seen.state === 'missing') {
     // Between the name and the container there is nothing to see; after it has run, somebody else took it away.
     return row.state === 'starting' ? { type: 'resume' } : ended(situation, 'its container was removed from outside');
   }
   if (seen.state === 'created') return { type: 'resume' };
   if (seen.state === 'exited') return ended(situation, describeExit(seen.exit));
+  if (seen.state === 'running' && seen.isCutOff) return ended(situation, 'the relay of its port ended');
   if (unhealthy !== undefined) return ended(situation, seen.state === 'paused' ? 'its container was paused from outside' : unhealthy);
   if (row.state !== 'running')
     return { type: 'record', changes: { state: 'running', startedAt: now, nextStartAt: null }, event: { type: 'started' } };

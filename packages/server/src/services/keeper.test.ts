@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { testSealer } from '../../test/support/sealer.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { systemClock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
@@ -97,6 +98,7 @@ async function setUp(): Promise<Bench> {
         hostId: HOST,
         dataDir,
         settings,
+        sealer: testSealer(),
         probe: async () => bench.health,
         gateways: createGatewaySockets({ dataDir, log: silentLogger, gateway: bench.gateway, runnerDirectory: dataDir }),
         isPortFree: async (_address, port) => !bench.foreign.has(port),
@@ -157,6 +159,7 @@ describe('the keeper of services', () => {
     assert.equal(container?.ref.incarnation, running.incarnation);
     assert.deepEqual(container?.spec.port, { inside: 8080, host: row.port, address: '127.0.0.1' });
     assert.equal(container?.spec.mayReachOut, false);
+    assert.equal(container?.spec.relayDirectory, path.join(dataDir, 'services', row.id, 'port'));
     const token = await readFile(path.join(dataDir, 'services', row.id, 'run', 'callback-token'), 'utf8');
     assert.equal(running.callbackHash, hashCallbackToken(token));
     assert.ok(!JSON.stringify(container?.spec).includes(token), 'the token is in a file, not in the environment');
@@ -216,10 +219,23 @@ describe('the keeper of services', () => {
     const row = await bench.create();
     const first = await bench.until(row, 'running', ({ health }) => health === 'healthy');
     bench.health = 'ECONNREFUSED';
-    const later = await bench.until(row, 'backoff');
-    assert.match(later.reason ?? '', /^it failed \d+ health checks in a row: ECONNREFUSED$/);
+    const ends = async () => (await bench.store.services.listEvents({ ...keyOf(row), limit: 50, order: 'asc' })).data;
+    const end = await waitFor(async () => (await ends()).find(({ type }) => type === 'exited'), { timeoutMs: 20_000, what: 'its end' });
+    assert.match(end.detail ?? '', /^it failed \d+ health checks in a row: ECONNREFUSED;/);
     bench.health = undefined;
     await bench.until(row, 'running', ({ health, incarnation }) => health === 'healthy' && incarnation !== first.incarnation);
+  });
+
+  it('replaces one whose port leads nowhere any more', async () => {
+    await using bench = await setUp();
+    bench.keep();
+    const row = await bench.create({ health: { type: 'process', path: null } });
+    const first = await bench.until(row, 'running');
+    bench.runtime.cutOff(row.id);
+    const later = await bench.until(row, 'running', ({ incarnation }) => incarnation !== first.incarnation);
+    assert.equal(later.restarts.length, 1);
+    const { data } = await bench.store.services.listEvents({ ...keyOf(row), limit: 50, order: 'asc' });
+    assert.match(data.find(({ type }) => type === 'exited')?.detail ?? '', /^the relay of its port ended;/);
   });
 
   it('goes to another port when the host has a program at the first, before or at the start', async () => {

@@ -3,18 +3,19 @@ import { type Clock, delay } from '../base/clock.ts';
 import { isPlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
+import type { Sealer } from '../core/sealing.ts';
 import type { ServiceSettings } from '../core/service-settings.ts';
 import type { ServiceObservation, ServiceRef, ServiceRuntime, ServiceSpec } from '../runtime/services.ts';
 import { gatewayVariables, proxyVariables } from '../sandboxes/gateway-variables.ts';
 import type { ServiceChanges, ServiceEventInput, ServiceRow, ServiceStore } from '../store/store.ts';
 import { type CallbackSockets, createCallbackSockets } from './callback-sockets.ts';
 import { decide, ended, type Step } from './decide.ts';
-import { prepareFiles, removeFiles } from './files.ts';
+import { prepareFiles, removeFiles, type ServiceFiles } from './files.ts';
 import type { GatewaySockets } from './gateway-sockets.ts';
 import type { Probe } from './health.ts';
 import { createHealthChecks, type HealthChecks } from './health-checks.ts';
 import { createReport } from './report.ts';
-import { readDefinition, STOP_GRACE_MS } from './spec.ts';
+import { openEnv, readDefinition, STOP_GRACE_MS } from './spec.ts';
 
 export interface KeeperDeps {
   readonly services: ServiceStore;
@@ -25,6 +26,7 @@ export interface KeeperDeps {
   readonly hostId: string;
   readonly dataDir: string;
   readonly settings: ServiceSettings;
+  readonly sealer: Sealer;
   readonly probe: Probe;
   readonly gateways: GatewaySockets;
   readonly isPortFree: (address: string, port: number) => Promise<boolean>;
@@ -226,7 +228,7 @@ async function start(deps: KeeperDeps, row: ServiceRow): Promise<boolean> {
     const ready = await record(deps, row, { callbackHash: files.callbackHash });
     if (ready === undefined) return true;
     await deps.gateways.ensure(ready);
-    ref = await runtime.create(toSpec(deps, ready, files.mounts));
+    ref = await runtime.create(toSpec(deps, ready, files));
     await runtime.start(ref);
     await record(deps, ready, { state: 'running', startedAt: clock.now() }, { type: 'started' });
     return true;
@@ -266,15 +268,15 @@ function record(deps: KeeperDeps, row: ServiceRow, changes: ServiceChanges, even
   return deps.services.record({ tenantId, id, revision, changes, event, now: deps.clock.now() });
 }
 
-function toSpec({ installation, settings }: KeeperDeps, row: ServiceRow, mounts: ServiceSpec['mounts']): ServiceSpec {
-  const { image, argv, env, uid, memoryBytes, cpus, pids, port, networking } = readDefinition(row);
+function toSpec({ installation, settings, sealer }: KeeperDeps, row: ServiceRow, { mounts, relayDirectory }: ServiceFiles): ServiceSpec {
+  const { image, argv, uid, memoryBytes, cpus, pids, port, networking, aliases } = readDefinition(row);
   return {
-    labels: { installation, tenant: row.tenantId, service: row.id, incarnation: row.incarnation ?? '' },
+    labels: { installation, tenant: row.tenantId, service: row.id, incarnation: row.incarnation ?? '', aliases },
     image,
     argv: argv ?? undefined,
     env: {
       ...(networking === 'limited' ? { ...gatewayVariables(), ...proxyVariables() } : {}),
-      ...env,
+      ...openEnv(row, sealer),
       CLOISTER_SERVICE_ID: row.id,
       PORT: String(port),
     },
@@ -286,5 +288,6 @@ function toSpec({ installation, settings }: KeeperDeps, row: ServiceRow, mounts:
     mounts,
     port: { inside: port, host: row.port, address: settings.bind },
     mayReachOut: networking === 'unrestricted',
+    relayDirectory,
   };
 }

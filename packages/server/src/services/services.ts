@@ -4,12 +4,13 @@ import { type Clock, toTimestamp } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { type JsonObject, toJsonObject } from '../base/json.ts';
+import type { Sealer } from '../core/sealing.ts';
 import type { ServiceSettings } from '../core/service-settings.ts';
 import type { ContainerStats, LogLine, ServiceRef, ServiceRuntime } from '../runtime/services.ts';
 import type { Page, PageInput, ServiceEventInput, ServiceEventRow, ServiceRow, ServiceStore } from '../store/store.ts';
 import { connectAddress } from './health.ts';
 import { createReport, type Report } from './report.ts';
-import { readDefinition, type ServiceDefinition, toStored } from './spec.ts';
+import { readDefinition, type ServiceDefinition, toStored, withSealedEnv } from './spec.ts';
 import { createStatsHub } from './stats-hub.ts';
 
 /** Use cases of services: what is wanted is written, and the host's keeper makes it so. */
@@ -37,6 +38,7 @@ export interface ServicesDeps {
   readonly services: ServiceStore;
   readonly clock: Clock;
   readonly settings: ServiceSettings;
+  readonly sealer: Sealer;
   readonly installation: string;
   readonly allowUnrestrictedNetwork: boolean;
   /** Undefined where the runtime has no services. */
@@ -74,7 +76,7 @@ export function createServices(deps: ServicesDeps): Services {
         id,
         hostId: engine.hostId,
         name: body.name,
-        spec: toStored(definition),
+        spec: toStored(withSealedEnv(definition, { tenantId, id }, deps.sealer)),
         metadata: toJsonObject(body.metadata ?? {}),
         ports: settings.ports,
         max: settings.maxPerTenant,

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
 import type { Config } from '../config.ts';
+import type { Sealer } from '../core/sealing.ts';
 import type { EgressGateway } from '../egress/gateway.ts';
 import type { ServiceRuntime } from '../runtime/services.ts';
 import type { Store } from '../store/store.ts';
@@ -21,6 +22,7 @@ export interface ServicePartsDeps {
   readonly log: Logger;
   readonly installation: string;
   readonly nodeId: string;
+  readonly sealing: { readonly sealer: Sealer };
   /** The way out of services that may reach some hosts. */
   readonly egress: { readonly services: EgressGateway };
 }
@@ -33,8 +35,16 @@ export interface ServiceParts {
 
 export async function createServiceParts(deps: ServicePartsDeps): Promise<ServiceParts> {
   const { config, store, runtime, clock, log, installation, nodeId } = deps;
+  const { sealer } = deps.sealing;
   const settings = config.services;
-  const use = { services: store.services, clock, settings, installation, allowUnrestrictedNetwork: config.allowUnrestrictedNetwork };
+  const use = {
+    services: store.services,
+    clock,
+    settings,
+    sealer,
+    installation,
+    allowUnrestrictedNetwork: config.allowUnrestrictedNetwork,
+  };
   if (runtime === undefined) return { services: createServices({ ...use, engine: undefined }), keepers: [] };
   const hostId = await runtime.hostId();
   const keeper = createKeeper({
@@ -46,6 +56,7 @@ export async function createServiceParts(deps: ServicePartsDeps): Promise<Servic
     hostId,
     dataDir: config.dataDir,
     settings,
+    sealer,
     probe: createHttpProbe(clock),
     gateways: createGatewaySockets({
       dataDir: config.dataDir,

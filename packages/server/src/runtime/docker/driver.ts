@@ -32,6 +32,8 @@ export interface DockerDriverOptions extends EndpointOptions {
   readonly hostDataDir?: string | undefined;
   /** Network namespaces kept ready, each for one sandbox; none when left out. */
   readonly networkHolders?: HolderSettings | undefined;
+  /** An image with node, of which the relays are that bring services their ports; services that need one fail without. */
+  readonly relayImage?: string | undefined;
   /** Limit for each call to the engine; 30 s when left out. */
   readonly deadlineMs?: number;
 }
@@ -52,7 +54,7 @@ export function createDockerDriver(options: DockerDriverOptions): DockerDriver {
   const hostPaths = createHostPaths({ ...options, engine });
   const docker: DockerContext = { engine, seccomp, hostPaths, clock, log: options.log, closing: closing.signal };
   const cleanUps = createCleanUps(docker);
-  const services = createDockerServices(docker);
+  const services = createDockerServices(docker, options.relayImage);
   const holders = createNetworkHolders(docker, options.networkHolders ?? NO_HOLDERS);
   const parts: Parts = { docker, cleanUps, holders };
 

@@ -8,10 +8,11 @@ import { INSTALLATION_LABEL } from './profile.ts';
 import { networkName, SERVICE_LABEL, serviceFilter } from './service-profile.ts';
 
 /**
- * Each service has a network to itself, so no service reaches another. One that may not reach out gets a default
- * route to an address that nobody has, and no address translation: whatever is for somewhere else ends there, while
- * the host's side of the published port is on the network itself and is answered. An `internal` network would not
- * do, since engines publish no port on one.
+ * Each service has a network to itself, so no service reaches another. That of one which may not reach out is its outer
+ * relay's, and has a default route to an address that nobody has and no address translation: whatever is for somewhere
+ * else ends there, while the host's side of the published port is on the network itself and is answered. An `internal`
+ * network would not do, since engines publish no port on one. The service itself is in no such network: from it, a
+ * program without any right reaches the host by sending without a route, on an `internal` bridge without an address too.
  *
  * The networks are of eight addresses each, in a range that is set apart for tests of network devices and used by
  * nobody else: engines have only some thirty networks to give by themselves.

@@ -4,42 +4,48 @@ import type { ServiceLabels, ServiceRef, ServiceSpec } from '../services.ts';
 import { hostConfig, INSTALLATION_LABEL } from './profile.ts';
 
 /**
- * A service's container: the sandbox's hardening, with a network of its own instead of none, one published port, and
- * no stdin. The engine restarts nothing: the one server that looks after services does.
+ * A service's container: the sandbox's hardening, without a stdin. One that may not reach out is in the network of its
+ * relay, which has no card; any other has a network of its own and publishes its port. The engine restarts nothing:
+ * the one server that looks after services does.
  */
-export function serviceBody(spec: ServiceSpec, apiVersion: string): object {
+export function serviceBody(spec: ServiceSpec, apiVersion: string, relay?: string): object {
   invariant(spec.uid > 0, 'a service never runs as root');
-  const inside = `${spec.port.inside}/tcp`;
-  const network = networkName(spec.labels);
+  invariant(spec.mayReachOut === (relay === undefined), 'a service has a relay unless it may reach out');
+  const network = relay === undefined ? ownNetwork(spec) : { top: {}, host: { NetworkMode: `container:${relay}` } };
   return {
     Image: spec.image,
     ...(spec.argv === undefined ? {} : { Entrypoint: spec.argv, Cmd: [] }),
     Env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
     User: `${spec.uid}:${spec.uid}`,
-    Hostname: 'service',
-    Labels: serviceLabels(spec.labels),
+    Labels: { ...spec.labels.aliases, ...serviceLabels(spec.labels) },
     Healthcheck: { Test: ['NONE'] },
     Tty: false,
     StopSignal: 'SIGTERM',
     StopTimeout: 10,
-    ExposedPorts: { [inside]: {} },
+    ...network.top,
     HostConfig: {
       ...hostConfig(spec, apiVersion),
-      NetworkMode: network,
-      PortBindings: { [inside]: [{ HostIp: spec.port.address, HostPort: String(spec.port.host) }] },
-      // The engine would answer names for those who may not reach out; there is nobody at this address.
-      ...(spec.mayReachOut ? {} : { Dns: ['127.0.0.1'] }),
+      ...network.host,
       LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
     },
-    NetworkingConfig: { EndpointsConfig: { [network]: {} } },
+  };
+}
+
+/** What a container has that publishes its port itself. */
+function ownNetwork({ labels, port }: ServiceSpec): { readonly top: object; readonly host: object } {
+  const inside = `${port.inside}/tcp`;
+  const network = networkName(labels);
+  return {
+    top: { Hostname: 'service', ExposedPorts: { [inside]: {} }, NetworkingConfig: { EndpointsConfig: { [network]: {} } } },
+    host: { NetworkMode: network, PortBindings: { [inside]: [{ HostIp: port.address, HostPort: String(port.host) }] } },
   };
 }
 
 export const SERVICE_LABEL = 'cloister.service';
 export const TENANT_LABEL = 'cloister.tenant';
-const INCARNATION_LABEL = 'cloister.incarnation';
+export const INCARNATION_LABEL = 'cloister.incarnation';
 
-function serviceLabels(labels: ServiceLabels): Record<string, string> {
+export function serviceLabels(labels: ServiceLabels): Record<string, string> {
   return {
     [INSTALLATION_LABEL]: labels.installation,
     [TENANT_LABEL]: labels.tenant,
@@ -48,10 +54,11 @@ function serviceLabels(labels: ServiceLabels): Record<string, string> {
   };
 }
 
-/** Undefined for what is no service's container. */
-export function serviceRef(labels: Readonly<Record<string, string>>, handle: string): ServiceRef | undefined {
+/** Undefined for what belongs to no service. The handle is the name, from which those of the relays follow. */
+export function serviceRef(installation: string, labels: Readonly<Record<string, string>>): ServiceRef | undefined {
   const [service, incarnation] = [labels[SERVICE_LABEL], labels[INCARNATION_LABEL]];
-  return service === undefined || incarnation === undefined ? undefined : { service, incarnation, handle };
+  if (service === undefined || incarnation === undefined) return undefined;
+  return { service, incarnation, handle: serviceContainerName({ installation, incarnation }) };
 }
 
 /** Labels that an engine filters by. */
@@ -60,7 +67,7 @@ export function serviceFilter(installation: string): string {
 }
 
 /** The same for the same incarnation of the same installation, so a repeated create meets the first one's container. */
-export function serviceContainerName({ installation, incarnation }: ServiceLabels): string {
+export function serviceContainerName({ installation, incarnation }: Pick<ServiceLabels, 'installation' | 'incarnation'>): string {
   return `cloister-${incarnation.replace(/[^a-zA-Z0-9_.-]/g, '-').slice(0, 60)}-${digest(installation, incarnation)}`;
 }
 

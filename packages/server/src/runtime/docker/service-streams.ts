@@ -6,6 +6,7 @@ import type { DockerContext } from './context.ts';
 import { createFrameReader } from './demux.ts';
 import { unexpectedAnswer } from './failures.ts';
 import { readJsonLines } from './json-lines.ts';
+import { relayName } from './service-relay.ts';
 
 /** A line without end is cut here, so that it costs no memory. */
 const MAX_LINE_CHARACTERS = 64 * 1024;
@@ -72,10 +73,43 @@ export async function* serviceStats(docker: DockerContext, ref: ServiceRef, sign
     if (status === 404) throw new PlatformError('service_not_running');
     throw unexpectedAnswer("read a service's statistics", { status, message: '' });
   }
-  for await (const line of readJsonLines(body)) {
-    const stats = parseStats(line);
-    if (stats !== undefined) yield stats;
+  const done = new AbortController();
+  let traffic: Traffic | undefined;
+  try {
+    for await (const line of readJsonLines(body)) {
+      const stats = parseStats(line);
+      if (stats === undefined) continue;
+      // One without a card has its clients at its outer relay's.
+      if (asJsonObject(line).networks === undefined)
+        traffic ??= followTraffic(docker, relayName(ref.handle, 'outer'), AbortSignal.any([signal, done.signal]));
+      yield traffic === undefined ? stats : { ...stats, ...traffic.latest() };
+    }
+  } finally {
+    done.abort();
+    await traffic?.ended;
   }
+}
+
+interface Traffic {
+  latest(): Pick<ContainerStats, 'receivedBytes' | 'sentBytes'>;
+  readonly ended: Promise<void>;
+}
+
+function followTraffic(docker: DockerContext, container: string, signal: AbortSignal): Traffic {
+  let latest = { receivedBytes: 0, sentBytes: 0 };
+  async function follow(): Promise<void> {
+    const query = { stream: 1 };
+    const { status, body } = await docker.engine.open({ method: 'GET', path: `/containers/${container}/stats`, query, signal });
+    if (status !== 200) return void body.destroy();
+    for await (const line of readJsonLines(body)) {
+      const { receivedBytes, sentBytes } = parseStats(line) ?? latest;
+      latest = { receivedBytes, sentBytes };
+    }
+  }
+  const ended = follow().catch((error: unknown) => {
+    if (!signal.aborted) docker.log.debug({ err: error }, "a relay's statistics broke off");
+  });
+  return { latest: () => latest, ended };
 }
 
 /** Undefined for a line without numbers, as engines send when a container has ended. */

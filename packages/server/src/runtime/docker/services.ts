@@ -1,22 +1,21 @@
 import { delay } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
 import { asJsonObject } from '../../base/json.ts';
-import type { ServiceObservation, ServiceRef, ServiceRuntime, ServiceSpec } from '../services.ts';
+import type { ServiceRef, ServiceRuntime, ServiceSpec } from '../services.ts';
 import type { DockerContext } from './context.ts';
-import { wasOutOfMemory } from './exit.ts';
-import { exitReport } from './exit-report.ts';
 import { startFailure, unexpectedAnswer } from './failures.ts';
 import { imageDetails } from './image.ts';
-import { inspectContainer, observedState } from './inspect.ts';
 import { readJsonLines } from './json-lines.ts';
 import { isNameTaken, removeContainer, stopContainer } from './lifecycle.ts';
+import { listServices } from './service-list.ts';
 import { ensureNetwork, listNetworks, removeNetwork } from './service-network.ts';
-import { SERVICE_LABEL, serviceBody, serviceContainerName, serviceFilter, serviceRef } from './service-profile.ts';
+import { SERVICE_LABEL, serviceBody, serviceContainerName, serviceFilter } from './service-profile.ts';
+import { ensureRelays, publishFailure, removeRelays, startRelays, stopRelays } from './service-relay.ts';
 import { serviceLogs, serviceStats } from './service-streams.ts';
-import { parseContainers, parseEvent, parseId } from './wire.ts';
+import { parseContainer, parseEvent, parseNetworkHolder } from './wire.ts';
 
-/** Services as containers of a Docker engine on the server's own host. */
-export function createDockerServices(docker: DockerContext): ServiceRuntime {
+/** Services as containers of a Docker engine on the server's own host, with relays of an image that has node. */
+export function createDockerServices(docker: DockerContext, relayImage: string | undefined): ServiceRuntime {
   const { engine } = docker;
   return {
     async hostId(call) {
@@ -27,12 +26,12 @@ export function createDockerServices(docker: DockerContext): ServiceRuntime {
       return known;
     },
     hasImage: async (image, call) => (await imageDetails(engine, image, call?.signal)) !== undefined,
-    create: (spec) => create(docker, spec),
+    create: (spec) => create(docker, spec, relayImage),
     start: (ref) => start(docker, ref),
-    stop: (ref, options) => stopContainer(docker, ref.handle, options),
-    remove: (ref) => removeContainer(docker, ref.handle),
+    stop: (ref, options) => stop(docker, ref, options),
+    remove: (ref) => remove(docker, ref),
     forget: (service) => removeNetwork(docker, service),
-    list: ({ installation }, call) => list(docker, installation, call?.signal),
+    list: ({ installation }, call) => listServices(docker, installation, call?.signal),
     remnants: ({ installation }, call) => listNetworks(docker, installation, call?.signal),
     watch: ({ installation }, onChange, { signal }) => watch(docker, installation, { onChange, signal }),
     logs: (ref, options) => serviceLogs(docker, ref, options),
@@ -40,52 +39,60 @@ export function createDockerServices(docker: DockerContext): ServiceRuntime {
   };
 }
 
-async function create(docker: DockerContext, given: ServiceSpec): Promise<ServiceRef> {
-  const spec = await docker.hostPaths.specOnHost(given);
-  await ensureNetwork(docker, spec);
+async function create(docker: DockerContext, given: ServiceSpec, relayImage: string | undefined): Promise<ServiceRef> {
+  const spec = { ...(await docker.hostPaths.specOnHost(given)), relayDirectory: await docker.hostPaths.onHost(given.relayDirectory) };
+  const { service, incarnation } = spec.labels;
+  const ref = { service, incarnation, handle: serviceContainerName(spec.labels) };
+  try {
+    await ensureNetwork(docker, spec);
+    await createMain(docker, spec, spec.mayReachOut ? undefined : await ensureRelays(docker, spec, relayImage));
+    return ref;
+  } catch (error) {
+    // One that is not made has no relays. Those that stay are found by the next listing.
+    await remove(docker, ref).catch((cause: unknown) => docker.log.debug({ err: cause }, 'relays are left for the next listing'));
+    throw error;
+  }
+}
+
+async function createMain(docker: DockerContext, spec: ServiceSpec, relay: string | undefined): Promise<void> {
   const { apiVersion } = await docker.engine.address();
   const name = serviceContainerName(spec.labels);
-  const json = serviceBody(spec, apiVersion);
-  const answer = await docker.engine.call({ method: 'POST', path: '/containers/create', query: { name }, json });
-  const { service, incarnation } = spec.labels;
-  if (answer.status === 201) return { service, incarnation, handle: parseId(answer.body) };
+  const json = serviceBody(spec, apiVersion, relay);
+  const make = () => docker.engine.call({ method: 'POST', path: '/containers/create', query: { name }, json });
+  let answer = await make();
   if (isNameTaken(answer)) {
-    const existing = await inspectContainer(docker, name);
-    if (existing?.labels[SERVICE_LABEL] === service) return { service, incarnation, handle: existing.id };
+    const existing = await docker.engine.call({ method: 'GET', path: `/containers/${name}/json` });
+    const isOurs = existing.status === 200 && parseContainer(existing.body).labels[SERVICE_LABEL] === spec.labels.service;
+    if (isOurs && parseNetworkHolder(existing.body) === relay) return;
+    // Made for a relay that is gone since.
+    if (isOurs) {
+      await removeContainer(docker, name);
+      answer = await make();
+    }
   }
+  if (answer.status === 201) return;
   if (answer.status !== 404) throw startFailure(answer);
   const detail = `The container engine has no image "${spec.image}". Pull or build it there, then start the service again.`;
   throw new PlatformError('image_missing', { detail, cause: new Error(answer.message) });
 }
 
+/** The service last, so that one which runs has had its relays. */
 async function start(docker: DockerContext, ref: ServiceRef): Promise<void> {
+  await startRelays(docker, ref);
   const answer = await docker.engine.call({ method: 'POST', path: `/containers/${ref.handle}/start` });
   // 304: it runs.
-  if (answer.status === 204 || answer.status === 304) return;
-  if (/port is already allocated|address already in use|ports are not available/i.test(answer.message))
-    throw new PlatformError('service_port_taken', { cause: new Error(answer.message) });
-  throw startFailure(answer);
+  if (answer.status !== 204 && answer.status !== 304) throw publishFailure(answer);
 }
 
-async function list(docker: DockerContext, installation: string, signal: AbortSignal | undefined): Promise<ServiceObservation[]> {
-  const query = { all: 1, filters: serviceFilter(installation) };
-  const answer = await docker.engine.call({ method: 'GET', path: '/containers/json', query, signal });
-  if (answer.status !== 200) throw unexpectedAnswer('list the services', answer);
-  const found: ServiceObservation[] = [];
-  for (const item of parseContainers(answer.body)) {
-    const ref = serviceRef(item.labels, item.id);
-    if (ref === undefined || item.status === 'removing') continue;
-    const state = observedState(item.status);
-    if (state !== 'exited') found.push({ ref, state, exit: null });
-    else {
-      // The list does not tell how it ended.
-      const closer = await inspectContainer(docker, item.id, signal);
-      if (closer === undefined) continue;
-      const isOutOfMemory = await wasOutOfMemory(docker, item.id, closer.exitCode);
-      found.push({ ref, state, exit: exitReport(closer.exitCode, isOutOfMemory) });
-    }
-  }
-  return found;
+/** What is under way ends by its relays while the service has its time. */
+async function stop(docker: DockerContext, ref: ServiceRef, options: { readonly graceMs: number }): Promise<void> {
+  await stopContainer(docker, ref.handle, options);
+  await stopRelays(docker, ref);
+}
+
+async function remove(docker: DockerContext, ref: ServiceRef): Promise<void> {
+  await removeContainer(docker, ref.handle);
+  await removeRelays(docker, ref);
 }
 
 const RETRY_MS = 1000;

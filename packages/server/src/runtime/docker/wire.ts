@@ -41,6 +41,8 @@ export interface ListedContainer {
   readonly createdAt: number;
   readonly labels: Labels;
   readonly status: string;
+  /** Empty where the engine does not tell. */
+  readonly networkMode: string;
 }
 
 export function parseContainers(body: Body): readonly ListedContainer[] {
@@ -50,6 +52,7 @@ export function parseContainers(body: Body): readonly ListedContainer[] {
     createdAt: number(item, 'Created') * 1000,
     labels: labels(item),
     status: text(item, 'State'),
+    networkMode: word(field(field(item, 'HostConfig'), 'NetworkMode')),
   }));
 }
 
@@ -176,6 +179,10 @@ function text(value: Body, name: string): string {
   const found = field(value, name);
   if (typeof found !== 'string' || found === '') throw misunderstood(name);
   return found;
+}
+
+function word(value: Body): string {
+  return typeof value === 'string' ? value : '';
 }
 
 function number(value: Body, name: string): number {

@@ -9,6 +9,8 @@ export interface FakeServices extends ServiceRuntime {
   /** What happens without anybody's asking. */
   crash(service: string, exit: ExitReport): void;
   vanish(service: string): void;
+  /** Its port leads nowhere any more. */
+  cutOff(service: string): void;
   /** The next call of this name fails so. */
   failNext(call: 'create' | 'start', error: Error): void;
 }
@@ -18,6 +20,7 @@ export interface FakeContainer {
   readonly spec: ServiceSpec;
   state: ServiceObservation['state'];
   exit: ExitReport | null;
+  isCutOff: boolean;
 }
 
 const MISSING_IMAGE = 'missing';
@@ -58,6 +61,10 @@ export function createFakeServices(): FakeServices {
       for (const { ref } of of(service)) containers.delete(ref.handle);
       announce();
     },
+    cutOff(service) {
+      for (const container of of(service)) container.isCutOff = true;
+      announce();
+    },
     failNext: (call, error) => void failures.set(call, error),
   };
 }
@@ -83,7 +90,7 @@ function lifecycle({ containers, networks, announce, failIfAsked }: State): Omit
       const existing = containers.get(handle);
       if (existing !== undefined) return existing.ref;
       const ref = { service, incarnation, handle };
-      containers.set(handle, { ref, spec, state: 'created', exit: null });
+      containers.set(handle, { ref, spec, state: 'created', exit: null, isCutOff: false });
       return ref;
     },
     async start(ref) {
@@ -111,7 +118,7 @@ function lifecycle({ containers, networks, announce, failIfAsked }: State): Omit
     async list({ installation }) {
       return [...containers.values()]
         .filter(({ spec }) => spec.labels.installation === installation)
-        .map(({ ref, state, exit }) => ({ ref, state, exit }));
+        .map(({ ref, state, exit, isCutOff }) => ({ ref, state, exit, isCutOff }));
     },
     remnants: async ({ installation }) => [...networks].flatMap(([service, owner]) => (owner === installation ? [service] : [])),
   };
