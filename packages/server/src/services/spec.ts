@@ -1,8 +1,6 @@
 import type { JsonObject } from '../base/json.ts';
 import { parseSealed, type Sealer } from '../core/sealing.ts';
-import { parseSealed, type Sealer } from '../core/sealing.ts';
 import type { ServiceRow } from '../store/store.ts';
-import { variableAad } from '../vaults/upgrade.ts';
 import { variableAad } from '../vaults/upgrade.ts';
 
 /** What a service's container is made from, as it is kept. */
@@ -31,21 +29,6 @@ export function readDefinition(row: Pick<ServiceRow, 'spec'>): ServiceDefinition
 export function toStored(definition: ServiceDefinition): JsonObject {
   return JSON.parse(JSON.stringify(definition)) as JsonObject; // what JSON can hold, by its type
 }
-
-/** As it is kept: nobody reads the values of variables out of the database. */
-export function withSealedEnv(definition: ServiceDefinition, { tenantId, id }: Owner, sealer: Sealer): ServiceDefinition {
-  const env = Object.entries(definition.env).map(([name, value]) => [name, sealer.seal(value, variableAad(tenantId, id, name))]);
-  return { ...definition, env: Object.fromEntries(env) };
-}
-
-/** The variables as the container gets them; those of before there was sealing are as they are. */
-export function openEnv(row: Owner & Pick<ServiceRow, 'spec'>, sealer: Sealer): Readonly<Record<string, string>> {
-  const open = (name: string, value: string) =>
-    parseSealed(value) === undefined ? value : sealer.open(value, variableAad(row.tenantId, row.id, name));
-  return Object.fromEntries(Object.entries(readDefinition(row).env).map(([name, value]) => [name, open(name, value)]));
-}
-
-type Owner = Pick<ServiceRow, 'tenantId' | 'id'>;
 
 /** As it is kept: nobody reads the values of variables out of the database. */
 export function withSealedEnv(definition: ServiceDefinition, { tenantId, id }: Owner, sealer: Sealer): ServiceDefinition {
