@@ -1,5 +1,7 @@
 import { accessOf } from './client-access.ts';
 import { approvalsOf, auditOf } from './client-approvals.ts';
+import { spendingOf } from './client-spending.ts';
+import { keysOf, vaultsOf } from './client-vaults.ts';
 import { createSseParser, type ServerSentEvent } from './sse.ts';
 import type { Agent, AgentCreate, AgentUpdate } from './wire/agents.ts';
 import type { EgressDecision } from './wire/egress.ts';
@@ -225,7 +227,10 @@ export function createClient(options: ClientOptions) {
     audit: auditOf(request, json),
     services: servicesOf(request, json),
     webhooks: webhooksOf(json),
+    vaults: vaultsOf(json),
+    ...keysOf(json),
     ...accessOf(json),
+    ...spendingOf(request, json),
   };
 }
 

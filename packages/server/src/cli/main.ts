@@ -17,6 +17,8 @@ import { servicesCommand } from './services.ts';
 import { sessionsCommand } from './sessions.ts';
 import { statusCommand } from './status.ts';
 import { turnsCommand } from './turns.ts';
+import { budgetsCommand, usageCommand } from './usage.ts';
+import { vaultsCommand } from './vaults.ts';
 import { webhooksCommand } from './webhooks.ts';
 
 const SETTINGS_HELP = `
@@ -45,6 +47,9 @@ function createProgram(): Command {
     servicesCommand(),
     acpCommand(),
     webhooksCommand(),
+    usageCommand(),
+    budgetsCommand(),
+    vaultsCommand(),
     dbCommand(),
     doctorCommand(),
     brokerCommand(),
