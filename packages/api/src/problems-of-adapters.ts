@@ -8,6 +8,25 @@ export const PROBLEMS_OF_ADAPTERS = {
     'The user has as many sessions as one may have.',
     'Delete a session that is no longer needed, or raise CLAUDE_AGENT_MAX_SESSIONS_PER_USER.',
   ),
+  approval_awaited: p(
+    'conflict',
+    'change',
+    "The agent waits for a person's answer to a tool call.",
+    'Answer it in the dashboard or with POST /v1/sessions/{id}/events; the turn then goes on by itself.',
+  ),
+  callback_refused: p(
+    'unprocessable',
+    'change',
+    'There is no key to sign the callback with.',
+    'Send the request with an API key, or leave `callback_url` out.',
+  ),
+  cron_invalid: p(
+    'invalid',
+    'change',
+    'The schedule is not a cron expression.',
+    'Give five fields: minute, hour, day of month, month and day of week, such as `0 9 * * 1-5`.',
+  ),
+  task_not_found: p('not_found', 'never', 'Task not found', 'List the tasks at GET /tasks/{user}.'),
   schedules_missing: p(
     'not_implemented',
     'never',

@@ -27,7 +27,8 @@ export type WebhookEventType = (typeof WEBHOOK_EVENT_TYPES)[number];
 /** What `POST …/test` sends; nobody has to subscribe to it. */
 export const WEBHOOK_TEST_TYPE = 'webhook.test';
 
-const urlSchema = z
+/** Where something can be posted to. */
+export const endpointUrlSchema = z
   .string()
   .max(2048)
   .refine(isWebUrl, 'an http or https URL')
@@ -57,14 +58,14 @@ const eventsSchema = z
 const descriptionSchema = z.string().max(2048).nullish();
 
 export const webhookCreateSchema = z.strictObject({
-  url: urlSchema,
+  url: endpointUrlSchema,
   events: eventsSchema,
   description: descriptionSchema,
   metadata: metadataSchema.optional(),
 });
 
 export const webhookUpdateSchema = z.strictObject({
-  url: urlSchema.optional(),
+  url: endpointUrlSchema.optional(),
   events: eventsSchema.optional(),
   description: descriptionSchema,
   metadata: metadataPatchSchema.nullish(),

@@ -1,3 +1,4 @@
+import { type McpServerParam, mcpServerParamSchema } from '@cloister/api';
 import { type AgentHttpFile, readAgentHttpFile } from './agent-http-file.ts';
 import { type Environment, integer, invalid, secret, text } from './values.ts';
 
@@ -15,8 +16,7 @@ export interface AgentHttpSettings {
   readonly permissionMode: PermissionMode;
   readonly allowedTools: readonly string[];
   readonly disallowedTools: readonly string[];
-  /** As the file has them: by name, each a command or an address. */
-  readonly mcpServers: Readonly<Record<string, unknown>>;
+  readonly mcpServers: readonly McpServerParam[];
 }
 
 const DEFAULT_TOOLS = ['Bash', 'Read', 'Write', 'Edit', 'Glob', 'Grep'];
@@ -35,8 +35,23 @@ export function agentHttpSettings(env: Environment): AgentHttpSettings {
     permissionMode: permissionMode(file),
     allowedTools: textsOf(file, 'defaults.allowed_tools') ?? DEFAULT_TOOLS,
     disallowedTools: textsOf(file, 'defaults.disallowed_tools') ?? [],
-    mcpServers: Object.fromEntries(Object.entries(file?.values.get('mcp_servers') ?? {})),
+    mcpServers: mcpServers(file),
   };
+}
+
+/** By name, each a command in the sandbox or an address. */
+function mcpServers(file: AgentHttpFile | undefined): readonly McpServerParam[] {
+  return Object.entries(file?.values.get('mcp_servers') ?? {}).map(([name, server]: [string, unknown]) => {
+    const { type, headers, ...rest } = Object.fromEntries(Object.entries(server ?? {}));
+    const at = `mcp_servers.${name}`;
+    if (headers !== undefined && Object.keys(Object(headers)).length > 0)
+      throw invalid(file?.path ?? '', `${at}.headers: put what signs in into a vault, as docs/migrate-from-claude-agent-http.md says`);
+    const isProgram = type === undefined ? 'command' in rest : type === 'stdio';
+    const parsed = mcpServerParamSchema.safeParse({ ...rest, name, type: isProgram ? 'stdio' : 'url' });
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    throw invalid(file?.path ?? '', `${[at, ...(issue?.path ?? [])].join('.')}: ${issue?.message ?? 'it is no MCP server'}`);
+  });
 }
 
 function permissionMode(file: AgentHttpFile | undefined): PermissionMode {

@@ -25,7 +25,11 @@ export function pageRoutes({ app, deps }: RouteTable): void {
     if (!isProblemCode(code)) throw new PlatformError('route_not_found', { detail: `There is no problem "${code.slice(0, 80)}".` });
     return c.text(`${code}\n\n${PROBLEMS[code].title}\nFix: ${PROBLEMS[code].fix}\n`);
   });
-  app.get('/', (c) => c.redirect('/dashboard/'));
+  // A program that asks is told where things are, a browser is brought to the dashboard.
+  app.get('/', (c) => {
+    if ((c.req.header('accept') ?? '').includes('text/html')) return c.redirect('/dashboard/');
+    return c.json({ name: 'Cloister', version: deps.version, docs: '/docs', health: '/health' });
+  });
   for (const [base, directory, csp] of [
     ['/dashboard', deps.assets.dashboard, DASHBOARD_CSP],
     ['/docs', deps.assets.docs, DOCS_CSP],
