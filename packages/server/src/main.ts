@@ -213,7 +213,8 @@ function createRelease(live: LiveSandboxes, files: SessionFiles): SessionsDeps['
 
 function createRetentionOf(config: Config, { store, log, seals }: Engine, release: SessionsDeps['release']): Retention {
   const { sessionTtlMs, eventRetentionMs: eventMs, deliveryRetentionMs: deliveryMs } = config;
-  const settings = { sessionTtlMs, eventMs, deliveryMs, egressMs: config.egress.auditMs, auditMs: config.audit.retentionMs };
+  const { recordsMs: callsMs } = config.spending;
+  const settings = { sessionTtlMs, eventMs, deliveryMs, egressMs: config.egress.auditMs, auditMs: config.audit.retentionMs, callsMs };
   return createRetention({ store, clock: systemClock, log, seals, settings, release: (id) => release(id, { isRemoved: true }) });
 }
 

@@ -15,6 +15,7 @@ import type { OutboxWorker } from './outbox/outbox-worker.ts';
 import type { Retention } from './retention/retention.ts';
 import type { Reconciler } from './runtime/reconciler.ts';
 import type { LiveSandboxes } from './sandboxes/live-sandboxes.ts';
+import { noWarmPool } from './sandboxes/pool/wiring.ts';
 import type { ServiceParts } from './services/wiring.ts';
 import type { QueueAdmission } from './sessions/queue-admission.ts';
 import { createSendEvents } from './sessions/send-events.ts';
@@ -26,6 +27,7 @@ import { createStatus, liveSandboxOf, sandboxDescriber } from './system/status.t
 import { ensureDefaults } from './tenants/bootstrap.ts';
 import type { AccessParts } from './tenants/wiring.ts';
 import { contentPartsOf, prestartOf, type TurnParts } from './turn-parts.ts';
+import { createSpending } from './usage/wiring.ts';
 import { createKeyTest } from './vaults/key-test.ts';
 import { createProviders } from './vaults/providers.ts';
 import type { KeyRotation } from './vaults/rotation.ts';
@@ -93,7 +95,7 @@ async function openDefinitions(
 function openStatus(
   config: Config,
   engine: Engine,
-  { health, stages, sessionFiles, reconciler }: HttpParts,
+  { health, stages, sessionFiles, reconciler, live }: HttpParts,
 ): ReturnType<typeof createStatus> {
   const { store, log, driver, chosen } = engine;
   return createStatus({
@@ -106,6 +108,7 @@ function openStatus(
     workspaceQuota: async () => (await sessionFiles.enforcement()).mode,
     runtimeClasses: config.runtimeClasses,
     reconciler: reconciler.report,
+    warmPool: { max: config.warmPoolMax, reason: noWarmPool(config), report: (tenantId) => live.pool?.report(tenantId) ?? [] },
     about: {
       version: VERSION,
       runtime: runtimeName(driver),
@@ -179,6 +182,7 @@ export async function openHttp(config: Config, engine: Engine, parts: HttpParts)
     ...createWorkspaces({ store, clock, dataDir, sessionFiles, limits, release, turnSnapshots, volumeId, takeOver }),
     ...contentPartsOf(config, engine).kept,
     services: services.services,
+    spending: createSpending({ ...engine, clock, accounts: engine.egress.accounts }),
     health: () => health.current(),
     status: openStatus(config, engine, parts),
     sandboxes: live.list,

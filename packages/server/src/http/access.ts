@@ -28,6 +28,8 @@ const EXCEPTIONS: readonly (readonly [method: string, path: RegExp, need: Need])
   ['*', /^\/v1\/tenants(\/|$)/, OPERATOR],
   ['*', /^\/v1\/(plans|encryption_keys)(\/|$)/, OPERATOR],
   ['*', /^\/v1\/(api_keys|users|invitations)(\/|$)/, MANAGEMENT],
+  ['POST', /^\/v1\/budgets(\/|$)/, ADMIN],
+  ['DELETE', /^\/v1\/budgets(\/|$)/, ADMIN],
   ['*', /^\/v1\/(vaults|audit|prices|provider_keys)(\/|$)/, ADMIN],
 ];
 

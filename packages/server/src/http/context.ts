@@ -25,6 +25,7 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { Turns } from '../sessions/turns.ts';
 import type { SessionKey, Store } from '../store/store.ts';
 import type { AccessParts } from '../tenants/wiring.ts';
+import type { SpendingParts } from '../usage/wiring.ts';
 import type { Providers } from '../vaults/providers.ts';
 import type { KeyRotation } from '../vaults/rotation.ts';
 import type { Vaults } from '../vaults/vaults.ts';
@@ -73,8 +74,9 @@ export interface HttpDeps extends KeptParts {
   readonly workspaceInfo: (session: SessionKey) => Promise<WorkspaceInfo>;
   readonly fork: Fork;
   readonly services: Services;
+  readonly spending: SpendingParts;
   readonly health: () => Health;
-  readonly status: () => Promise<Status>;
+  readonly status: (tenantId: string) => Promise<Status>;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
   /** A live sandbox as the API tells of it. */
   readonly describeSandbox: (sandbox: LiveSandboxInfo) => SessionSandbox;

@@ -9,11 +9,14 @@ import type { LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
 import type { WarmInfo, WarmPool } from '../sandboxes/pool/warm-pool.ts';
 import type { StageLog } from '../sandboxes/stages.ts';
 import type { Store } from '../store/store.ts';
+import type { SpendingParts } from '../usage/wiring.ts';
 import type { AppVariables } from './context.ts';
+import { spendingMetrics } from './spending-metrics.ts';
 
 export interface MetricSources {
   readonly store: Store;
   readonly egress: EgressReport;
+  readonly spending: Pick<SpendingParts, 'records' | 'reports'>;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
   readonly stages: StageLog;
   /** Undefined where no sandboxes stand ready. */
@@ -61,6 +64,7 @@ export function createMetrics(sources: MetricSources): Registry {
   if (sources.pool !== undefined) warmMetrics(registry, sources.pool);
   outboxMetrics(registry, store, deliveryAttempts);
   egressMetrics(registry, sources.egress);
+  spendingMetrics(registry, sources.spending);
   reconcilerMetrics(registry, sources.reconciler);
   loadMetrics(registry, sources);
   return registry;

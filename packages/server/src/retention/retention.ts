@@ -15,6 +15,8 @@ export interface RetentionSettings {
   readonly deliveryMs: number;
   /** How long the decisions of the gateway can be looked at. */
   readonly egressMs: number;
+  /** How long single model calls can be looked at; undefined for good. */
+  readonly callsMs?: number | undefined;
   /** Entries of the audit are sealed and removed when they are this old; undefined or left out for never. */
   readonly auditMs?: number | undefined;
 }
@@ -31,7 +33,18 @@ export interface RetentionDeps {
 }
 
 /** What is removed, as metrics and log name it; `pages` are those of the database's file. */
-export const PURGE_KINDS = ['sessions', 'session_rows', 'events', 'keys', 'deliveries', 'callbacks', 'egress', 'audit', 'pages'] as const;
+export const PURGE_KINDS = [
+  'sessions',
+  'session_rows',
+  'events',
+  'keys',
+  'deliveries',
+  'callbacks',
+  'egress',
+  'audit',
+  'model_calls',
+  'pages',
+] as const;
 export type PurgeKind = (typeof PURGE_KINDS)[number];
 
 interface Purged {
@@ -43,7 +56,7 @@ interface Purged {
 type Step = (deps: RetentionDeps) => AsyncGenerator<Purged, void>;
 
 /** In this order; one that fails does not keep the others from being made. */
-const STEPS: Readonly<Record<string, Step>> = { sessions, adapterSessions, keys, deliveries, callbacks, egress, audit, pages };
+const STEPS: Readonly<Record<string, Step>> = { sessions, adapterSessions, keys, deliveries, callbacks, egress, audit, modelCalls, pages };
 
 /** Rows in one commit, and the pause behind it in which everybody else has the database. */
 const BATCH = 200;

@@ -5,6 +5,7 @@ import { errorEnvelopeSchema, PROBLEM_KINDS, PROBLEMS, type ProblemCode, problem
 import { type Answer, startTestServer, type TestServer } from '../support/server.ts';
 import { agent, BODIES, environment, UNKNOWN_IDS, UNSUPPORTED } from './bad-input-cases.ts';
 import { REQUESTS } from './bad-request-cases.ts';
+import { SPENDING } from './bad-spending-cases.ts';
 
 /** What an answer may never show: where the code lies, and how it got there. */
 const LEAKS = /\bat \S+ \(|\.ts:\d|node_modules|\/(home|root|tmp|work|usr|var)\//;
@@ -34,6 +35,7 @@ describe('bad input', () => {
     'a body': BODIES,
     'a field': UNSUPPORTED,
     'a request': REQUESTS,
+    spending: SPENDING,
   }))
     describe(kind, () => {
       for (const { what, send, code, pointer, headers } of cases)

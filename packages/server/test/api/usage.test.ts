@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { budgetSchema, tenantPlanSchema, usageReportSchema } from '@cloister/api';
+import { newId } from '../../src/base/ids.ts';
+import type { CallRecord, Store } from '../../src/store/store.ts';
+import { message, OTHER_KEY, startTestServer, type TestServer, type Wire } from '../support/server.ts';
+
+const DAY = Date.parse('2026-03-01T12:00:00Z');
+
+describe('usage, budgets and plans', { timeout: 120_000 }, () => {
+  let server: TestServer;
+  let store: Store;
+  before(async () => {
+    server = await startTestServer({
+      overrides: {
+        wrapStore(opened) {
+          store = opened;
+          return opened;
+        },
+      },
+    });
+  });
+  after(() => server?.[Symbol.asyncDispose]());
+
+  const record = (more: Partial<CallRecord>): CallRecord => ({
+    id: newId('request'),
+    tenantId: 'default',
+    agentId: 'agt_one',
+    sessionId: 'ses_one',
+    turnId: null,
+    provider: 'anthropic',
+    model: 'claude-x',
+    usage: { inputTokens: 100, outputTokens: 10, cacheReadTokens: 5, cacheCreationTokens: 1 },
+    costMicros: 1_500_001,
+    priceVersion: 'test',
+    isEstimated: false,
+    outcome: 'succeeded',
+    startedAt: DAY,
+    endedAt: DAY + 20,
+    ...more,
+  });
+
+  it('sums up exactly, by what is asked for, and shows a tenant its own', async () => {
+    const evil = '=HYPERLINK("http://evil","x"),y';
+    const calls = [
+      record({}),
+      record({ model: evil, costMicros: 2 }),
+      record({ startedAt: DAY + 86_400_000, endedAt: DAY + 86_400_020, isEstimated: true }),
+      record({ tenantId: 'other', costMicros: 7 }),
+    ];
+    for (const call of calls) await store.usage.settle({ call, now: DAY });
+    const { status, body } = await server.json('GET', '/v1/usage?tenant_id=default&group_by=day,model&limit=2');
+    assert.equal(status, 200, JSON.stringify(body));
+    const report = usageReportSchema.parse(body);
+    assert.deepEqual(
+      report.data.map(({ day, model, cost, calls: count }) => [day, model, cost, count]),
+      [
+        ['2026-03-01', evil, '0.000002', 1],
+        ['2026-03-01', 'claude-x', '1.500001', 1],
+      ],
+    );
+    assert.deepEqual(
+      [report.total.cost_micros, report.total.calls, report.total.estimated_calls, report.currency],
+      [3_000_004, 3, 1, 'USD'],
+    );
+    const second = await server.json('GET', `/v1/usage?tenant_id=default&group_by=day,model&limit=2&page=${report.next_page}`);
+    assert.deepEqual([second.body.data[0].day, second.body.next_page], ['2026-03-02', null]);
+    const all = (await server.json('GET', '/v1/usage?group_by=tenant')).body as Wire;
+    assert.deepEqual(
+      all.data.map((row: Wire) => [row.tenant_id, row.cost_micros]),
+      [
+        ['default', 3_000_004],
+        ['other', 7],
+      ],
+    );
+    const own = (await server.json('GET', '/v1/usage', { key: OTHER_KEY })).body;
+    assert.deepEqual([own.total.cost_micros, own.data.length], [7, 1]);
+    const foreign = (await server.json('GET', '/v1/usage?tenant_id=default', { key: OTHER_KEY })).body;
+    assert.deepEqual([foreign.total.calls, foreign.data], [0, []]);
+    const days = (await server.json('GET', '/v1/usage?tenant_id=default&from=2026-03-02&to=2026-03-02')).body;
+    assert.equal(days.total.calls, 1);
+    const list = (await server.json('GET', '/v1/usage/calls?tenant_id=default&model=claude-x')).body;
+    assert.deepEqual([list.data.length, list.data[0].duration_ms, list.data[0].estimated], [2, 20, true]);
+  });
+
+  it('answers CSV that no spreadsheet takes for a formula', async () => {
+    const byAccept = await server.request('GET', '/v1/usage?tenant_id=default&group_by=model', { headers: { accept: 'text/csv' } });
+    assert.match(byAccept.headers.get('content-type') ?? '', /^text\/csv/);
+    const text = await byAccept.text();
+    assert.equal(await (await server.request('GET', '/v1/usage?tenant_id=default&group_by=model&format=csv')).text(), text);
+    const [head, first, second, end] = text.split('\r\n');
+    assert.match(head ?? '', /^day,tenant_id,.*,cost_micros,cost,currency$/);
+    assert.equal(first, `,,,,anthropic,"'=HYPERLINK(""http://evil"",""x""),y",1,0,100,10,5,1,2,0.000002,USD`);
+    assert.equal(second, ',,,,anthropic,claude-x,2,1,200,20,10,2,3000002,3.000002,USD');
+    assert.equal(end, '');
+    const metrics = await (await server.request('GET', '/metrics')).text();
+    assert.match(metrics, /^cloister_model_calls_unrecorded_total 0$/m);
+  });
+
+  it('keeps budgets, raises them once per request, and shows nobody else any', async () => {
+    const agent = (await server.json('POST', '/v1/agents', { body: { name: 'Ada', model: 'demo' } })).body.id;
+    const body = { scope: 'agent', subject_id: agent, period: 'month', limit: 12.5 };
+    const made = await server.json('POST', '/v1/budgets', { body, headers: { 'idempotency-key': 'one' } });
+    const budget = budgetSchema.parse(made.body);
+    assert.deepEqual([budget.limit, budget.remaining, budget.spent, budget.currency], [12.5, 12.5, 0, 'USD']);
+    assert.equal((await server.json('POST', '/v1/budgets', { body, headers: { 'idempotency-key': 'one' } })).body.id, budget.id);
+    const raise = () =>
+      server.json('POST', `/v1/budgets/${budget.id}/raise`, { body: { amount: 0.000001 }, headers: { 'idempotency-key': 'two' } });
+    assert.deepEqual([(await raise()).body.raised, (await raise()).body.remaining], [0.000001, 12.500001]);
+    assert.equal((await server.json('POST', `/v1/budgets/${budget.id}`, { body: { limit: 3 } })).body.limit, 3);
+    const whole = (await server.json('POST', '/v1/budgets', { body: { scope: 'tenant', limit: 1 } })).body;
+    assert.deepEqual([whole.subject_id, whole.spent, whole.remaining, whole.renews_at], ['default', 3.000004, 0, null]);
+    assert.deepEqual(
+      (await server.json('GET', '/v1/budgets?scope=agent')).body.data.map(({ id }: Wire) => id),
+      [budget.id],
+    );
+    for (const [method, path, init] of [
+      ['GET', ''],
+      ['DELETE', ''],
+      ['POST', '/raise', { body: { amount: 1 } }],
+    ] as const) {
+      const answer = await server.json(method, `/v1/budgets/${budget.id}${path}`, { ...init, key: OTHER_KEY });
+      assert.deepEqual([answer.status, answer.body.error.code], [404, 'budget_not_found']);
+    }
+    for (const id of [budget.id, whole.id]) assert.equal((await server.json('DELETE', `/v1/budgets/${id}`)).status, 200);
+    assert.deepEqual((await server.json('GET', '/v1/budgets')).body.data, []);
+    const entries = (await store.audit.list({ tenantId: 'default', limit: 100, order: 'asc' })).data.map(({ action }) => action);
+    for (const action of ['budget.created', 'budget.changed', 'budget.removed'] as const) assert.ok(entries.includes(action), action);
+  });
+
+  it('holds a tenant to its plan, and says what is used and when it renews', async () => {
+    const limits = { agents: 1, messages_per_day: 1 };
+    const plan = (await server.json('POST', '/v1/plans', { body: { name: 'small', limits } })).body;
+    assert.deepEqual([plan.limits.agents, plan.limits.sessions], [1, null]);
+    assert.equal((await server.json('PUT', '/v1/tenants/nobody/plan', { body: { plan_id: plan.id } })).body.error.code, 'tenant_not_found');
+    assert.equal((await server.json('PUT', '/v1/tenants/default/plan', { body: { plan_id: 'pln_0' } })).body.error.code, 'plan_not_found');
+    const session = await server.createSession();
+    const given = await server.json('PUT', '/v1/tenants/default/plan', { body: { plan_id: plan.id } });
+    assert.equal(tenantPlanSchema.parse(given.body).plan?.id, plan.id);
+    const refused = await server.json('POST', '/v1/agents', { body: { name: 'Bob', model: 'demo' } });
+    assert.deepEqual([refused.status, refused.body.error.code], [403, 'plan_limit_reached']);
+    assert.match(refused.body.error.message, /allows 1 of agents, and \d+ are used/);
+    const say = () => server.json('POST', `/v1/sessions/${session}/events`, { body: { events: [message()] } });
+    assert.equal((await say()).status, 200);
+    const late = await say();
+    assert.deepEqual([late.status, late.body.error.code], [429, 'plan_quota_used_up']);
+    assert.ok(Number(late.headers.get('retry-after')) > 0);
+    const own = tenantPlanSchema.parse((await server.json('GET', '/v1/plan')).body);
+    assert.deepEqual([own.used.messages_per_day, own.plan?.name], [1, 'small']);
+    assert.equal((await server.json('DELETE', `/v1/plans/${plan.id}`)).body.error.code, 'plan_in_use');
+    await server.json('PUT', '/v1/tenants/default/plan', { body: { plan_id: null } });
+    assert.equal((await say()).status, 200);
+    assert.equal((await server.json('DELETE', `/v1/plans/${plan.id}`)).status, 200);
+    const other = await server.json('GET', '/v1/plans', { key: OTHER_KEY });
+    assert.deepEqual([other.status, other.body.error.code], [403, 'permission_denied']);
+    assert.equal((await server.json('GET', '/v1/plan', { key: OTHER_KEY })).body.plan, null);
+  });
+});
