@@ -1,9 +1,12 @@
 import type { Client, Session, Status } from '@cloister/api';
+import { createApprovalsPage } from './approvals-page.ts';
+import { createAuditPage } from './audit-page.ts';
 import { type Conversation, createConversation } from './conversation.ts';
 import { el } from './dom.ts';
 import { renderFailure } from './entry-view.ts';
 import { explain, isKeyRefused } from './failure.ts';
 import { openNewSession } from './new-session.ts';
+import type { Page } from './page.ts';
 import { renderSessionHead, showSessionStatus } from './session-head.ts';
 import { createSessionList } from './session-list.ts';
 import { renderDemoBanner, renderStatus } from './status-panel.ts';
@@ -34,7 +37,7 @@ function createApp(client: Client, signOut: (why?: unknown) => void) {
   let sessions: readonly Session[] = [];
   let shown = LIST_PAGE;
   let currentId: string | undefined;
-  let conversation: Conversation | undefined;
+  let conversation: Conversation | Page | undefined;
 
   const fail = (error: unknown) => {
     if (isKeyRefused(error)) signOut(error);
@@ -43,8 +46,13 @@ function createApp(client: Client, signOut: (why?: unknown) => void) {
 
   async function refresh(): Promise<void> {
     try {
-      const [status, page] = await Promise.all([client.status(), client.sessions.list({ limit: shown })]);
+      const [status, page, waiting] = await Promise.all([
+        client.status(),
+        client.sessions.list({ limit: shown }),
+        client.approvals.list({ limit: LIST_LIMIT, 'states[]': ['pending'] }),
+      ]);
       parts.setProblem(undefined);
+      parts.setWaiting(waiting.data.length);
       parts.setStatus(status, () => signOut());
       sessions = page.data;
       parts.list.show(sessions, currentId, page.next_page !== null && shown < LIST_LIMIT ? showMore : undefined);
@@ -68,6 +76,8 @@ function createApp(client: Client, signOut: (why?: unknown) => void) {
   }
 
   async function openFromAddress(): Promise<void> {
+    const page = pageOf(location.hash);
+    if (page !== undefined) return openPage(page);
     const id = /^#\/sessions\/([\w-]+)$/.exec(location.hash)?.[1] ?? sessions[0]?.id;
     parts.closeMenu();
     if (id === currentId && id !== undefined) return;
@@ -84,6 +94,20 @@ function createApp(client: Client, signOut: (why?: unknown) => void) {
     await refresh();
   }
 
+  function pageOf(hash: string): Page | undefined {
+    if (hash === '#/approvals') return createApprovalsPage(client, () => void refresh());
+    return hash === '#/audit' ? createAuditPage(client) : undefined;
+  }
+
+  async function openPage(page: Page): Promise<void> {
+    parts.closeMenu();
+    conversation?.close();
+    conversation = page;
+    currentId = undefined;
+    parts.showSession(el('h1', {}, page.title), page.elements);
+    await Promise.all([page.start(), refresh()]);
+  }
+
   function open(session: Session): void {
     const head = renderSessionHead(session);
     const update = async () => {
@@ -91,14 +115,15 @@ function createApp(client: Client, signOut: (why?: unknown) => void) {
       if (currentId === session.id) head.update(fresh);
       await refresh();
     };
-    conversation = createConversation({
+    const opened = createConversation({
       client,
       session,
       onChange: () => void update().catch(fail),
       onStatus: (status) => showSessionStatus(head.status, status),
     });
-    parts.showSession(head.element, conversation.elements);
-    void conversation.start();
+    conversation = opened;
+    parts.showSession(head.element, opened.elements);
+    void opened.start();
   }
 
   return { frame: parts.frame, refresh, openFromAddress, close: () => conversation?.close() };
@@ -113,6 +138,8 @@ interface Frame {
   readonly list: ReturnType<typeof createSessionList>;
   setStatus(status: Status, onSignOut: () => void): void;
   setProblem(error: unknown): void;
+  /** How many questions wait for an answer. */
+  setWaiting(count: number): void;
   showWelcome(): void;
   showSession(head: HTMLElement, body: readonly HTMLElement[]): void;
   closeMenu(): void;
@@ -127,6 +154,7 @@ function createFrame(handlers: { readonly onPick: (id: string) => void; readonly
   banners.append(demo, problem);
   const names = el('div', { className: 'names' });
   const menu = el('button', { type: 'button', className: 'button small menu', attrs: { 'aria-expanded': 'false' } }, 'Sessions');
+  const count = el('span', { className: 'pill warn', hidden: true });
   const newButton = (label: string) => el('button', { type: 'button', className: 'button primary', on: { click: handlers.onNew } }, label);
   const main = el('main', { className: 'main' });
   const side = el(
@@ -139,6 +167,12 @@ function createFrame(handlers: { readonly onPick: (id: string) => void; readonly
       el('a', { href: '/docs', className: 'hint' }, 'API'),
     ),
     newButton('New session'),
+    el(
+      'nav',
+      { className: 'places', attrs: { 'aria-label': 'Places' } },
+      el('a', { href: '#/approvals' }, 'Approvals', count),
+      el('a', { href: '#/audit' }, 'Audit'),
+    ),
     list.element,
     statusSlot,
   );
@@ -165,6 +199,10 @@ function createFrame(handlers: { readonly onPick: (id: string) => void; readonly
       const details = statusSlot.querySelector('details');
       if (details !== null) details.open = isOpen;
       demo.replaceChildren(...(status.is_demo ? [renderDemoBanner()] : []));
+    },
+    setWaiting(waiting) {
+      count.hidden = waiting === 0;
+      count.textContent = String(waiting);
     },
     setProblem(error) {
       problem.replaceChildren(...(error === undefined ? [] : [renderFailure(explain(error))]));

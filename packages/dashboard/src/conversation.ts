@@ -50,7 +50,14 @@ export function createConversation(deps: ConversationDeps): Conversation {
       fail(error);
       throw error;
     });
-  const view = createTranscriptView((toolUseId, result) => sendOrSay({ type: 'user.tool_confirmation', tool_use_id: toolUseId, result }));
+  const view = createTranscriptView((toolUseId, answer) =>
+    sendOrSay({
+      type: 'user.tool_confirmation',
+      tool_use_id: toolUseId,
+      result: answer === 'deny' ? 'deny' : 'allow',
+      ...(answer === 'session' ? { scope: 'session' } : {}),
+    }),
+  );
   const composer = createComposer({
     send: (text) => sendOrSay({ type: 'user.message', content: [{ type: 'text', text }] }),
     stop: () => sendOrSay({ type: 'user.interrupt' }),

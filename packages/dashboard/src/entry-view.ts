@@ -4,7 +4,7 @@ import { renderMarkdown } from './markdown-view.ts';
 import type { Entry, ToolEntry } from './transcript.ts';
 
 /** Sends the user's answer; rejects when it did not arrive, and then the buttons work again. */
-export type Decide = (toolUseId: string, result: 'allow' | 'deny') => Promise<void>;
+export type Decide = (toolUseId: string, answer: 'allow' | 'session' | 'deny') => Promise<void>;
 
 export function renderEntry(entry: Entry, decide: Decide): HTMLElement {
   switch (entry.type) {
@@ -67,19 +67,21 @@ function renderTool(tool: ToolEntry): HTMLElement {
 }
 
 function renderPermission(tool: ToolEntry, decide: Decide): HTMLElement {
-  const buttons = [
-    el('button', { type: 'button', className: 'button small primary' }, 'Allow'),
-    el('button', { type: 'button', className: 'button small danger' }, 'Deny'),
-  ];
-  buttons.forEach((button, index) => {
+  const answers = [
+    ['allow', el('button', { type: 'button', className: 'button small primary' }, 'Allow')],
+    ['session', el('button', { type: 'button', className: 'button small' }, 'Allow for this session')],
+    ['deny', el('button', { type: 'button', className: 'button small danger' }, 'Deny')],
+  ] as const;
+  const buttons = answers.map(([, button]) => button);
+  for (const [answer, button] of answers) {
     button.addEventListener('click', () => {
       const setDisabled = (isDisabled: boolean) => {
         for (const one of buttons) one.disabled = isDisabled;
       };
       setDisabled(true);
-      decide(tool.id, index === 0 ? 'allow' : 'deny').catch(() => setDisabled(false));
+      decide(tool.id, answer).catch(() => setDisabled(false));
     });
-  });
+  }
   return el(
     'div',
     { className: 'permission', attrs: { role: 'group', 'aria-label': `Permission for ${tool.name}` } },
@@ -97,7 +99,7 @@ function brief(input: Readonly<Record<string, unknown>>): string {
   return (typeof value === 'string' ? value : JSON.stringify(value)).split('\n', 1)[0]?.slice(0, 200) ?? '';
 }
 
-function fullInput(input: Readonly<Record<string, unknown>>): string {
+export function fullInput(input: Readonly<Record<string, unknown>>): string {
   const entries = Object.entries(input);
   const [only] = entries;
   if (only !== undefined && entries.length === 1 && typeof only[1] === 'string') return only[1];

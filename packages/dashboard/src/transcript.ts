@@ -62,6 +62,8 @@ export function applyEvent(transcript: Transcript, event: SessionEvent | Preview
       }));
     case 'user.tool_confirmation':
       return changeTool(transcript, event.tool_use_id, (tool) => ({ ...tool, state: event.result === 'deny' ? 'denied' : 'running' }));
+    case 'approval.expired':
+      return changeTool(transcript, event.approval_id, (tool) => ({ ...tool, state: 'denied' }));
     case 'span.model_request_end':
       return event.is_error ? dropPreviews(transcript) : transcript;
     default:
@@ -82,6 +84,8 @@ function applyStatus(transcript: Transcript, event: SessionEvent): Transcript {
       return { ...note(closeTurn(transcript), 'This session has ended.'), status: 'terminated' };
     case 'session.deleted':
       return { ...note(closeTurn(transcript), 'This session has been deleted.'), status: 'terminated' };
+    case 'approval.requested':
+      return note(transcript, 'A budget is used up: raise it, or stop, under Approvals.');
     case 'session.error':
       return put(transcript, { type: 'failure', id: event.id, failure: event.error });
     case 'turn.ended':
