@@ -89,6 +89,7 @@ function createAgent(world: World, life: Life, body: Body): AgentConnection {
   }
 
   return {
+    powers: { image: false, embeddedContext: false, pdf: false },
     canSteer,
     closed,
     openSession: () => Promise.reject(new PlatformError('bug')),

@@ -1,6 +1,8 @@
 import { systemClock } from './base/clock.ts';
 import type { Config } from './config.ts';
+import { createMemoryMounts } from './memory/mounts.ts';
 import type { Engine } from './open-engine.ts';
+import { createProvisioner, type Provisioner } from './resources/provision.ts';
 import { type ContentParts, createContentParts } from './resources/wiring.ts';
 import { sandboxImageTag } from './runtime/image.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
@@ -12,7 +14,9 @@ import { createStageLog, type StageLog } from './sandboxes/stages.ts';
 import { toldOpen } from './sandboxes/told.ts';
 import { relayRemoteCommits } from './sessions/remote-commits.ts';
 import type { SessionsDeps } from './sessions/sessions.ts';
+import { createSkillSets } from './skills/materialise.ts';
 import type { SessionKey } from './store/store.ts';
+import { createAttach } from './turns/attachments.ts';
 import { Dispatcher } from './turns/dispatcher.ts';
 import { createPrestart } from './turns/prestart.ts';
 import { createQuotaWatch, type QuotaWatch } from './workspaces/quota-watch.ts';
@@ -36,6 +40,31 @@ export function prestartOf(config: Config, { store, nodeId, volumeId, chosen, lo
 /** What clients have given into keeping. */
 export function contentPartsOf({ contents: limits }: Config, { store }: Engine): ContentParts {
   return createContentParts({ store, clock: systemClock, limits });
+}
+
+/** What sandboxes and messages get of it. */
+function provisionsOf(config: Config, engine: Engine, sessionFiles: SessionFiles) {
+  const { kept, contents } = contentPartsOf(config, engine);
+  const { store, log } = engine;
+  const { dataDir } = config;
+  const provisioner = createProvisioner({
+    skillSets: createSkillSets({ store, contents, dataDir, limits: config.contents }),
+    memoryMounts: createMemoryMounts({ store, clock: systemClock, log, dataDir }),
+    uploads: { storedFiles: kept.storedFiles, dataDir, maxBytes: config.contents.maxUploadBytes },
+    sessionFiles,
+  });
+  return { provisioner, attach: createAttach({ storedFiles: kept.storedFiles, sessionFiles }) };
+}
+
+function withMemory(live: LiveSandboxes, provisioner: Provisioner): LiveSandboxes {
+  return {
+    ...live,
+    async acquire(input) {
+      const sandbox = await live.acquire(input);
+      await provisioner.beforeTurn(input.session);
+      return sandbox;
+    },
+  };
 }
 
 export interface TurnParts {
@@ -64,6 +93,7 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     isSole: isSoleNode,
   });
   const turnSnapshots = createTurnSnapshots({ store, log, dataDir: config.dataDir, sessionFiles, limits: config.files });
+  const { provisioner, attach } = provisionsOf(config, engine, sessionFiles);
   const sandboxes: SandboxDeps = {
     stages,
     driver,
@@ -76,6 +106,7 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     startTimeoutMs: config.sandboxStartTimeoutMs,
     imageFor: (variant) => (variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant)),
     extras: engine.extras,
+    provide: provisioner.provide,
     async directoriesOf(session) {
       const places = await sessionFiles.ensure(session);
       parts.quotaWatch?.note(session.id, places);
@@ -101,7 +132,9 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     store,
     clock,
     log,
-    live,
+    // What others have changed in a session's memory meanwhile, its next turn finds there.
+    live: withMemory(live, provisioner),
+    attach,
     catalog: chosen.catalog,
     providers: chosen.limits.providers,
     providersOf: chosen.limits.providersOf,
@@ -121,7 +154,10 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     maxConcurrentTurns: config.maxConcurrentSandboxes,
     drainMs: config.drainMs,
     stages,
-    keepWorkspace: turnSnapshots.take,
+    async keepWorkspace(session) {
+      await provisioner.afterTurn(session);
+      await turnSnapshots.take(session);
+    },
   });
   const quotaWatch = createQuotaWatch({ live, clock, log });
   Object.assign(parts, { dispatcher, live, quotaWatch });

@@ -1,5 +1,7 @@
+import type { JsonObject } from '../base/json.ts';
 import { toolRule } from '../core/tools.ts';
-import { type AgentOptions, type Harness, SANDBOX_GATEWAY_URL, SANDBOX_RUNNER } from './harness.ts';
+import { notesOf } from './briefing.ts';
+import { type AgentOptions, type Harness, SANDBOX_GATEWAY_URL, SANDBOX_RUNNER, SANDBOX_SKILLS } from './harness.ts';
 
 /** Claude Code's names of the published tools. */
 const TOOL_NAMES: Readonly<Record<string, string>> = {
@@ -44,12 +46,14 @@ export const claudeHarness: Harness = {
     },
   }),
   sessionMeta: (options) => ({
-    ...(options.system === null ? {} : { systemPrompt: { append: options.system } }),
+    ...systemPromptOf(options),
     claudeCode: {
       options: {
         settingSources: [],
         permissionMode: 'default',
-        settings: { permissions: { ask: ASKED_TOOLS } },
+        settings: { permissions: { ask: [...ASKED_TOOLS, ...(options.mcpServers ?? []).map(({ name }) => `mcp__${name}`)] } },
+        // Its own settings stay closed to it, so that nothing in its home widens what it may do.
+        ...(options.skills?.length ? { plugins: [{ type: 'local', path: SANDBOX_SKILLS }] } : {}),
         disallowedTools: disallowedTools(options),
         ...(options.effort === null ? {} : { effort: options.effort }),
       },
@@ -58,7 +62,15 @@ export const claudeHarness: Harness = {
   toolName: (name) => TOOL_NAMES[name] ?? name,
 };
 
+function systemPromptOf(options: AgentOptions): JsonObject {
+  const append = [options.system, notesOf(options)].filter((text) => text !== null).join('\n\n');
+  return append === '' ? {} : { systemPrompt: { append } };
+}
+
 function disallowedTools(options: AgentOptions): string[] {
   const disabled = Object.entries(TOOL_NAMES).filter(([, name]) => !toolRule(options.tools, name).enabled);
-  return [...new Set([...REMOTE_TOOLS, ...disabled.map(([name]) => name)])];
+  const ofServers = [...(options.tools.byServer ?? [])].flatMap(([server, { byName }]) =>
+    [...byName].flatMap(([tool, { enabled }]) => (enabled ? [] : [`mcp__${server}__${tool}`])),
+  );
+  return [...new Set([...REMOTE_TOOLS, ...disabled.map(([name]) => name), ...ofServers])];
 }

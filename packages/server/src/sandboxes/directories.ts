@@ -22,6 +22,16 @@ export function sessionsFolder(dataDir: string): string {
   return path.join(dataDir, 'sessions');
 }
 
+/** What memory stores are as directories, by the sessions that have them. */
+export function memoryFolder(dataDir: string): string {
+  return path.join(sessionsFolder(dataDir), '.memory');
+}
+
+/** Files that sessions were given and can only read. */
+export function uploadsFolder(dataDir: string): string {
+  return path.join(sessionsFolder(dataDir), '.uploads');
+}
+
 /** The session's durable files. Only their names are ever used on this side: what is in them belongs to the sandbox. */
 export function sessionDirectories(dataDir: string, sessionId: string): SessionDirectories & { readonly root: string } {
   const root = path.join(sessionsFolder(dataDir), sessionId);
@@ -58,6 +68,14 @@ export function ensureVolume(dataDir: string): Promise<string> {
 /** The installation whose sessions the files belong to: the first that used the tree. */
 export function ensureFilesOwner(dataDir: string, installation: string): Promise<string> {
   return writeOnce(path.join(sessionsFolder(dataDir), '.installation'), installation);
+}
+
+/**
+ * The installation of a store in memory: the same at each start, so that what a killed server left on the engine is its
+ * own. It is another than that of a database in this directory, whose sessions' files it must not take for forgotten ones.
+ */
+export function ensureMemoryInstallation(dataDir: string): Promise<string> {
+  return writeOnce(path.join(dataDir, 'memory-installation'), newId('installation'));
 }
 
 /** Writes the file whole, unless it is there; returns what is in it. Of several at once the first wins. */

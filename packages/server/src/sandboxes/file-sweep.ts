@@ -5,7 +5,7 @@ import { ID_PREFIXES } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
 import type { AgentStore, SessionStore } from '../store/store.ts';
-import { ensureFilesOwner, sessionsFolder } from './directories.ts';
+import { ensureFilesOwner, memoryFolder, sessionsFolder, uploadsFolder } from './directories.ts';
 import { type SessionFiles, sharedFolder } from './session-files.ts';
 
 export interface FileSweepDeps {
@@ -121,6 +121,8 @@ function placesOf({ sessions, agents, files, dataDir }: FileSweepDeps): readonly
     { ...ofSessions, folder: own, ending: '' },
     { ...ofSessions, folder: path.join(own, '.disks'), ending: '.img' },
     { ...ofSessions, folder: path.join(own, '.snapshots'), ending: '' },
+    { ...ofSessions, folder: memoryFolder(dataDir), ending: '' },
+    { ...ofSessions, folder: uploadsFolder(dataDir), ending: '' },
     { ...ofAgents, folder: shared, ending: '' },
     { ...ofAgents, folder: path.join(shared, '.disks'), ending: '.img' },
   ];

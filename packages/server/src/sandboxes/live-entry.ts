@@ -48,7 +48,7 @@ export function preparingOf(entries: ReadonlyMap<string, Entry>): Entry[] {
 }
 
 export function definitionOf(session: SessionRow): string {
-  return JSON.stringify([session.agent, session.environment]);
+  return JSON.stringify([session.agent, session.environment, session.resources]);
 }
 
 export function newEntry(

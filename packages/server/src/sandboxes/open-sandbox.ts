@@ -2,9 +2,11 @@ import type { Clock } from '../base/clock.ts';
 import { isPlatformError, PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
+import type { Provider } from '../core/model.ts';
 import type { EgressGateway, GatewayConnection, ModelCallObserver } from '../egress/gateway.ts';
-import { type AgentConnection, AgentFailure, connectAgent } from '../harness/acp/connection.ts';
+import { type AgentConnection, AgentFailure, connectAgent, type PromptPowers } from '../harness/acp/connection.ts';
 import { type AgentOptions, type Harness, SANDBOX_WORKSPACE } from '../harness/harness.ts';
+import type { Provisioned, Provisioner } from '../resources/provision.ts';
 import type { ExitReport, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../runtime/driver.ts';
 import type { SessionRow } from '../store/store.ts';
 import { ensureSessionDirectories, type SessionDirectories } from './directories.ts';
@@ -30,12 +32,15 @@ export interface SandboxDeps {
   readonly stages?: StageLog | undefined;
   /** What environments ask for beyond the usual; without it they get none of that. */
   readonly extras?: Pick<Extras, 'resolve'> | undefined;
+  /** What a sandbox gets beyond that: the skills of its agent, the files and the memory of its session. */
+  readonly provide?: Provisioner['provide'] | undefined;
   /** Makes the session's directories; without it they are plain ones. */
   readonly directoriesOf?: ((session: SandboxSession) => Promise<SessionDirectories>) | undefined;
 }
 
 /** What a sandbox has to know of its session; of one that is opened for the pool, the pool's own id stands for the session's. */
-export type SandboxSession = Pick<SessionRow, 'id' | 'tenantId' | 'agentId' | 'environmentId' | 'environment' | 'harnessSessionId'>;
+export type SandboxSession = Pick<SessionRow, 'id' | 'tenantId' | 'agentId' | 'environmentId' | 'environment' | 'harnessSessionId'> &
+  Partial<Pick<SessionRow, 'resources'>>;
 
 export interface OpenSandboxInput {
   readonly sandboxId: string;
@@ -123,7 +128,8 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
     observer,
   });
   undo.push(() => gateway.close());
-  const spec = await sandboxSpec(deps, input, socketDirectory);
+  const provided = await deps.provide?.(session, input.options);
+  const spec = await sandboxSpec(deps, input, { socketDirectory, provided });
   timer.enter('image');
   await abortable(lookForImage(deps.driver, spec.image), signal);
   timer.enter('create');
@@ -133,7 +139,7 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
   const io = await abortable(deps.driver.start(ref, { signal, onAttached: () => timer.enter('start') }), signal);
   timer.enter('ready');
   const diagnostics = createTail(io.stderr);
-  const ready = await abortable(untilExit(io, diagnostics.text, openConversation(io, input)), signal);
+  const ready = await abortable(untilExit(io, diagnostics.text, openConversation(io, withProvisions(input, provided))), signal);
   timer.end();
   deps.log.debug({ sandbox: sandboxId, session: session.id, stages: timer.stages }, 'sandbox ready');
   return {
@@ -169,20 +175,36 @@ async function openConversation(
   io: SandboxIo,
   { harness, options, session }: OpenSandboxInput,
 ): Promise<{ agent: AgentConnection; sessionId: string; isResumed: boolean }> {
-  const agent = await connectAgent(io.stdin, io.stdout);
+  const connected = await connectAgent(io.stdin, io.stdout);
+  const agent = { ...connected, powers: powersWith(connected.powers, options.provider) };
   const opened = await agent.openSession({
     cwd: SANDBOX_WORKSPACE,
     meta: harness.sessionMeta(options),
+    mcpServers: options.mcpServers ?? [],
     harnessSessionId: session.harnessSessionId,
   });
   return { agent, ...opened };
 }
 
-async function sandboxSpec(deps: SandboxDeps, input: OpenSandboxInput, socketDirectory: string): Promise<SandboxSpec> {
+/** A document is of use only where the model's interface has a place for it. */
+function powersWith(powers: PromptPowers, provider: Provider): PromptPowers {
+  return { ...powers, pdf: powers.pdf && ['anthropic', 'openai', 'google'].includes(provider) };
+}
+
+function withProvisions(input: OpenSandboxInput, provided: Provisioned | undefined): OpenSandboxInput {
+  return provided === undefined ? input : { ...input, options: { ...input.options, provisions: provided.provisions } };
+}
+
+async function sandboxSpec(
+  deps: SandboxDeps,
+  input: OpenSandboxInput,
+  { socketDirectory, provided }: { readonly socketDirectory: string; readonly provided: Provisioned | undefined },
+): Promise<SandboxSpec> {
   const { session, harness } = input;
   const extras = await deps.extras?.resolve(session);
   return buildSpec({
     ...extras,
+    extraMounts: [...(extras?.extraMounts ?? []), ...(provided?.mounts ?? [])],
     labels: {
       node: deps.nodeId,
       installation: deps.installation,

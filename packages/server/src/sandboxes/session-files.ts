@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { asJsonObject, type JsonObject } from '../base/json.ts';
 import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
-import { type SessionDirectories, sessionsFolder } from './directories.ts';
+import { memoryFolder, removeIn, type SessionDirectories, sessionsFolder, uploadsFolder } from './directories.ts';
 import { inodesOf } from './quota/loop-disks.ts';
 import { createTrees } from './quota/trees.ts';
 import { parseBytes } from './template.ts';
@@ -113,6 +113,7 @@ export function createSessionFiles(deps: SessionFilesDeps): SessionFiles {
     async remove(sessionId) {
       sharing.delete(sessionId);
       await rm(snapshotsOf(dataDir, sessionId), { recursive: true, force: true });
+      for (const folder of [memoryFolder(dataDir), uploadsFolder(dataDir)]) await removeIn(folder, sessionId);
       await kinds.session.remove(sessionId);
     },
     removeShared: (agentId) => kinds.shared.remove(agentId),

@@ -1,4 +1,3 @@
-import type { ContentBlock } from '@agentclientprotocol/sdk';
 import { delay } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
 import { isPlatformError, PlatformError } from '../base/errors.ts';
@@ -11,12 +10,13 @@ import { exitProblem, type OpenSandbox } from '../sandboxes/open-sandbox.ts';
 import type { StageLog, Stages } from '../sandboxes/stages.ts';
 import type { ApprovalRow, LeasedTurn, RunToken, SessionRow, Store } from '../store/store.ts';
 import { resolveAgent } from './agent-options.ts';
+import type { Attach } from './attachments.ts';
 import { openApprovals } from './continuation.ts';
 import { describeFailure } from './failure.ts';
 import { openPermissions } from './open-permissions.ts';
 import { finishTurn, parkTurn, requeueTurn, retryTurn, type TurnEnd } from './outcome.ts';
 import type { Permissions } from './permissions.ts';
-import { continuationContent, primingContent, toPromptContent } from './prompt.ts';
+import { messageContent, promptContent } from './prompt-content.ts';
 import { type Patience, type PreviewSink, Recorder } from './recorder.ts';
 import { exhausted, type RetryPolicy, retryDelay } from './retry.ts';
 
@@ -41,6 +41,8 @@ export interface RunDeps extends Patience {
   /** How long a question to a person stays open; undefined for without end. */
   readonly approvalTimeoutMs?: number | undefined;
   readonly tell?: ((entry: AuditEntry) => void) | undefined;
+  /** Hands over what is attached to messages. */
+  readonly attach?: Attach | undefined;
   /** Keeps the workspace as the turn leaves it, where that is wanted. Never throws. */
   readonly keepWorkspace?: ((session: SessionRow) => Promise<void>) | undefined;
 }
@@ -300,8 +302,8 @@ export class TurnRun {
       if (sandbox === undefined || !sandbox.agent.canSteer || !this.asksBeforeTools || this.cause !== undefined) return;
       const message = await store.turns.steer(this.token);
       if (message === undefined) return;
-      const input = { sessionId: sandbox.harnessSessionId, content: toPromptContent(message) };
-      if (await sandbox.agent.steer(input)) continue;
+      const content = await messageContent(this.deps, this.leased.session, message, sandbox);
+      if (await sandbox.agent.steer({ sessionId: sandbox.harnessSessionId, content })) continue;
       return store.turns.unsteer({ ...this.token, eventId: message.id });
     }
   }
@@ -394,14 +396,4 @@ export class TurnRun {
         return { type: 'finished', outcome: 'cancelled', stopReason: 'cancelled', problem: null };
     }
   }
-}
-
-/** Sandboxes whose agent has been given the log once already. */
-const primed = new WeakSet<OpenSandbox>();
-
-async function promptContent(deps: RunDeps, leased: LeasedTurn, sandbox: OpenSandbox): Promise<ContentBlock[]> {
-  const own = leased.turn.isContinuation ? continuationContent(leased.approvals) : toPromptContent(leased.message);
-  if (sandbox.isResumed || primed.has(sandbox)) return own;
-  primed.add(sandbox);
-  return [...(await primingContent(deps.store, leased.message)), ...own];
 }

@@ -1,7 +1,9 @@
 import { type Readable, Writable } from 'node:stream';
 import * as acp from '@agentclientprotocol/sdk';
+import type { McpServerDefinition } from '@cloister/api';
 import { PlatformError } from '../../base/errors.ts';
 import type { JsonObject } from '../../base/json.ts';
+import { SANDBOX_GATEWAY_URL } from '../harness.ts';
 
 /** A frame longer than this ends the connection: the agent is hostile and memory is ours. */
 const MAX_FRAME_BYTES = 32 * 1024 * 1024;
@@ -22,16 +24,27 @@ export interface PromptResult {
   readonly stopReason: acp.StopReason;
 }
 
+/** What the agent takes in a message. */
+export interface PromptPowers {
+  readonly image: boolean;
+  /** Texts by their address. */
+  readonly embeddedContext: boolean;
+  readonly pdf: boolean;
+}
+
 /** One agent program on the other end of a pair of streams. */
 export interface AgentConnection {
   /** Opens the conversation anew, or goes on with an earlier one by the best way the agent has. */
   openSession(input: {
     cwd: string;
     meta: JsonObject;
+    mcpServers?: readonly McpServerDefinition[] | undefined;
     harnessSessionId: string | null;
   }): Promise<{ readonly sessionId: string; readonly isResumed: boolean }>;
   /** One turn. Rejects with `AgentFailure` when the agent answers an error, with `sandbox_exited` when the connection is gone. */
   prompt(input: { sessionId: string; content: readonly acp.ContentBlock[] } & PromptHandlers): Promise<PromptResult>;
+  /** What a message may hold besides text. */
+  readonly powers: PromptPowers;
   /** Whether a message can be handed to a turn that runs. */
   readonly canSteer: boolean;
   /** Hands a message to the turn that runs; false when none runs any more, and the agent has not taken it. */
@@ -83,8 +96,10 @@ export async function connectAgent(stdin: Writable, stdout: Readable): Promise<A
     });
   const capabilities = hello.agentCapabilities;
   return {
-    async openSession({ cwd, meta, harnessSessionId }) {
-      const common: acp.NewSessionRequest = { cwd, mcpServers: [], _meta: { ...meta } };
+    powers: powersOf(capabilities),
+    async openSession({ cwd, meta, mcpServers = [], harnessSessionId }) {
+      const servers = toMcpServers(mcpServers, capabilities?.mcpCapabilities?.http === true);
+      const common: acp.NewSessionRequest = { cwd, mcpServers: servers, _meta: { ...meta } };
       if (harnessSessionId !== null && (await reopen(agent, capabilities, harnessSessionId, common)))
         return { sessionId: harnessSessionId, isResumed: true };
       const opened = await call(agent.request('session/new', common));
@@ -108,6 +123,24 @@ export async function connectAgent(stdin: Writable, stdout: Readable): Promise<A
     closed: connection.closed,
     close: () => connection.close(),
   };
+}
+
+/** Agents say nothing of documents; which of those that take embedded bytes know what to do with one, they tell in `_meta`. */
+function powersOf(capabilities: acp.AgentCapabilities | undefined): PromptPowers {
+  const { image = false, embeddedContext = false } = capabilities?.promptCapabilities ?? {};
+  return { image, embeddedContext, pdf: embeddedContext };
+}
+
+/** Those over HTTP are reached by way of the gateway, which knows them by their names. */
+function toMcpServers(servers: readonly McpServerDefinition[], takesHttp: boolean): acp.McpServer[] {
+  return servers.map((server) => {
+    if (server.type === 'stdio') {
+      const env = Object.entries(server.env).map(([name, value]) => ({ name, value }));
+      return { name: server.name, command: server.command, args: [...server.args], env };
+    }
+    if (!takesHttp) throw new PlatformError('harness_failed', { detail: 'The agent program cannot use MCP servers over HTTP.' });
+    return { type: 'http', name: server.name, url: `${SANDBOX_GATEWAY_URL}/mcp/${server.name}`, headers: [] };
+  });
 }
 
 function canSteer(meta: unknown): boolean {

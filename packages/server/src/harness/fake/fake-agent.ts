@@ -1,4 +1,4 @@
-import { appendFile, open, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { Readable, Writable } from 'node:stream';
 import * as acp from '@agentclientprotocol/sdk';
 import { delay, systemClock } from '../../base/clock.ts';
@@ -19,7 +19,8 @@ export interface FakeAgentIo {
  *
  * - `[[text words]]`: says exactly that; `[[slow N MS]]`: N pieces, MS apart
  * - `[[tool NAME {json}]]`: asks for a tool call and, when allowed, makes it
- * - `[[write NAME TEXT]]`: writes the file into its workspace
+ * - `[[write NAME TEXT]]`: writes the file into its workspace, or where the mount is that an absolute name is in
+ * - `[[remove NAME]]`: removes a file, found in the same way; `[[look NAME]]`: says what is in one
  * - `[[late exit]]`: dies after what `[[slow]]` says
  * - `[[flaky N]]`: answers an error until it has been asked N times in this conversation
  * - `[[fail]]`, `[[hang]]`, `[[exit]]`, `[[oom]]`: answers an error, never answers, dies, dies of memory
@@ -89,7 +90,7 @@ async function speak(io: FakeAgentIo, { home, workspace }: { readonly home: stri
         signal: AbortSignal.any([stop.signal, io.signal]),
         die,
         steered,
-        workspace,
+        place: (name) => placeOf(io, workspace, name),
       });
       steering.delete(params.sessionId);
       return { stopReason: answered };
@@ -101,6 +102,12 @@ async function speak(io: FakeAgentIo, { home, workspace }: { readonly home: stri
   connection.close();
   if (end === 'oom') io.outOfMemory();
   return end === 'exit' ? 1 : 0;
+}
+
+function placeOf({ spec }: FakeAgentIo, workspace: string, name: string): string {
+  if (!name.startsWith('/')) return `${workspace}/${name}`;
+  const mount = spec.mounts.find(({ path }) => name.startsWith(`${path}/`));
+  return mount === undefined ? `/no mount of ${name}` : mount.hostPath + name.slice(mount.path.length);
 }
 
 function textOf(prompt: readonly acp.ContentBlock[]): string {
@@ -116,7 +123,8 @@ interface Answer {
   readonly die: (how: 'exit' | 'oom') => void;
   /** What came in while the turn ran. */
   readonly steered: readonly string[];
-  readonly workspace: string;
+  /** Where a file of the sandbox lies. */
+  readonly place: (name: string) => string;
 }
 
 async function answer(input: Answer): Promise<acp.StopReason> {
@@ -138,7 +146,11 @@ async function answer(input: Answer): Promise<acp.StopReason> {
     const tool = /\[\[tool (\w+) (\{.*?\})\]\]/.exec(text);
     if (tool !== null && (await useTool(input, tool[1] ?? '', tool[2] ?? '{}')) === 'cancelled') return 'cancelled';
     const write = /\[\[write (\S+) (.*?)\]\]/.exec(text);
-    if (write !== null) await writeFile(`${input.workspace}/${write[1]}`, write[2] ?? '');
+    if (write !== null) await writeFile(input.place(write[1] ?? ''), write[2] ?? '');
+    const gone = /\[\[remove (\S+)\]\]/.exec(text);
+    if (gone !== null) await rm(input.place(gone[1] ?? ''));
+    const look = /\[\[look (\S+)\]\]/.exec(text);
+    if (look !== null) await say(await readFile(input.place(look[1] ?? ''), 'utf8').catch(() => 'nothing there'));
     const slow = /\[\[slow (\d+) (\d+)\]\]/.exec(text);
     for (let piece = 0; piece < Number(slow?.[1] ?? 0); piece++) {
       await say(`piece${piece} `);

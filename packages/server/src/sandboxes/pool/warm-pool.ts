@@ -10,6 +10,7 @@ import { createArrivals, createDemand, type Demand } from './demand.ts';
 import { createBackoff, createFiller, type Filler } from './filler.ts';
 import { poolKey, type WarmTemplate } from './key.ts';
 import { createPlan, type Plan, type PlanDeps } from './plan.ts';
+import { type Claims, createClaims, reportPool, type WarmEnvironment } from './report.ts';
 import { createStock, type Entry, type PoolRoom, type Stock, type StockDeps } from './stock.ts';
 import { createTally, type MissReason, type Tally, type WarmTally } from './tally.ts';
 
@@ -56,6 +57,8 @@ export interface WarmPool extends Service {
   /** Those that must be there on the engine. */
   desired(): readonly DesiredSandbox[];
   tally(): WarmTally;
+  /** What of it is this tenant's. */
+  report(tenantId: string): readonly WarmEnvironment[];
   /** An agent or an environment has changed, or a place is free. */
   refresh(): void;
 }
@@ -69,6 +72,7 @@ export function createWarmPool(deps: WarmPoolDeps, room: PoolRoom): WarmPool {
   const { clock, log, store, nodeId } = deps;
   const demand = createDemand();
   const tally = createTally();
+  const claims = createClaims();
   const backoff = createBackoff(clock);
   const keyOf = (template: WarmTemplate) => poolKey(template, deps.imageFor(template));
   const plan = createPlan({ ...deps, keyOf, demand });
@@ -83,7 +87,7 @@ export function createWarmPool(deps: WarmPoolDeps, room: PoolRoom): WarmPool {
 
   return {
     name: 'warm pool',
-    reserve: createReserve({ deps, stock, tally, filler, plan, demand, keyOf }, () => state === 'stopped'),
+    reserve: createReserve({ deps, stock, tally, claims, filler, plan, demand, keyOf }, () => state === 'stopped'),
     async giveWay() {
       const free = all().filter(({ hasPlace }) => hasPlace);
       const chosen = free.find(({ closing }) => closing === undefined) ?? free[0];
@@ -95,6 +99,7 @@ export function createWarmPool(deps: WarmPoolDeps, room: PoolRoom): WarmPool {
     list: () => all().flatMap(toInfo),
     desired: () => all().flatMap(toDesired),
     tally: tally.read,
+    report: (tenantId) => reportPool(tenantId, { wanted: filler.wanted(), entries: stock.entries.values(), claims }),
     refresh: filler.look,
     async start() {
       if (state !== 'new') return;
@@ -136,6 +141,8 @@ function createReserve(parts: Reserving, isStopped: () => boolean): WarmPool['re
 
   return ({ session, harness, options }) => {
     if (isStopped() || session.harnessSessionId !== null || !deps.canPool(session.environment)) return undefined;
+    // What is mounted when it is opened cannot be added later.
+    if (session.resources.length > 0) return undefined;
     const { tenantId, agentId, agent, environmentId, environment } = session;
     const template = { tenantId, agentId, agent, environmentId, environment, harness, options };
     const key = keyOf(template);
@@ -157,9 +164,10 @@ interface HandOver {
   readonly deps: WarmPoolDeps;
   readonly stock: Stock;
   readonly tally: Tally;
+  readonly claims: Claims;
 }
 
-async function handOverTo({ deps, stock, tally }: HandOver, entry: Entry, session: SessionRow): Promise<OpenSandbox | undefined> {
+async function handOverTo({ deps, stock, tally, claims }: HandOver, entry: Entry, session: SessionRow): Promise<OpenSandbox | undefined> {
   const { clock, log, stages } = deps;
   const began = clock.monotonic();
   const given = await giveTo(deps, entry, session).catch((error: unknown) => {
@@ -172,6 +180,7 @@ async function handOverTo({ deps, stock, tally }: HandOver, entry: Entry, sessio
     return undefined;
   }
   tally.hit();
+  claims.note(entry.template);
   stock.handOut(entry);
   const ms = Math.round(clock.monotonic() - began);
   stages?.observe('handover', ms);

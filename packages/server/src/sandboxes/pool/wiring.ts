@@ -6,6 +6,7 @@ import type { Logger } from '../../base/log.ts';
 import type { Config } from '../../config.ts';
 import type { Provider } from '../../core/model.ts';
 import type { HarnessCatalog } from '../../harness/catalog.ts';
+import { pinSkills } from '../../skills/pin.ts';
 import type { Store } from '../../store/store.ts';
 import { resolveAgent } from '../../turns/agent-options.ts';
 import type { LiveSandboxesDeps } from '../live-sandboxes.ts';
@@ -28,6 +29,13 @@ export interface WarmPoolParts
   readonly providersOf?: ((tenantId: string) => Promise<ReadonlySet<Provider>>) | undefined;
 }
 
+/** Why nothing can stand ready here; null where it can. */
+export function noWarmPool({ warmPoolMax, workspaceQuota }: Pick<Config, 'warmPoolMax' | 'workspaceQuota'>): string | null {
+  if (warmPoolMax === 0) return 'WARM_POOL_MAX is 0.';
+  if (workspaceQuota === undefined) return null;
+  return 'WORKSPACE_QUOTA gives each workspace a disk of its own, and what stands ready has none yet.';
+}
+
 /** The warm pool as the settings want it; undefined where they want none. */
 export function warmPoolOf(parts: WarmPoolParts): LiveSandboxesDeps['createPool'] {
   const { config, store, nodeId, volumeId, clock, log, imageFor, open, policyOf, power, stages } = parts;
@@ -45,7 +53,7 @@ export function warmPoolOf(parts: WarmPoolParts): LiveSandboxesDeps['createPool'
     files: createWarmFiles(config.dataDir, nodeId),
     max: config.warmPoolMax,
     imageFor: ({ harness, environment }) => parseTemplate(environment).image ?? imageFor(harness.imageVariant),
-    canPool: (environment) => config.workspaceQuota === undefined && canPool(environment),
+    canPool: (environment) => noWarmPool(config) === null && canPool(environment),
     load: (ids) => loadTemplate(parts, ids),
     async isAlive() {
       const alive = new Set((await store.nodes.list()).map(({ id }) => id));
@@ -62,7 +70,7 @@ function canPool(environment: JsonObject): boolean {
 }
 
 interface Loader {
-  readonly store: Pick<Store, 'agents' | 'environments'>;
+  readonly store: Pick<Store, 'agents' | 'environments' | 'skills'>;
   readonly catalog: HarnessCatalog;
   readonly providers: ReadonlySet<Provider>;
   readonly providersOf?: ((tenantId: string) => Promise<ReadonlySet<Provider>>) | undefined;
