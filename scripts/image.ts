@@ -16,7 +16,7 @@ import { selectRuntime } from '../packages/server/src/runtime/select.ts';
 const HELP = `Usage: npm run image -- [--server] [--harness builtin|claude] [--force]
 
   --harness claude   the variant with the Claude agent (for yourself only: its program must not be published)
-  --server           the image of the server and its socket broker too, for compose.yaml; the server inside builds no images
+  --server           the image of the server and its socket broker too, for docker-compose.yml; the server inside builds no images
   --force            build again without the engine's cache, though nothing has changed
   --quiet            print progress only when there is something to build
 

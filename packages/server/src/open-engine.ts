@@ -15,7 +15,7 @@ import { FAKE_AGENT_PROGRAM } from './harness/fake/fake-harness.ts';
 import { type Egress, openEgress } from './open-egress.ts';
 import type { RuntimeDriver } from './runtime/driver.ts';
 import { seesOurMounts } from './runtime/engine-mounts.ts';
-import { ensureVolume } from './sandboxes/directories.ts';
+import { ensureMemoryInstallation, ensureVolume } from './sandboxes/directories.ts';
 import { createExtras, type Extras } from './sandboxes/extras.ts';
 import { createEventBus, type EventBus } from './sessions/event-bus.ts';
 import { openPostgresStore } from './store/postgres/postgres-store.ts';
@@ -99,11 +99,12 @@ export async function openEngine(config: Config, { wrapStore }: Overrides, log: 
   };
 }
 
-function openStore(config: Config, log: Logger, nodeId: string): Promise<Store> {
-  const { databaseUrl: url, databasePoolSize: poolSize } = config;
+async function openStore(config: Config, log: Logger, nodeId: string): Promise<Store> {
+  const { databaseUrl: url, databasePoolSize: poolSize, dataDir } = config;
   if (config.store === 'postgres' && url !== undefined) return openPostgresStore({ url, poolSize, clock: systemClock, log, nodeId });
-  const file = config.store === 'memory' ? ':memory:' : path.join(config.dataDir, 'cloister.db');
-  return openSqliteStore({ file, clock: systemClock });
+  if (config.store === 'memory')
+    return openSqliteStore({ file: ':memory:', clock: systemClock, installation: await ensureMemoryInstallation(dataDir) });
+  return openSqliteStore({ file: path.join(dataDir, 'cloister.db'), clock: systemClock });
 }
 
 const SHORTCOMINGS = { container: '', weaker: ' (weaker isolation)', none: ' (no isolation)' } as const;

@@ -10,10 +10,12 @@ export function statusCommand(): Command {
   return new Command('status')
     .description('say how the running server is: exit 0 when it serves (even degraded), 3 when it cannot, 4 when none answers')
     .option('--json', 'print JSON')
-    .action(async ({ json }: { json?: true }) => {
+    .option('--quiet', 'say it by the exit code alone; needs no key')
+    .action(async ({ json, quiet }: { json?: true; quiet?: true }) => {
       const { url, client } = connectWithoutKey();
       const health = await client.health();
       if (health.status === 'unhealthy') process.exitCode = EXIT.unavailable;
+      if (quiet) return;
       const status = await connect().status();
       if (json) printLine(JSON.stringify({ url, ...health, ...status }, null, 2));
       else printStatus(url, health, status);
@@ -47,6 +49,14 @@ function describeStages({ stages }: Status): readonly (readonly [string, string]
   return told.length === 0 ? [] : [['stages', `${told.join(', ')} ms (medians of late)`]];
 }
 
+function describePool({ warm_pool: pool }: Status): string {
+  if (pool.reason !== null) return `nothing stands ready: ${pool.reason}`;
+  const sum = (name: 'wanted' | 'ready' | 'warming' | 'claimed') => pool.environments.reduce((all, one) => all + one[name], 0);
+  const told = `${sum('ready')} ready, ${sum('warming')} starting, ${sum('wanted')} wanted (at most ${pool.max}), ${sum('claimed')} given to sessions`;
+  const [first, ...others] = pool.environments;
+  return first === undefined || others.length === 0 ? told : `${told}; ${pool.environments.length} kinds, see --json`;
+}
+
 function printStatus(url: string, health: Health, status: Status): void {
   printLine(`${emphasize('bold', 'Cloister')} ${health.version} at ${url} is ${emphasize(COLORS[health.status], health.status)}.`);
   printLine();
@@ -57,6 +67,7 @@ function printStatus(url: string, health: Health, status: Status): void {
     ['isolation', ISOLATION[status.isolation]],
     ...describeCapabilities(status),
     ...describeStages(status),
+    ['warm pool', describePool(status)],
     ['harness', status.harness],
     ['model', status.is_demo ? `${status.model}: no provider key is set, see docs/configuration.md` : status.model],
     ['turns', `${running} running, ${queued} queued, ${waiting} waiting for permission`],

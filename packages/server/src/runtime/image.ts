@@ -66,10 +66,17 @@ export async function ensureServerImage(
     .filter((entry) => entry.isFile() && !entry.name.endsWith('.map'))
     .map((entry) => path.relative(request.distDir, path.join(entry.parentPath, entry.name)).split(path.sep).join('/'));
   if (!names.includes('cloister.mjs')) throw incomplete(request.distDir);
-  const context = [{ name: 'Dockerfile', content: await readInput(path.join(request.recipeDir, 'Dockerfile')) }];
+  const recipe = await readInput(path.join(request.recipeDir, 'Dockerfile'));
+  const context: ContextFile[] = [{ name: 'Dockerfile', content: Buffer.from(lastStage(recipe.toString())) }];
   for (const name of names.sort())
     context.push({ name: `packages/server/dist/${name}`, content: await readInput(path.join(request.distDir, name)) });
   return ensureImage({ ...request, variant: 'server', context });
+}
+
+/** A recipe without the stage that builds: what the last one copies from there is in the context, at the same path. */
+function lastStage(recipe: string): string {
+  const head = recipe.slice(0, recipe.indexOf('\nFROM '));
+  return `${head}${recipe.slice(recipe.lastIndexOf('\nFROM ')).replaceAll('COPY --from=build /src/', 'COPY ')}`;
 }
 
 interface ImageRequest extends Pick<SandboxImageRequest, 'tag' | 'engine' | 'force' | 'onProgress' | 'signal'> {

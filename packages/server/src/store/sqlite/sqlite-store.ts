@@ -18,6 +18,8 @@ import { acquireOwnerLock, type OwnerLock } from './owner-lock.ts';
 export interface SqliteStoreOptions {
   /** Path of the database, made when it is missing; `:memory:` for one that ends with the process. */
   readonly file: string;
+  /** The id that a new database is given; one of its own unless told. */
+  readonly installation?: string | undefined;
   /** Said, with the process id, to those who find the database locked. */
   readonly nodeId?: string | undefined;
   readonly clock: Clock;
@@ -35,11 +37,11 @@ const INSERT_INSTALLATION = 'INSERT INTO installation (id, created_at) VALUES (:
  * `store_unavailable`, each before anything was changed.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  if (options.file === MEMORY) return assemble(openMemory(), options.clock);
+  if (options.file === MEMORY) return assemble(openMemory(), options);
   const file = await resolveFile(options);
   const lock = acquireOwnerLock(file, { pid: process.pid, nodeId: options.nodeId ?? null, now: options.clock.now() });
   try {
-    return assemble(openFile(file, lock), options.clock, () => startCheckpointer(file, options.clock));
+    return assemble(openFile(file, lock), options, () => startCheckpointer(file, options.clock));
   } catch (error) {
     lock.release();
     throw toStoreError(error);
@@ -100,10 +102,11 @@ function unusable(file: string, error: unknown): PlatformError {
 }
 
 /** Brings the schema up to date and puts the store together; closes the connections when that fails. */
-function assemble({ writer, reader, onClosed }: Connections, clock: Clock, startFolding?: () => Checkpointer): Store {
+function assemble(connections: Connections, { clock, installation }: SqliteStoreOptions, startFolding?: () => Checkpointer): Store {
+  const { writer, reader, onClosed } = connections;
   try {
     migrate(writer, MIGRATIONS, clock.now());
-    ensureInstallation(writer, clock.now());
+    ensureInstallation(writer, installation ?? newId('installation'), clock.now());
     return createSqlStore(createEngine({ writer, reader, checkpointer: startFolding?.() }, clock), onClosed);
   } catch (error) {
     if (reader !== writer) reader.close();
@@ -112,6 +115,6 @@ function assemble({ writer, reader, onClosed }: Connections, clock: Clock, start
   }
 }
 
-function ensureInstallation(db: Connection, now: number): void {
-  if (db.get(FIND_INSTALLATION) === undefined) db.run(INSERT_INSTALLATION, { id: newId('installation'), now });
+function ensureInstallation(db: Connection, id: string, now: number): void {
+  if (db.get(FIND_INSTALLATION) === undefined) db.run(INSERT_INSTALLATION, { id, now });
 }
