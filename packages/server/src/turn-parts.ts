@@ -2,6 +2,7 @@ import { systemClock } from './base/clock.ts';
 import type { Config } from './config.ts';
 import { createMemoryMounts } from './memory/mounts.ts';
 import type { Engine } from './open-engine.ts';
+import { createStorageMeter } from './plans/storage-meter.ts';
 import { createProvisioner, type Provisioner } from './resources/provision.ts';
 import { type ContentParts, createContentParts } from './resources/wiring.ts';
 import { sandboxImageTag } from './runtime/image.ts';
@@ -93,6 +94,7 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     isSole: isSoleNode,
   });
   const turnSnapshots = createTurnSnapshots({ store, log, dataDir: config.dataDir, sessionFiles, limits: config.files });
+  const meterStorage = createStorageMeter({ store, sessionFiles, clock, log });
   const { provisioner, attach } = provisionsOf(config, engine, sessionFiles);
   const sandboxes: SandboxDeps = {
     stages,
@@ -157,6 +159,7 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     async keepWorkspace(session) {
       await provisioner.afterTurn(session);
       await turnSnapshots.take(session);
+      meterStorage(session);
     },
   });
   const quotaWatch = createQuotaWatch({ live, clock, log });

@@ -6,7 +6,12 @@ const count = (what: string) => z.int().min(0).max(Number.MAX_SAFE_INTEGER).null
 const limitsSchema = z.strictObject({
   agents: count('Agents that are not archived'),
   sessions: count('Sessions that are not archived'),
-  concurrent_sandboxes: count('Turns at work at once, each in its sandbox'),
+  concurrent_sandboxes: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .nullish()
+    .describe('Turns at work at once, each in its sandbox; others wait. Left out or null: no limit'),
   messages_per_day: count('Messages that are accepted in a UTC day'),
   messages_per_month: count('Messages that are accepted in a UTC month'),
   tokens_per_month: count('Tokens of all kinds in a UTC month; the message that comes when they are used up is refused'),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { newId } from '../../base/ids.ts';
 import { DAY_MS, dayStart, monthStart, nextMonth } from '../../core/periods.ts';
 import type { BudgetRow, CallRecord, CallSubject, Store } from '../store.ts';
-import { createSession, type Laws, law, NODE, readPages, refuses, T0, TENANT } from './kit.ts';
+import { createSession, finish, type Laws, law, lease, NODE, queue, readPages, refuses, T0, TENANT, tryLease } from './kit.ts';
 
 const LEASE_MS = 60_000;
 
@@ -196,6 +196,22 @@ export const usageLaws: Laws = {
     assert.equal(await store.plans.ofTenant({ tenantId: TENANT }), undefined);
     await createSession(store);
     assert.equal(await store.plans.remove({ id: 'pln_small' }), true);
+  }),
+
+  'a plan lets as many turns work at once as it says': law(async (store) => {
+    for (let index = 0; index < 3; index++) {
+      const { id } = await createSession(store);
+      await queue(store, id);
+    }
+    await store.plans.create({ id: 'pln_small', name: 'small', limits: { concurrent_sandboxes: 1 }, now: T0 });
+    await store.plans.assign({ tenantId: TENANT, planId: 'pln_small', now: T0 });
+    const first = await lease(store);
+    assert.equal(await tryLease(store), undefined);
+    await finish(store, first);
+    await lease(store);
+    await store.plans.update({ id: 'pln_small', limits: { concurrent_sandboxes: 2 }, now: T0 });
+    await lease(store);
+    assert.equal(await tryLease(store), undefined);
   }),
 
   'messages count towards the plan of their day, and tokens towards that of their month': law(async (store) => {

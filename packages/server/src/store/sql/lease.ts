@@ -2,6 +2,7 @@ import { invariant } from '../../base/errors.ts';
 import type { LeasedTurn, LeasePlace, SessionRow, TurnRow, TurnStore } from '../store.ts';
 import type { Transaction } from './engine.ts';
 import { appendEvents } from './event-log.ts';
+import { SANDBOX_CAP_OF } from './plans.ts';
 import { type Dialect, get, getAs, type Query, run, type Sql } from './query.ts';
 import { parseEvent, parseTurn } from './rows.ts';
 import { requireSession } from './sessions.ts';
@@ -11,7 +12,8 @@ import { addActiveTime, approvalsOfTurn, setSessionState } from './turn-queue.ts
 const NEAR_CAP = 32;
 const running = (column: 'tenant_id' | 'agent_id'): string =>
   `(SELECT count(*) FROM turns WHERE state = 'running' AND ${column} = t.${column})`;
-const FULL_TENANTS = "SELECT tenant_id FROM turns WHERE state = 'running' GROUP BY tenant_id HAVING count(*) >= :perTenant";
+const FULL_TENANTS = `SELECT r.tenant_id FROM turns r WHERE r.state = 'running'
+  GROUP BY r.tenant_id HAVING count(*) >= :perTenant OR count(*) >= ${SANDBOX_CAP_OF('r.tenant_id')}`;
 const FULL_AGENTS = `SELECT agent_id FROM turns WHERE state = 'running'
   GROUP BY agent_id HAVING count(*) >= min(coalesce(agent_cap, :perAgent))`;
 /**
@@ -34,7 +36,7 @@ const HAS_READY: Sql = (dialect) => `SELECT t.id ${READY(dialect)}`;
 const QUEUE_NEAR_CAP: Sql = ({ name }) =>
   name === 'postgres'
     ? `SELECT pg_advisory_xact_lock(hashtextextended('turns of ' || t.tenant_id, 0)) FROM turns t WHERE t.id = :id
-        AND (${running('tenant_id')} + ${NEAR_CAP} >= :perTenant OR ${running('agent_id')} + ${NEAR_CAP} >= coalesce(t.agent_cap, :perAgent))`
+        AND (${running('tenant_id')} + ${NEAR_CAP} >= least(:perTenant, ${SANDBOX_CAP_OF('t.tenant_id')}) OR ${running('agent_id')} + ${NEAR_CAP} >= coalesce(t.agent_cap, :perAgent))`
     : '';
 const LEASE: Sql = ({ now }) => `UPDATE turns SET state = 'running', is_ready = 0, attempt = attempt + 1, lease_owner = :nodeId,
     lease_until = ${now} + :leaseMs, retry_at = NULL, prompted_at = NULL, started_at = :now

@@ -7,8 +7,9 @@ import { get, getAs, type Query, type Row, run, type Sql } from './query.ts';
 import { integer, json, text } from './rows.ts';
 
 const FIND = 'SELECT * FROM plans WHERE id = :id';
-const INSERT = `INSERT INTO plans (id, name, limits, created_at, updated_at) VALUES (:id, :name, :limits, :now, :now) ON CONFLICT DO NOTHING`;
-const UPDATE = 'UPDATE plans SET name = :name, limits = :limits, updated_at = :now WHERE id = :id';
+const INSERT = `INSERT INTO plans (id, name, limits, sandbox_cap, created_at, updated_at)
+  VALUES (:id, :name, :limits, :sandboxCap, :now, :now) ON CONFLICT DO NOTHING`;
+const UPDATE = 'UPDATE plans SET name = :name, limits = :limits, sandbox_cap = :sandboxCap, updated_at = :now WHERE id = :id';
 const HOLD: Sql = ({ forUpdate }) => `${FIND} ${forUpdate()}`;
 const IN_USE = 'SELECT 1 AS found FROM tenant_plans WHERE plan_id = :id LIMIT 1';
 const ASSIGN = `INSERT INTO tenant_plans (tenant_id, plan_id, assigned_at) VALUES (:tenantId, :planId, :now)
@@ -16,6 +17,9 @@ const ASSIGN = `INSERT INTO tenant_plans (tenant_id, plan_id, assigned_at) VALUE
 const OF_TENANT = 'SELECT p.* FROM tenant_plans t JOIN plans p ON p.id = t.plan_id WHERE t.tenant_id = :tenantId';
 /** The tenant's row is what creations at one moment go past one after the other. */
 const HOLD_OF_TENANT: Sql = ({ forUpdate }) => `${OF_TENANT} ${forUpdate('t')}`;
+/** How many turns of the tenant its plan lets work at once, or null. */
+export const SANDBOX_CAP_OF = (tenantId: string): string =>
+  `(SELECT p.sandbox_cap FROM tenant_plans tp JOIN plans p ON p.id = tp.plan_id WHERE tp.tenant_id = ${tenantId})`;
 /** The limits of the tenant's plan, or null: a column for statements that read something else of the tenant. */
 export const LIMITS_OF = (tenantId: string): string =>
   `(SELECT p.limits FROM tenant_plans tp JOIN plans p ON p.id = tp.plan_id WHERE tp.tenant_id = ${tenantId})`;
@@ -41,7 +45,7 @@ export function createPlanStore(engine: Engine): PlanStore {
   return {
     create: ({ id, name, limits, now }) =>
       engine.write(function* () {
-        yield* run(INSERT, { id, name, limits: JSON.stringify(limits), now });
+        yield* run(INSERT, { id, name, ...limitColumns(limits), now });
         return yield* requirePlan(FIND, id);
       }),
     find: ({ id }) => engine.read(() => getAs(parsePlan, FIND, { id })),
@@ -64,7 +68,7 @@ export function createPlanStore(engine: Engine): PlanStore {
     update: ({ id, name, limits, now }) =>
       engine.write(function* () {
         const plan = yield* requirePlan(HOLD, id);
-        yield* run(UPDATE, { id, name: name ?? plan.name, limits: JSON.stringify(limits ?? plan.limits), now });
+        yield* run(UPDATE, { id, name: name ?? plan.name, ...limitColumns(limits ?? plan.limits), now });
         return yield* requirePlan(FIND, id);
       }),
     remove: ({ id }) =>
@@ -141,6 +145,10 @@ function renewsIn(kind: 'messages_per_day' | 'messages_per_month' | 'tokens_per_
 
 function periodOf(kind: 'messages_per_day' | 'messages_per_month', now: number): number {
   return kind === 'messages_per_day' ? dayStart(now) : monthStart(now);
+}
+
+function limitColumns(limits: PlanLimits): { readonly limits: string; readonly sandboxCap: number | null } {
+  return { limits: JSON.stringify(limits), sandboxCap: limits.concurrent_sandboxes ?? null };
 }
 
 function* countOf(name: keyof typeof COUNTS, tenantId: string, now: number): Query<number> {

@@ -16,6 +16,7 @@ import { vaults } from './0014-vaults.ts';
 import { contents } from './0015-contents.ts';
 import { adapters } from './0016-adapters.ts';
 import { usage } from './0017-usage.ts';
+import { planCaps } from './0018-plan-caps.ts';
 
 /** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
 export const MIGRATIONS: readonly Migration[] = [
@@ -36,4 +37,5 @@ export const MIGRATIONS: readonly Migration[] = [
   contents,
   adapters,
   usage,
+  planCaps,
 ];
