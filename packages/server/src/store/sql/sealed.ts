@@ -9,6 +9,7 @@ const PLACES: Readonly<Record<SealedTable, { readonly id: string; readonly colum
   webhooks: { id: 'id', column: 'secrets' },
   services: { id: 'id', column: 'spec' },
   requests: { id: 'key', column: 'body' },
+  turn_callbacks: { id: 'turn_id', column: 'secret' },
 };
 
 const KEYS = 'SELECT * FROM encryption_keys ORDER BY created_at, id';
@@ -43,8 +44,8 @@ export function createSealedStore(engine: Engine): SealedStore {
     page({ table, after, limit }) {
       const { id, column } = PLACES[table];
       const sql = `SELECT tenant_id, ${id} AS id, ${column} AS sealed_text FROM ${table}
-        WHERE ${column} IS NOT NULL AND (tenant_id, ${id}) > (:tenantId, :id) ORDER BY tenant_id, ${id} LIMIT :limit`;
-      return engine.read(() => allAs(parseSealedRow, sql, { tenantId: after.tenantId, id: after.id, limit }));
+        WHERE ${column} IS NOT NULL AND (tenant_id, ${id}) > (:afterTenant, :afterId) ORDER BY tenant_id, ${id} LIMIT :limit`;
+      return engine.read(() => allAs(parseSealedRow, sql, { afterTenant: after.tenantId, afterId: after.id, limit }));
     },
     replace({ table, tenantId, id: name, from, to }) {
       const { id, column } = PLACES[table];
