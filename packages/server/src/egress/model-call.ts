@@ -3,6 +3,7 @@ import { request as requestHttps, type Agent as SecureAgent } from 'node:https';
 import type { Socket } from 'node:net';
 import type { ProblemCode } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
+import { isPlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { redactKnown, rememberSecret } from '../base/redaction/redaction.ts';
 import type { ProviderConfig } from '../config.ts';
@@ -163,6 +164,7 @@ export class ModelCall {
     if (this.#isAnswered) this.#cut();
     else if (this.#isConnected)
       this.#fail('model_stream_cut', 502, `The provider closed the connection before it answered (${errorCode(error)}).`);
+    else if (isPlatformError(error, 'egress_denied')) this.#fail('egress_denied', 403, error.detail, { isFinal: true });
     else this.#unreachable(errorCode(error));
   }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
+import type { CredentialCreate } from '@cloister/api';
 import { ask, KEY, openBench, WIRE_REQUESTS } from '../../test/support/egress-bench.ts';
 import { testSealer } from '../../test/support/sealer.ts';
 import { systemClock } from '../base/clock.ts';
@@ -116,7 +117,13 @@ describe('whose key holds', () => {
   test('a secret for hosts goes to those alone, and before what the file has', async () => {
     await using bench = await setUp();
     const { id } = await bench.vaults.create('default', { display_name: 'v', default: true });
-    const auth = { type: 'http', name: 'token', hosts: ['api.example'], secret: 'a-secret-for-hosts', username: 'git' } as const;
+    const auth = {
+      type: 'http',
+      name: 'token',
+      hosts: ['api.example'],
+      secret: 'a-secret-for-hosts',
+      username: 'git',
+    } satisfies CredentialCreate['auth'];
     await bench.vaults.credentials.create('default', id, { auth });
     const find = (host: string) => bench.resolver.http.find({ ...ASKER, name: 'token', covers: (hosts) => hosts.includes(host) });
     assert.equal((await find('api.example'))?.value, `Basic ${Buffer.from('git:a-secret-for-hosts').toString('base64')}`);
