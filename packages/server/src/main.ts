@@ -28,6 +28,7 @@ import { createDuty } from './system/duty.ts';
 import { createHealthMonitor } from './system/health.ts';
 import { createNodePresence, type NodePresence } from './system/node-presence.ts';
 import { type AdminKey, ensureAdminKey } from './tenants/bootstrap.ts';
+import { ensureEnvironmentKey } from './tenants/environment-key.ts';
 import { createAccess } from './tenants/wiring.ts';
 import { createTurnParts, type TurnParts } from './turn-parts.ts';
 import { createKeyRotation, type KeyRotation } from './vaults/rotation.ts';
@@ -79,6 +80,9 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const isDraining = () => !dispatcher.isAccepting();
   const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
+  const { noclaw, notes } = config.adapters;
+  for (const note of notes) log.info(note);
+  await ensureEnvironmentKey({ store, clock, name: 'NOCLAW_API_KEY', role: 'member', key: noclaw.apiKey, hash: hashApiKey });
   const outbox = createOutbox(config, engine);
   const encryptionKeys = openKeyRotation(engine);
   const services = await createServiceParts({ ...engine, config, runtime: driver.services, clock });
@@ -192,9 +196,10 @@ function createOutbox(config: Config, { log, store, installation, nodeId, isSole
   const clock = systemClock;
   const connect = createConnector({ clock, timeoutMs: WEBHOOK_TIMEOUT_MS, allowPrivateNetwork: config.allowPrivateWebhooks });
   const send = createSender({ connect, clock, timeoutMs: WEBHOOK_TIMEOUT_MS });
+  const { sealer } = sealing;
   const deliver = {
-    webhook: createWebhookDelivery({ store, clock, send, installation, sealer: sealing.sealer }),
-    callback: createCallbackDelivery({ store, clock, send, bodies: { noclaw: noclawCallbackBody } }),
+    webhook: createWebhookDelivery({ store, clock, send, installation, sealer }),
+    callback: createCallbackDelivery({ store, clock, send, sealer, bodies: { noclaw: noclawCallbackBody } }),
   };
   return new OutboxWorker({ store, clock, log, deliver, nodeId, isSoleNode });
 }
@@ -214,7 +219,17 @@ function createRelease(live: LiveSandboxes, files: SessionFiles): SessionsDeps['
 function createRetentionOf(config: Config, { store, log, seals }: Engine, release: SessionsDeps['release']): Retention {
   const { sessionTtlMs, eventRetentionMs: eventMs, deliveryRetentionMs: deliveryMs } = config;
   const { recordsMs: callsMs } = config.spending;
-  const settings = { sessionTtlMs, eventMs, deliveryMs, egressMs: config.egress.auditMs, auditMs: config.audit.retentionMs, callsMs };
+  const { sessionTtlMs: ms } = config.adapters.agentHttp;
+  const adapterTtls = ms === undefined ? [] : [{ adapter: 'claude-agent-http', ms }];
+  const settings = {
+    sessionTtlMs,
+    adapterTtls,
+    eventMs,
+    deliveryMs,
+    egressMs: config.egress.auditMs,
+    auditMs: config.audit.retentionMs,
+    callsMs,
+  };
   return createRetention({ store, clock: systemClock, log, seals, settings, release: (id) => release(id, { isRemoved: true }) });
 }
 

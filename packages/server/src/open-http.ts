@@ -5,6 +5,7 @@ import { auditUseCases } from './audit/audited.ts';
 import { systemClock } from './base/clock.ts';
 import type { Refusals } from './base/refusals.ts';
 import { VERSION } from './base/version.ts';
+import { createCallbacks } from './callbacks/callbacks.ts';
 import type { Config } from './config.ts';
 import { resolveModel } from './core/model.ts';
 import { createEnvironments, type Environments } from './environments/environments.ts';
@@ -176,6 +177,7 @@ export async function openHttp(config: Config, engine: Engine, parts: HttpParts)
     sendEvents,
     turns: createTurns({ store, send: sendEvents }),
     webhooks: createWebhooks({ store, clock, sealer }),
+    callbacks: createCallbacks({ store, clock, sealer }),
     ...openVaults(config, engine),
     encryptionKeys: parts.encryptionKeys,
     access: parts.access,

@@ -4,6 +4,7 @@ import type { Agents } from '../agents/agents.ts';
 import type { Approvals } from '../approvals/approvals.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Clock } from '../base/clock.ts';
+import type { Callbacks } from '../callbacks/callbacks.ts';
 import type { Logger } from '../base/log.ts';
 import type { Refusals } from '../base/refusals.ts';
 import type { AdapterSettings } from '../config.ts';
@@ -64,6 +65,7 @@ export interface HttpDeps extends KeptParts {
   readonly sendEvents: SendEvents;
   readonly turns: Turns;
   readonly webhooks: Webhooks;
+  readonly callbacks: Callbacks;
   readonly vaults: Vaults;
   readonly providers: Providers;
   readonly encryptionKeys: KeyRotation;

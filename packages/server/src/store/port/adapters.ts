@@ -61,7 +61,7 @@ export interface CallbackRow {
   readonly sessionId: string;
   readonly adapter: string;
   readonly url: string;
-  /** What it is signed with; sealed where secrets are. */
+  /** What it is signed with, sealed. */
   readonly secret: string;
   readonly data: JsonObject;
   readonly createdAt: number;

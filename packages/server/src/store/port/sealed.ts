@@ -1,5 +1,5 @@
 /** Where sealed texts are kept. */
-export const SEALED_TABLES = ['vault_credentials', 'webhooks', 'services', 'requests'] as const;
+export const SEALED_TABLES = ['vault_credentials', 'webhooks', 'services', 'requests', 'turn_callbacks'] as const;
 export type SealedTable = (typeof SEALED_TABLES)[number];
 
 export interface SealedRow {

@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { detailErrorSchema, type NoclawWebhook, noclawAcceptedSchema, noclawReplySchema, noclawWebhookSchema } from '@cloister/api';
 import { toTimestamp } from '../../../base/clock.ts';
 import { invariant, PlatformError } from '../../../base/errors.ts';
@@ -101,13 +101,7 @@ interface Later {
 async function sendLater(deps: HttpDeps, c: AppContext, later: Later) {
   const { tenantId, sessionId, message, model, user, url, secret } = later;
   const turnId = newId('turn');
-  // All that goes to one host is one target, so that a slow one holds nobody else up.
-  const targetId = `cbk_${createHash('sha256')
-    .update(`${tenantId} ${new URL(url).origin}`)
-    .digest('hex')
-    .slice(0, 32)}`;
-  const now = deps.clock.now();
-  await deps.store.callbacks.add({ tenantId, turnId, sessionId, adapter: ADAPTER, targetId, url, secret, data: { user }, now });
+  await deps.callbacks.add({ tenantId, turnId, sessionId, adapter: ADAPTER, url, secret, data: { user } });
   const { data } = await deps.sendEvents({ tenantId, sessionId, events: [message], model, turnId, idempotencyKey: readIdempotencyKey(c) });
   const accepted = data[0]?.turn_id;
   invariant(accepted, 'a message has a turn');
