@@ -2,7 +2,7 @@ import path from 'node:path';
 import { type AgentChoices, chooseAgents } from './agent-choices.ts';
 import { type Approvals, createApprovals } from './approvals/approvals.ts';
 import { type AnswerRelay, createAnswerRelay } from './approvals/signal.ts';
-import { openAuditSeals } from './audit/key.ts';
+import { openAuditSeals, warnOfOtherKeys } from './audit/key.ts';
 import { createAuditSink, type RunningAudit } from './audit/sink.ts';
 import { systemClock } from './base/clock.ts';
 import { newId } from './base/ids.ts';
@@ -21,6 +21,7 @@ import { createEventBus, type EventBus } from './sessions/event-bus.ts';
 import { openPostgresStore } from './store/postgres/postgres-store.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
+import { DEFAULT_TENANT } from './tenants/bootstrap.ts';
 import { openSealing, type Sealing } from './vaults/sealing.ts';
 
 /** What tests put around the real parts. */
@@ -65,6 +66,7 @@ export async function openEngine(config: Config, { wrapStore }: Overrides, log: 
   const seals = openAuditSeals({ dataDir: config.dataDir, keys: config.audit.keys, mayMake: true });
   const audit = createAuditSink({ store: store.audit, seals, clock: systemClock, log });
   undo.push(() => audit.close());
+  await warnOfOtherKeys(store.audit, DEFAULT_TENANT, seals, log);
   const answers = createAnswerRelay();
   const approvals = createApprovals({ store, clock: systemClock, audit, timeoutMs: config.approvalTimeoutMs, signal: answers });
   const fakePrograms = { [FAKE_AGENT_PROGRAM]: runFakeAgent };

@@ -98,8 +98,8 @@ function auditServices(services: Services, audit: AuditSink): Services {
   const changed = (tenantId: string, id: string, what: string) => tell(tenantId, 'service.changed', id, { what });
   return {
     ...services,
-    create: (tenantId, body, id) =>
-      after(services.create(tenantId, body, id), (made) =>
+    create: (tenantId, body, id, of) =>
+      after(services.create(tenantId, body, id, of), (made) =>
         tell(tenantId, 'service.created', made.id, { name: made.name, image: made.image }),
       ),
     start: (tenantId, id) => after(services.start(tenantId, id), () => changed(tenantId, id, 'start')),

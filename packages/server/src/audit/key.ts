@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { PlatformError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
 import { AUDIT_KEY_BYTES, type AuditSeals, createAuditSeal } from '../core/audit-chain.ts';
+import type { AuditStore } from '../store/store.ts';
 
 export interface AuditKeyOptions {
   readonly dataDir: string;
@@ -21,6 +23,16 @@ export function openAuditSeals({ dataDir, keys, mayMake }: AuditKeyOptions): Aud
   const [current] = seals;
   if (current === undefined) throw invalid(keys === undefined ? file : 'CLOISTER_AUDIT_KEY', 'it holds no key');
   return { current, find: (keyId) => seals.find((one) => one.keyId === keyId) };
+}
+
+/** Each server has to have the keys of all: else none can prove the whole chain. */
+export async function warnOfOtherKeys(audit: Pick<AuditStore, 'head'>, tenantId: string, seals: AuditSeals, log: Logger): Promise<void> {
+  const head = await audit.head({ tenantId });
+  if (head === undefined || seals.find(head.keyId) !== undefined) return;
+  log.warn(
+    { chain: head.keyId, own: seals.current.keyId },
+    'the audit was written with a key that this server has not, so it cannot prove it: give all servers the same CLOISTER_AUDIT_KEY',
+  );
 }
 
 function readOrMake(file: string, mayMake: boolean): string {

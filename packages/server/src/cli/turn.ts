@@ -76,18 +76,26 @@ type ToolUse = Extract<SessionEvent, { type: 'agent.tool_use' }>;
 
 type BudgetQuestion = Extract<SessionEvent, { type: 'approval.requested' }>;
 
-async function decide({ client, approve }: TurnOptions, event: ToolUse): Promise<void> {
+async function decide({ client, sessionId, approve }: TurnOptions, event: ToolUse): Promise<void> {
   const answer: ApprovalAnswer =
     approve === 'all' ? { decision: 'allow' } : approve === 'none' ? { decision: 'deny' } : await askPerson(event);
-  await sendAnswer(client, event.id, answer);
+  const { decision: result, scope } = answer;
+  const confirmation = {
+    type: 'user.tool_confirmation',
+    tool_use_id: event.id,
+    result,
+    ...(scope === undefined ? {} : { scope }),
+  } as const;
+  await unlessAnswered(client.events.send(sessionId, [confirmation]));
 }
 
 /** Somebody may have been quicker elsewhere, which is no failure of the turn. */
-async function sendAnswer(client: Client, id: string, answer: ApprovalAnswer): Promise<void> {
+async function unlessAnswered(answer: Promise<unknown>): Promise<void> {
   try {
-    await client.approvals.answer(id, answer);
+    await answer;
   } catch (error) {
-    if (!(error instanceof ClientError && error.code === 'approval_answered')) throw error;
+    const isLate = error instanceof ClientError && (error.code === 'approval_answered' || error.code === 'approval_not_pending');
+    if (!isLate) throw error;
     note(printable(error.message), 'yellow');
   }
 }
@@ -118,11 +126,11 @@ async function decideBudget({ client, approve }: TurnOptions, event: BudgetQuest
     `A budget is used up: ${subject}. Answer with \`cloister approvals answer ${event.id} allow --raise <amount>\` or \`deny\`.`,
     'yellow',
   );
-  if (approve === 'none') return sendAnswer(client, event.id, { decision: 'deny' });
+  if (approve === 'none') return unlessAnswered(client.approvals.answer(event.id, { decision: 'deny' }));
   if (!process.stdin.isTTY) return;
   const amount = await text({ message: 'Raise it by how much? Leave it empty to stop.', output: process.stderr });
   const raise = isCancel(amount) ? 0 : Number(amount);
-  await sendAnswer(client, event.id, raise > 0 ? { decision: 'allow', raise } : { decision: 'deny' });
+  await unlessAnswered(client.approvals.answer(event.id, raise > 0 ? { decision: 'allow', raise } : { decision: 'deny' }));
 }
 
 function onInterrupt({ client, sessionId }: TurnOptions, leaving: AbortController): () => void {

@@ -60,6 +60,8 @@ export const UNKNOWN_IDS: readonly Case[] = [
   { what: 'session to bring back', send: ['POST', '/v1/sessions/ses_0/snapshots/snp_0/restore'], code: 'session_not_found' },
   { what: 'session to measure', send: ['GET', '/v1/sessions/ses_0/workspace'], code: 'session_not_found' },
   { what: 'session to fork', send: ['POST', '/v1/sessions/ses_0/fork', { body: {} }], code: 'session_not_found' },
+  { what: 'approval', send: ['GET', '/v1/approvals/evt_0'], code: 'approval_not_found' },
+  { what: 'approval to answer', send: ['POST', '/v1/approvals/evt_0/answer', { body: { decision: 'allow' } }], code: 'approval_not_found' },
   { what: 'an id with a NUL', send: ['GET', '/v1/sessions/%00'], code: 'session_not_found' },
   { what: 'an id that is no UTF-8', send: ['GET', '/v1/sessions/%ff%fe'], code: 'session_not_found' },
   { what: 'an id of a path', send: ['GET', '/v1/sessions/..%2f..%2fetc%2fpasswd'], code: 'session_not_found' },
@@ -114,6 +116,24 @@ export const BODIES: readonly Case[] = [
     send: ['POST', '/v1/agents', agent({ model: { id: 'demo', effort: 'huge' } })],
     code: 'request_invalid',
     pointer: '/model/effort',
+  },
+  {
+    what: 'a decision that is none',
+    send: ['POST', '/v1/approvals/evt_0/answer', { body: { decision: 'maybe' } }],
+    code: 'request_invalid',
+    pointer: '/decision',
+  },
+  {
+    what: 'a rule with a pattern that cannot be kept to',
+    send: ['POST', '/v1/agents', agent({ permission_rules: [{ tool: 'bash', policy: 'ask', when: { command: { regex: '(?=a)' } } }] })],
+    code: 'request_invalid',
+    pointer: '/permission_rules/0/when/command',
+  },
+  {
+    what: 'a rule with a policy that is none',
+    send: ['POST', '/v1/agents', agent({ permission_rules: [{ tool: 'bash', policy: 'maybe' }] })],
+    code: 'request_invalid',
+    pointer: '/permission_rules/0/policy',
   },
   { what: 'no events', send: ['POST', '/v1/sessions/ses_0/events', { body: { events: [] } }], code: 'request_invalid', pointer: '/events' },
   {

@@ -1,3 +1,4 @@
+import { toTimestamp } from '../../base/clock.ts';
 import { crashPoint } from '../../base/crash-points.ts';
 import { invariant, PlatformError } from '../../base/errors.ts';
 import type { SessionKey } from '../store.ts';
@@ -169,7 +170,12 @@ function* decide(tx: Transaction, at: At, effect: EffectOf<'confirmation'>, appe
     throw new PlatformError('event_not_found', {
       detail: `${approvalId} asks about a budget: answer it at /v1/approvals/${approvalId}/answer.`,
     });
-  if (approval.state !== 'pending') throw new PlatformError('approval_not_pending');
+  if (approval.state !== 'pending') {
+    const { state, decidedBy, decidedAt } = approval;
+    const who = decidedBy === null ? '' : ` by ${decidedBy}`;
+    const when = decidedAt === null ? '' : ` at ${toTimestamp(decidedAt)}`;
+    throw new PlatformError('approval_not_pending', { detail: `The question is answered: ${state}${who}${when}.` });
+  }
   const { turnId } = approval;
   const event = yield* append(turnId);
   yield* run(DECIDE, { tenantId, sessionId, approvalId, decision, denyMessage, decidedBy, scope, raiseMicros, now });
