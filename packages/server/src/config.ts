@@ -12,8 +12,8 @@ import { type LogSettings, logSettings } from './config/log.ts';
 import { providers } from './config/providers.ts';
 import { type SealingSettings, sealingSettings } from './config/sealing.ts';
 import { serviceSettings } from './config/services.ts';
-import { spendingSettings } from './config/spending.ts';
 import { signInSettings } from './config/sign-in.ts';
+import { spendingSettings } from './config/spending.ts';
 import {
   absolutePath,
   choice,
@@ -33,8 +33,8 @@ import type { EgressSettings } from './core/egress-settings.ts';
 import type { Provider } from './core/model.ts';
 import type { ProviderConfig } from './core/provider-config.ts';
 import type { ServiceSettings } from './core/service-settings.ts';
-import type { SpendingSettings } from './core/spending-settings.ts';
 import type { SignInSettings } from './core/sign-in-settings.ts';
+import type { SpendingSettings } from './core/spending-settings.ts';
 
 export type { AdapterName, AdapterSettings } from './config/adapters.ts';
 export type { BrokerConfig } from './config/broker.ts';
@@ -97,6 +97,8 @@ export interface Config {
   readonly files: { readonly maxFileBytes: number; readonly maxArchiveBytes: number };
   /** What the files of a session may take, where its environment says nothing; undefined for no limit. */
   readonly workspaceQuota: number | undefined;
+  /** The most that an environment may ask for; undefined for no bound. */
+  readonly workspaceQuotaMax: number | undefined;
   readonly maxQueuedPerSession: number;
   readonly maxQueuedPerTenant: number;
   readonly maxQueued: number;
@@ -166,7 +168,7 @@ export function loadConfig(given: Environment = process.env): Config {
       maxFileBytes: integer(env, 'MAX_FILE_BYTES', 536_870_912, { min: 1024, max: 1_099_511_627_776 }),
       maxArchiveBytes: integer(env, 'MAX_ARCHIVE_BYTES', 2_147_483_648, { min: 1024, max: 1_099_511_627_776 }),
     },
-    workspaceQuota: workspaceQuota(env),
+    ...workspaceQuotas(env),
     maxQueuedPerSession: integer(env, 'MAX_QUEUED_PER_SESSION', 1000, { min: 1, max: 1_000_000 }),
     maxQueuedPerTenant: integer(env, 'MAX_QUEUED_PER_TENANT', 20_000, { min: 1, max: 10_000_000 }),
     maxQueued: integer(env, 'MAX_QUEUED', 100_000, { min: 1, max: 10_000_000 }),
@@ -250,11 +252,19 @@ function leases(env: Environment): Pick<Config, 'leaseMs' | 'heartbeatMs' | 'swe
   return { leaseMs, heartbeatMs, sweepMs: seconds(env, 'SWEEP_SECONDS', 5) * 1000 };
 }
 
+/** Where nothing is said, the most there is is what each gets. */
+function workspaceQuotas(env: Environment): Pick<Config, 'workspaceQuota' | 'workspaceQuotaMax'> {
+  const most = diskSize(env, 'WORKSPACE_QUOTA_MAX');
+  const usual = diskSize(env, 'WORKSPACE_QUOTA');
+  if (most !== undefined && usual !== undefined && usual > most) throw invalid('WORKSPACE_QUOTA', 'it is more than WORKSPACE_QUOTA_MAX');
+  return { workspaceQuota: usual ?? most, workspaceQuotaMax: most };
+}
+
 /** In bytes or such as `2g`; less than this, and no filesystem is worth making. */
-function workspaceQuota(env: Environment): number | undefined {
-  const given = text(env, 'WORKSPACE_QUOTA');
+function diskSize(env: Environment, name: string): number | undefined {
+  const given = text(env, name);
   if (given === undefined || given === '0') return undefined;
   const parsed = diskSchema.safeParse(given);
-  if (!parsed.success) throw invalid('WORKSPACE_QUOTA', `"${given}" is no size from 64m to 1024g, such as 2g`);
+  if (!parsed.success) throw invalid(name, `"${given}" is no size from 64m to 1024g, such as 2g`);
   return toBytes(parsed.data);
 }

@@ -25,10 +25,11 @@ import { createTurns } from './sessions/turns.ts';
 import type { HealthMonitor } from './system/health.ts';
 import { createStageSummary } from './system/stage-summary.ts';
 import { createStatus, liveSandboxOf, sandboxDescriber } from './system/status.ts';
-import { ensureDefaults } from './tenants/bootstrap.ts';
+import { DEFAULT_TENANT, ensureDefaults } from './tenants/bootstrap.ts';
 import type { AccessParts } from './tenants/wiring.ts';
 import { contentPartsOf, prestartOf, type TurnParts } from './turn-parts.ts';
 import { createSpending } from './usage/wiring.ts';
+import { auditKeys, auditProviders, auditVaults } from './vaults/audited.ts';
 import { createKeyTest } from './vaults/key-test.ts';
 import { createProviders } from './vaults/providers.ts';
 import type { KeyRotation } from './vaults/rotation.ts';
@@ -50,13 +51,13 @@ export interface HttpParts extends TurnParts {
   readonly access: AccessParts;
 }
 
-function openVaults({ providers }: Config, { store, egress, sealing }: Engine): Pick<HttpDeps, 'vaults' | 'providers' | 'sealer'> {
+function openVaults({ providers }: Config, { store, egress, sealing, audit }: Engine): Pick<HttpDeps, 'vaults' | 'providers' | 'sealer'> {
   const clock = systemClock;
   const { sealer } = sealing;
   const testKey = createKeyTest({ sealer, check: egress.checkKey });
   return {
-    vaults: createVaults({ store, sealer, clock, testKey }),
-    providers: createProviders({ store, clock, managed: [...providers.keys()] }),
+    vaults: auditVaults(createVaults({ store, sealer, clock, testKey }), audit),
+    providers: auditProviders(createProviders({ store, clock, managed: [...providers.keys()] }), audit),
     sealer,
   };
 }
@@ -78,13 +79,13 @@ async function openDefinitions(
     live.pool?.refresh();
     await engine.egress.policies.refresh();
   };
-  const { allowUnrestrictedNetwork } = config;
+  const { allowUnrestrictedNetwork, workspaceQuotaMax: maxDiskBytes } = config;
   const { checkSkills } = contentPartsOf(config, engine);
   const agents = createAgents({ store, clock, limits: chosen.limits, checkSkills, onChanged });
   const environments = createEnvironments({
     store,
     clock,
-    limits: { allowUnrestrictedNetwork },
+    limits: { allowUnrestrictedNetwork, maxDiskBytes },
     checkExtras: engine.extras.check,
     onChanged,
   });
@@ -179,7 +180,7 @@ export async function openHttp(config: Config, engine: Engine, parts: HttpParts)
     webhooks: createWebhooks({ store, clock, sealer }),
     callbacks: createCallbacks({ store, clock, sealer }),
     ...openVaults(config, engine),
-    encryptionKeys: parts.encryptionKeys,
+    encryptionKeys: auditKeys(parts.encryptionKeys, engine.audit, DEFAULT_TENANT),
     access: parts.access,
     ...createWorkspaces({ store, clock, dataDir, sessionFiles, limits, release, turnSnapshots, volumeId, takeOver }),
     ...contentPartsOf(config, engine).kept,

@@ -89,6 +89,7 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     log,
     dataDir: config.dataDir,
     defaultQuota: config.workspaceQuota,
+    maxQuota: config.workspaceQuotaMax,
     seesOurMounts: engine.seesOurMounts,
     isLive: (id) => parts.live?.list().some(({ sessionId }) => sessionId === id) ?? false,
     isSole: isSoleNode,

@@ -6,6 +6,7 @@ import {
   type EnvironmentDefinition,
   type EnvironmentUpdate,
   environmentDefinitionSchema,
+  toBytes,
 } from '@cloister/api';
 import { mapPage } from '../agents/agents.ts';
 import { patchMetadata, unsupported } from '../agents/definition.ts';
@@ -30,6 +31,8 @@ export interface Environments {
 
 export interface EnvironmentLimits {
   readonly allowUnrestrictedNetwork: boolean;
+  /** The most that the files of a session may take; undefined for no bound. */
+  readonly maxDiskBytes?: number | undefined;
 }
 
 export function createEnvironments(deps: {
@@ -99,6 +102,7 @@ function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits)
   if (param.type === 'self_hosted') throw unsupported('/config/type', 'self-hosted environments: this server is the host');
   const networking = resolveNetworking(param.networking, limits);
   if (param.type === 'cloud') return { type: 'cloud', networking, packages: resolvePackages(param.packages) };
+  refuseDisk(param.disk, limits);
   return {
     type: 'container',
     image: param.image ?? null,
@@ -119,6 +123,15 @@ function resolveConfig(param: EnvironmentConfigParam, limits: EnvironmentLimits)
     sleep: resolveSleep(param.sleep),
     warm: param.warm ?? null,
   };
+}
+
+/** An environment that asked for more before the bound was set gets the bound. */
+function refuseDisk(disk: ContainerParam['disk'], { maxDiskBytes }: EnvironmentLimits): void {
+  if (disk === undefined || disk === null || maxDiskBytes === undefined || toBytes(disk) <= maxDiskBytes) return;
+  throw new PlatformError('request_invalid', {
+    detail: `The operator allows the files of a session less than that, ${maxDiskBytes} bytes at most.`,
+    fields: [{ pointer: '/config/disk', message: `at most ${maxDiskBytes} bytes` }],
+  });
 }
 
 type ContainerParam = Extract<EnvironmentConfigParam, { type: 'container' }>;

@@ -59,6 +59,8 @@ export interface SessionFilesDeps {
   readonly dataDir: string;
   /** For environments that say nothing of `disk`; undefined for no limit. */
   readonly defaultQuota: number | undefined;
+  /** What no environment gets more than; undefined for no bound. */
+  readonly maxQuota?: number | undefined;
   /** Whether sandboxes see what this process mounts. */
   readonly seesOurMounts: () => Promise<boolean>;
   /** The sessions that have a sandbox here. */
@@ -81,7 +83,7 @@ export function createSessionFiles(deps: SessionFilesDeps): SessionFiles {
 
   async function ensure(owner: FilesOwner): Promise<SessionPlaces> {
     const { id, agentId } = owner;
-    const bytes = quotaOf(owner.environment) ?? deps.defaultQuota;
+    const bytes = smallest(quotaOf(owner.environment) ?? deps.defaultQuota, deps.maxQuota);
     const isShared = sharesWorkspace(owner.environment);
     if (isShared) sharing.set(id, agentId);
     const own = await kinds.session.ensure(id, isShared ? ['home'] : ['home', 'workspace'], bytes);
@@ -161,4 +163,8 @@ export function keepsTurns(environment: JsonObject): boolean {
 
 export function sharesWorkspace(environment: JsonObject): boolean {
   return asJsonObject(environment.config).workspace === 'agent';
+}
+
+function smallest(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.min(one, other);
 }

@@ -98,3 +98,13 @@ describe('a quota', { skip: process.platform === 'linux' ? false : 'files of wor
     assert.equal(isMounted(fork.id), true);
   });
 });
+
+it('has a ceiling that the operator sets, for new environments and for those of before', async () => {
+  await using server = await startTestServer({ env: { PRESTART_SANDBOXES: 'false', WORKSPACE_QUOTA_MAX: '128m' } });
+  const client = createClient({ url: server.url, key: server.key });
+  const refused = client.environments.create({ name: 'large', config: { type: 'container', disk: '129m' } });
+  await assert.rejects(refused, { code: 'request_invalid', message: /less than that/ });
+  await client.environments.create({ name: 'small', config: { type: 'container', disk: '128m' } });
+  const { max_bytes: most } = await client.workspace(await server.createSession());
+  assert.equal(most, 128 * MIB, 'what all get who ask for nothing');
+});
