@@ -6,6 +6,8 @@ import { PlatformError } from './base/errors.ts';
 import type { Logger } from './base/log.ts';
 import type { Config } from './config.ts';
 import type { AuditEntry } from './core/audit.ts';
+import { injectedCredential } from './core/injected-credential.ts';
+import type { McpCredentials } from './core/mcp-credentials.ts';
 import type { Sealer } from './core/sealing.ts';
 import { deniedBut } from './egress/addresses.ts';
 import { createEgressAudit, type EgressAudit } from './egress/audit.ts';
@@ -28,7 +30,7 @@ import { type CredentialResolver, createCredentialResolver } from './vaults/reso
 /** The parts of the way out of the sandboxes, as the settings want them. */
 export interface Egress {
   readonly gateway: EgressGateway;
-  /** For services: without models and without a session's budgets. */
+  /** For services: with models for those of an agent, and without a session's limits. */
   readonly services: EgressGateway;
   readonly audit: EgressAudit;
   readonly policies: PolicySource;
@@ -73,6 +75,7 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
     log,
     audit,
     accounts,
+    mcpCredentials: mcpCredentialsOf(keys),
     policies,
     inspection,
     allowPrivate,
@@ -88,10 +91,12 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
   });
   const services = createEgressGateway({
     providers: new Map(),
+    keys: { find: async (asker) => (asker.agentId === null ? undefined : keys.find(asker)) },
     modelIdleMs,
     clock,
     log,
     audit: createLoggedAudit(log),
+    accounts,
     allowPrivate,
     limits: { maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2), tunnel: { max, idleMs, totalMs }, requestsPerSecond },
     resolve,
@@ -129,6 +134,16 @@ function createLoggedAudit(log: Logger): EgressAudit {
 
 async function fileCredentials({ egress: { credentialsFile } }: Config): Promise<CredentialSource> {
   return credentialsFile === undefined ? { find: async () => undefined } : readCredentialsFile(credentialsFile);
+}
+
+/** What a vault has for a server's URL goes into its requests as a bearer. */
+function mcpCredentialsOf(keys: CredentialResolver): McpCredentials {
+  return {
+    async find({ serverUrl: url, ...asker }) {
+      const found = await keys.mcp({ ...asker, url });
+      return found && injectedCredential({ header: 'authorization', template: 'Bearer {secret}', username: null, secret: found.token });
+    },
+  };
 }
 
 async function openInspection(

@@ -21,7 +21,7 @@ export interface GatewaySockets {
 export interface GatewaySocketDeps {
   readonly dataDir: string;
   readonly log: Logger;
-  /** Without models: a service has no session whose use could be counted. */
+  /** With models only for those that are an agent's: whose use they are has to be known. */
   readonly gateway: EgressGateway;
   /** Where the forwarders are. */
   readonly runnerDirectory: string;
@@ -40,9 +40,12 @@ export function createGatewaySockets({ dataDir, log, gateway, runnerDirectory }:
       await copyFile(path.join(runnerDirectory, name), file);
       await chmod(file, 0o644);
     }
-    const network = { allowedHosts: readDefinition({ spec }).allowedHosts ?? [] };
+    const { allowedHosts = [], agentId } = readDefinition({ spec });
+    const network = { allowedHosts };
+    // It has no environment: its own hosts are all there are.
+    const subject = agentId === undefined ? undefined : { environmentId: '', agentId };
     const observer = { onStart: () => undefined, onEnd: () => undefined };
-    return gateway.open({ sandboxId: id, tenantId, sessionId: id, directory, network, observer });
+    return gateway.open({ sandboxId: id, tenantId, sessionId: id, directory, network, observer, subject });
   }
 
   async function shut(id: string): Promise<void> {

@@ -10,13 +10,12 @@ import type { ContainerStats, LogLine, ServiceRef, ServiceRuntime } from '../run
 import type { Page, PageInput, ServiceEventInput, ServiceEventRow, ServiceRow, ServiceStore } from '../store/store.ts';
 import { connectAddress } from './health.ts';
 import { createReport, type Report } from './report.ts';
-import { readDefinition, type ServiceDefinition, toStored, withSealedEnv } from './spec.ts';
+import { readDefinition, type ServiceAgent, type ServiceDefinition, toStored, withSealedEnv } from './spec.ts';
 import { createStatsHub } from './stats-hub.ts';
 
 /** Use cases of services: what is wanted is written, and the host's keeper makes it so. */
 export interface Services {
-  /** `aliases` are labels by which the operator finds its container, beside our own. */
-  create(tenantId: string, body: ServiceCreate, id?: string, aliases?: Readonly<Record<string, string>>): Promise<Service>;
+  create(tenantId: string, body: ServiceCreate, id?: string, of?: ServiceAgent): Promise<Service>;
   get(tenantId: string, id: string): Promise<Service>;
   list(tenantId: string, input: PageInput): Promise<Page<Service>>;
   start(tenantId: string, id: string): Promise<Service>;
@@ -62,9 +61,9 @@ export function createServices(deps: ServicesDeps): Services {
   }
 
   return {
-    async create(tenantId, body, id = newId('service'), aliases) {
+    async create(tenantId, body, id = newId('service'), of = {}) {
       if (engine === undefined) throw noServices();
-      const definition = { ...toDefinition(body, deps.allowUnrestrictedNetwork), ...(aliases === undefined ? {} : { aliases }) };
+      const definition = { ...toDefinition(body, deps.allowUnrestrictedNetwork), ...of };
       // Asked before anything is written, so that a name with a slip is no service that fails.
       if (!(await engine.runtime.hasImage(definition.image)))
         throw new PlatformError('image_missing', {

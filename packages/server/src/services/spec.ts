@@ -4,7 +4,7 @@ import type { ServiceRow } from '../store/store.ts';
 import { variableAad } from '../vaults/upgrade.ts';
 
 /** What a service's container is made from, as it is kept. */
-export interface ServiceDefinition {
+export interface ServiceDefinition extends ServiceAgent {
   readonly image: string;
   readonly argv: readonly string[] | null;
   readonly env: Readonly<Record<string, string>>;
@@ -17,6 +17,12 @@ export interface ServiceDefinition {
   readonly networking: 'none' | 'limited' | 'unrestricted';
   /** Of a limited one. */
   readonly allowedHosts?: readonly string[] | undefined;
+}
+
+/** What a service has that is deployed for an agent. */
+export interface ServiceAgent {
+  /** Whose model calls its program makes, by the gateway and with the keys that are there; without it there are none. */
+  readonly agentId?: string | undefined;
   /** Labels by which another system's operator knows the container. */
   readonly aliases?: Readonly<Record<string, string>> | undefined;
 }

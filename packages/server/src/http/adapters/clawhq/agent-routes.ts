@@ -23,6 +23,8 @@ const MADE = ['capability_unsupported', 'model_unknown', 'provider_not_configure
 
 export function agentRoutes(table: RouteTable): void {
   collectionRoutes(table);
+  // Before the routes of one agent, whose id could be `import`.
+  importRoute(table);
   oneRoutes(table);
   portableRoutes(table);
 }
@@ -150,6 +152,10 @@ function portableRoutes(table: RouteTable): void {
       return { version: '1.0', exportedAt: new Date(deps.clock.now()).toISOString(), agent: toFields(agent) };
     },
   );
+}
+
+function importRoute(table: RouteTable): void {
+  const { deps } = table;
   clawHqRoute(
     table,
     {

@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Agent, Service } from '@cloister/api';
 import { isPlatformError, PlatformError } from '../../../base/errors.ts';
 import { newCallbackToken } from '../../../base/ids.ts';
+import { SANDBOX_GATEWAY_DIRECTORY, SANDBOX_GATEWAY_PORT } from '../../../harness/harness.ts';
 import type { HttpDeps } from '../../context.ts';
 import { serviceIdOf, toFields } from './agent.ts';
 
@@ -24,6 +25,27 @@ const UID = 1001;
 /** What stands where ClawHQ put the key. */
 const NO_KEY = 'the-gateway-has-the-key';
 const WEBHOOK_HASH = 'clawhq.webhook';
+
+/** How the provider's own variables are called, and where the gateway has its API. */
+const MODELS = {
+  claude: { variable: 'ANTHROPIC', path: 'anthropic' },
+  openai: { variable: 'OPENAI', path: 'openai/v1' },
+  gemini: { variable: 'GEMINI', path: 'google' },
+  deepseek: { variable: 'DEEPSEEK', path: 'deepseek' },
+  grok: { variable: 'XAI', path: 'xai/v1' },
+} as const;
+
+/** A program on Node finds the model without a change; any other starts the supervisor beside it. */
+function modelEnvironment(provider: keyof typeof MODELS): Record<string, string> {
+  const { variable, path } = MODELS[provider];
+  const url = `http://127.0.0.1:${SANDBOX_GATEWAY_PORT}/${path}`;
+  return {
+    CLAWHQ_BASE_URL: url,
+    [`${variable}_BASE_URL`]: url,
+    [`${variable}_API_KEY`]: NO_KEY,
+    NODE_OPTIONS: `--import=${SANDBOX_GATEWAY_DIRECTORY}/forwarder.mjs`,
+  };
+}
 
 /** The container of an agent. Throws `service_exists` when it has one. */
 export async function deploy(deps: HttpDeps, tenantId: string, agent: Agent): Promise<Service> {
@@ -52,7 +74,7 @@ export async function deploy(deps: HttpDeps, tenantId: string, agent: Agent): Pr
       metadata: { 'clawhq.agent': agent.id, [WEBHOOK_HASH]: hashOf(token) },
     },
     id,
-    { 'clawhq.name': name, 'clawhq.service': 'openclaw-agent', 'clawhq.agent-id': agent.id },
+    { agentId: agent.id, aliases: { 'clawhq.name': name, 'clawhq.service': 'openclaw-agent', 'clawhq.agent-id': agent.id } },
   );
 }
 
@@ -70,6 +92,7 @@ function containerEnvironment(tenantId: string, agent: Agent, token: string): Re
     CLAWHQ_SYSTEM_PROMPT: systemPrompt ?? '',
     CLAWHQ_TEMPERATURE: String(temperature),
     CLAWHQ_MAX_TOKENS: String(maxTokens),
+    ...modelEnvironment(modelProvider),
   };
 }
 
