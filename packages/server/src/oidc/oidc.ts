@@ -82,8 +82,10 @@ export function createOidc(settings: OidcSettings, log: Logger): Oidc {
 
 function discover({ issuer, clientId, clientSecret }: OidcSettings): Promise<client.Configuration> {
   const server = new URL(issuer);
+  // Otherwise the signature of an id token counts for nothing, since it came over TLS.
+  const always = [client.enableNonRepudiationChecks];
   // Settings allow this for the host itself only.
-  const execute = server.protocol === 'http:' ? [client.allowInsecureRequests] : [];
+  const execute = server.protocol === 'http:' ? [...always, client.allowInsecureRequests] : always;
   const authentication = clientSecret === undefined ? client.None() : undefined;
   return client.discovery(server, clientId, clientSecret, authentication, { execute, timeout: TIMEOUT_SECONDS });
 }

@@ -8,6 +8,7 @@ import type { StoredEvent } from '../store.ts';
 import { isConflict, isConnectionFailure, isPlanChanged, toStoreError } from './failures.ts';
 import { findOutcome } from './outcome.ts';
 import type { ConnectionPool } from './pool.ts';
+import type { Scopes } from './row-security.ts';
 import { createStatements } from './statements.ts';
 import { runStatements, runTransaction, type Trace } from './transaction.ts';
 
@@ -25,6 +26,7 @@ export interface Written<T> {
 
 interface AttemptDeps {
   readonly pool: ConnectionPool;
+  readonly scopes: Scopes;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -34,7 +36,7 @@ const CONFLICT_PAUSE_MS = 5;
 
 type Attempt<T> = { readonly value: T } | { readonly failure: unknown };
 
-export function createAttempts({ pool, clock, log }: AttemptDeps): Attempts {
+export function createAttempts({ pool, scopes, clock, log }: AttemptDeps): Attempts {
   const statements = createStatements();
   const withClient = <T>(work: (client: PoolClient) => Promise<T>): Promise<T> => useClient(pool, work);
 
@@ -68,7 +70,7 @@ export function createAttempts({ pool, clock, log }: AttemptDeps): Attempts {
     const trace: Trace<T> = { pid: undefined, boot: undefined, transactionId: undefined, committing: undefined };
     try {
       const query = operation({ publish: (more) => void events.push(...more) });
-      return { value: await withClient((client) => runTransaction(client, statements, query, trace)), events };
+      return { value: await withClient((client) => runTransaction(client, { statements, scopes }, query, trace)), events };
     } catch (failure) {
       if (trace.committing === undefined || !isConnectionFailure(failure)) throw failure;
       const outcome = await findOutcome({ withClient, clock, log }, { ...trace, event: events[0] }, failure);
@@ -78,7 +80,7 @@ export function createAttempts({ pool, clock, log }: AttemptDeps): Attempts {
   }
 
   return {
-    read: (query) => untilDone(() => withClient((client) => runStatements(client, statements, query()))),
+    read: (query) => untilDone(() => withClient((client) => runStatements(client, statements, query(), scopes))),
     write: (operation) => untilDone(() => write(operation)),
   };
 }

@@ -7,10 +7,12 @@ import type { CommitListener, CommitNotice } from '../store.ts';
 import { createAttempts } from './attempts.ts';
 import type { PeerLink } from './peers.ts';
 import type { ConnectionPool } from './pool.ts';
+import type { Scopes } from './row-security.ts';
 import { keepStatistics } from './statistics.ts';
 
 export interface EngineDeps {
   readonly pool: ConnectionPool;
+  readonly scopes: Scopes;
   readonly peers: PeerLink;
   readonly clock: Clock;
   readonly log: Logger;

@@ -5,10 +5,11 @@ import { createSqlStore } from '../sql/sql-store.ts';
 import type { Store } from '../store.ts';
 import { createPostgresEngine } from './engine.ts';
 import { isConnectionFailure } from './failures.ts';
-import { prepareDatabase, withAdminClient } from './migrate.ts';
+import { prepareDatabase, withAdminClient, withSchemaLock } from './migrate.ts';
 import { MIGRATIONS } from './migrations/all.ts';
 import { createPeerLink } from './peers.ts';
 import { createPool } from './pool.ts';
+import { createScopes, ensureRowSecurity, NO_SCOPES, type Scopes, TENANT_ROLE } from './row-security.ts';
 
 export interface PostgresStoreOptions {
   /** `postgres://user:password@host:port/database?sslmode=…`. It is never logged, and is in no error. */
@@ -34,19 +35,24 @@ const START_PAUSE_MS = 500;
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
   const { clock, log, nodeId, poolSize = DEFAULT_POOL_SIZE } = options;
   const url = requireUrl(options.url);
-  await prepare(url, options);
+  const scopes = await prepare(url, options);
   const peers = createPeerLink({ url, nodeId, clock, log });
   const pool = createPool({ url, poolSize, clock, log });
   await peers.start();
-  return createSqlStore(createPostgresEngine({ pool, peers, clock, log }), () => undefined);
+  return createSqlStore(createPostgresEngine({ pool, scopes, peers, clock, log }), () => undefined);
 }
 
 /** The database may start beside us, and answer only in a while. */
-async function prepare(url: string, { clock, log, startPatienceMs = START_PATIENCE_MS }: PostgresStoreOptions): Promise<string> {
+async function prepare(url: string, { clock, log, startPatienceMs = START_PATIENCE_MS }: PostgresStoreOptions): Promise<Scopes> {
   const deadline = clock.monotonic() + startPatienceMs;
   for (;;) {
     try {
-      return await withAdminClient(url, (client) => prepareDatabase(client, MIGRATIONS, clock.now()));
+      return await withAdminClient(url, async (client) => {
+        await prepareDatabase(client, MIGRATIONS, clock.now());
+        if (await withSchemaLock(client, () => ensureRowSecurity(client))) return createScopes();
+        log.warn(`row-level security is off: let the database's user create roles, or make the role ${TENANT_ROLE} and grant it to them`);
+        return NO_SCOPES;
+      });
     } catch (error) {
       if (!isAway(error) || clock.monotonic() > deadline) throw error;
       log.warn({ reason: error.cause instanceof Error ? error.cause.message : error.detail }, 'PostgreSQL does not answer yet');

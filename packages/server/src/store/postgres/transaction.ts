@@ -2,6 +2,7 @@ import type { PoolClient } from 'pg';
 import { invariant } from '../../base/errors.ts';
 import type { Answer, Query, Row, Statement } from '../sql/query.ts';
 import { bootOf } from './boots.ts';
+import { NO_SCOPES, type Scopes } from './row-security.ts';
 import type { Statements } from './statements.ts';
 
 /** By what it can be found out how a commit ended that nobody answered for. */
@@ -16,17 +17,33 @@ export interface Trace<T> {
   committing: { readonly value: T } | undefined;
 }
 
+/** How statements are put, and for whom. */
+export interface Ways {
+  readonly statements: Statements;
+  readonly scopes: Scopes;
+}
+
 const TRANSACTION_ID = { name: 'transaction_id', text: 'SELECT pg_current_xact_id_if_assigned()::text AS id' };
 
 /** Statements one by one, each whole by itself: for reads. */
-export async function runStatements<T>(client: Pick<PoolClient, 'query'>, statements: Statements, query: Query<T>): Promise<T> {
-  let step = query.next();
-  while (step.done !== true) step = query.next(await ask(client, statements, step.value));
-  return step.value;
+export async function runStatements<T>(
+  client: Pick<PoolClient, 'query'>,
+  statements: Statements,
+  query: Query<T>,
+  scopes: Scopes = NO_SCOPES,
+): Promise<T> {
+  try {
+    let step = query.next();
+    while (step.done !== true) step = query.next(await ask(client, { statements, scopes }, step.value));
+    return step.value;
+  } catch (error) {
+    scopes.forget(client);
+    throw error;
+  }
 }
 
 /** The operation in one transaction, committed when it resolves. Rejects when it is not, or when that is not known. */
-export async function runTransaction<T>(client: PoolClient, statements: Statements, query: Query<T>, trace: Trace<T>): Promise<T> {
+export async function runTransaction<T>(client: PoolClient, ways: Ways, query: Query<T>, trace: Trace<T>): Promise<T> {
   let step = query.next();
   if (step.done === true) return step.value;
   trace.pid = pidOf(client);
@@ -35,7 +52,7 @@ export async function runTransaction<T>(client: PoolClient, statements: Statemen
   const begun = settled(client.query('BEGIN'));
   try {
     while (step.done !== true) {
-      const asked = ask(client, statements, step.value);
+      const asked = ask(client, ways, step.value);
       // Goes along with the statement, and costs no way of its own.
       const named = trace.transactionId === undefined ? settled(client.query<{ id: string | null }>(TRANSACTION_ID)) : undefined;
       const answer = await asked;
@@ -45,6 +62,7 @@ export async function runTransaction<T>(client: PoolClient, statements: Statemen
     }
     invariant((await begun) !== undefined, 'a transaction has begun');
   } catch (error) {
+    ways.scopes.forget(client);
     // A connection that cannot even do that is broken, and by the error above it is not used again.
     await settled(client.query('ROLLBACK'));
     throw error;
@@ -60,10 +78,17 @@ function settled<T>(promise: Promise<T>): Promise<T | undefined> {
   return promise.catch(() => undefined);
 }
 
-async function ask(client: Pick<PoolClient, 'query'>, statements: Statements, statement: Statement): Promise<Answer> {
+async function ask(client: Pick<PoolClient, 'query'>, { statements, scopes }: Ways, statement: Statement): Promise<Answer> {
   const prepared = statements.prepare(statement);
   if (prepared.text === '') return { rows: [], changes: 0 };
-  const { rows, rowCount } = await client.query<Row>(prepared);
+  // On its way together with the statement, which counts for nothing if this has failed.
+  const entered = scopes.enter(client, statement);
+  const answered = client.query<Row>(prepared);
+  if (entered !== undefined) {
+    answered.catch(() => undefined);
+    await entered;
+  }
+  const { rows, rowCount } = await answered;
   return { rows, changes: rowCount ?? 0 };
 }
 
