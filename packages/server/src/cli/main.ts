@@ -12,12 +12,15 @@ import { doctorCommand } from './doctor.ts';
 import { reportError } from './errors.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { filesCommand } from './files.ts';
+import { keysCommand } from './keys.ts';
 import { serveCommand } from './serve.ts';
 import { servicesCommand } from './services.ts';
 import { sessionsCommand } from './sessions.ts';
 import { statusCommand } from './status.ts';
+import { tenantsCommand } from './tenants.ts';
 import { turnsCommand } from './turns.ts';
 import { budgetsCommand, usageCommand } from './usage.ts';
+import { usersCommand } from './users.ts';
 import { vaultsCommand } from './vaults.ts';
 import { webhooksCommand } from './webhooks.ts';
 
@@ -47,6 +50,9 @@ function createProgram(): Command {
     servicesCommand(),
     acpCommand(),
     webhooksCommand(),
+    keysCommand(),
+    usersCommand(),
+    tenantsCommand(),
     usageCommand(),
     budgetsCommand(),
     vaultsCommand(),
