@@ -8,7 +8,9 @@ import { VERSION } from './base/version.ts';
 import { createCallbackDelivery } from './callbacks/deliver.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createConnector } from './egress/connector.ts';
+import { type AcpSockets, createAcpSockets } from './http/acp/sockets.ts';
 import { noclawCallbackBody } from './http/adapters/noclaw/callback.ts';
+import type { App } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { type HttpServer, startHttpServer } from './http/server.ts';
 import { type Engine, type Overrides, openEngine, runtimeName, type Undo } from './open-engine.ts';
@@ -80,9 +82,16 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const isDraining = () => !dispatcher.isAccepting();
   const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
-  const { noclaw, notes } = config.adapters;
+  const { enabled, noclaw, notes } = config.adapters;
   for (const note of notes) log.info(note);
-  await ensureEnvironmentKey({ store, clock, name: 'NOCLAW_API_KEY', role: 'member', key: noclaw.apiKey, hash: hashApiKey });
+  await ensureEnvironmentKey({
+    store,
+    clock,
+    name: 'NOCLAW_API_KEY',
+    role: 'member',
+    key: enabled.has('noclaw') ? noclaw.apiKey : undefined,
+    hash: hashApiKey,
+  });
   const outbox = createOutbox(config, engine);
   const encryptionKeys = openKeyRotation(engine);
   const services = await createServiceParts({ ...engine, config, runtime: driver.services, clock });
@@ -134,7 +143,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     expiry,
     ...keepers,
   ]);
-  const http = await startHttpServer({ app, host: config.host, port: config.port, clock });
+  const http = await startHttpServer({ app, host: config.host, port: config.port, clock, sockets: openSockets(config, app, log) });
   return {
     url: http.url,
     runtime: runtimeName(driver),
@@ -153,6 +162,10 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
         rest: [expiry, health, admission, outbox, quotaWatch, fileSweep, sessionFiles, reconciler],
       }),
   };
+}
+
+function openSockets({ adapters }: Config, app: App, log: Logger): AcpSockets | undefined {
+  return adapters.acpHttp ? createAcpSockets({ app, clock: systemClock, log }) : undefined;
 }
 
 async function startAll(undo: Undo, services: readonly Service[]): Promise<void> {
