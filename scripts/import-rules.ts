@@ -15,11 +15,15 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 /** Library → the only places that import it. Everything of a vendor stays behind our own seam. */
 const LIBRARIES: ReadonlyMap<string, readonly string[]> = new Map([
   // The Agent Client Protocol is what a turn speaks with any harness, so it is no vendor there.
-  ['@agentclientprotocol/sdk', ['server/src/harness/', 'server/src/turns/', 'server/src/acp-bridge/', 'agent-runner/src/']],
+  [
+    '@agentclientprotocol/sdk',
+    ['server/src/harness/', 'server/src/turns/', 'server/src/acp-bridge/', 'server/src/http/acp/', 'agent-runner/src/'],
+  ],
   ['@ai-sdk', ['agent-runner/src/']],
   ['ai', ['agent-runner/src/']],
   ['@clack/prompts', ['server/src/cli/']],
   ['commander', ['server/src/cli/']],
+  ['@modelcontextprotocol/sdk', ['agent-runner/src/']],
   ['@hono', ['server/src/http/']],
   ['hono', ['server/src/http/']],
   ['kysely', ['server/src/store/']],
@@ -31,6 +35,7 @@ const LIBRARIES: ReadonlyMap<string, readonly string[]> = new Map([
   ['prom-client', ['server/src/base/', 'server/src/http/']],
   ['tar-stream', ['server/src/runtime/']],
   ['yaml', ['server/src/config/', 'server/src/skills/', 'server/src/usage/']],
+  ['ws', ['server/src/http/acp/']],
   ['zod', ['api/src/', 'server/src/http/', 'agent-runner/src/']],
 ]);
 

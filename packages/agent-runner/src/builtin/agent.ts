@@ -20,7 +20,7 @@ const steerSchema = z.object({ sessionId: z.string(), prompt: z.array(z.custom<a
 const CAPABILITIES: acp.AgentCapabilities = {
   loadSession: true,
   promptCapabilities: { image: true, embeddedContext: true, audio: false },
-  mcpCapabilities: { http: false, sse: false },
+  mcpCapabilities: { http: true, sse: false },
   sessionCapabilities: { resume: {}, close: {} },
 };
 
@@ -36,7 +36,7 @@ export function createBuiltinAgent(deps: SessionDeps): BuiltinAgent {
     const config = configOf(params);
     await sessions.get(params.sessionId)?.close();
     sessions.delete(params.sessionId);
-    const session = reopenSession(deps, { id: params.sessionId, cwd: params.cwd, config });
+    const session = reopenSession(deps, { id: params.sessionId, cwd: params.cwd, config, mcpServers: params.mcpServers ?? [] });
     sessions.set(session.id, session);
     return session;
   };
@@ -53,8 +53,9 @@ export function createBuiltinAgent(deps: SessionDeps): BuiltinAgent {
     .onRequest('session/new', ({ params }) => {
       const config = configOf(params);
       const id = randomBytes(16).toString('hex');
+      const { cwd, mcpServers } = params;
       const transcript = createTranscript(deps.transcriptDirectory, id);
-      sessions.set(id, createSession(deps, { id, cwd: params.cwd, config, transcript, conversation: createConversation(transcript, []) }));
+      sessions.set(id, createSession(deps, { id, cwd, config, mcpServers, transcript, conversation: createConversation(transcript, []) }));
       return { sessionId: id };
     })
     .onRequest('session/resume', async ({ params }) => {
@@ -101,8 +102,7 @@ async function promptSafely(
   }
 }
 
-function configOf(params: Pick<acp.ResumeSessionRequest, 'mcpServers' | '_meta'>): SessionConfig {
-  if ((params.mcpServers ?? []).length > 0) throw acp.RequestError.invalidParams(undefined, 'MCP servers are not supported by this agent');
+function configOf(params: Pick<acp.ResumeSessionRequest, '_meta'>): SessionConfig {
   try {
     return parseSessionConfig(params._meta);
   } catch (error) {

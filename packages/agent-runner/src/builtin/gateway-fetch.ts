@@ -53,19 +53,27 @@ function toResponse(message: IncomingMessage, signal: AbortSignal): Response {
 }
 
 function toBody(message: IncomingMessage, signal: AbortSignal): ReadableStream<Uint8Array> {
+  // A stream that was cancelled is closed already, and closing it again throws.
+  let isOpen = true;
   return new ReadableStream<Uint8Array>({
     start(controller) {
       message.on('data', (chunk: Buffer) => {
+        if (!isOpen) return;
         controller.enqueue(chunk);
         if ((controller.desiredSize ?? 1) <= 0) message.pause();
       });
-      message.once('end', () => controller.close());
-      message.once('error', (error) => controller.error(toFetchError(error, signal)));
+      message.once('end', () => {
+        if (isOpen) controller.close();
+      });
+      message.once('error', (error) => {
+        if (isOpen) controller.error(toFetchError(error, signal));
+      });
     },
     pull: () => {
       message.resume();
     },
     cancel: () => {
+      isOpen = false;
       message.destroy();
     },
   });

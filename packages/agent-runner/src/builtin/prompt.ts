@@ -3,14 +3,14 @@ import type { FilePart, TextPart, UserModelMessage } from 'ai';
 import type { SessionConfig } from './config.ts';
 
 /** The agent's own instructions, and after them what every agent must know of the place it works in. */
-export function systemPrompt(config: SessionConfig, cwd: string): string {
+export function systemPrompt(config: SessionConfig, cwd: string, notes: readonly string[] = []): string {
   const place = [
     `You work in a sandbox: a Linux container of your own. Your workspace is ${cwd}; commands start there and what you put there is kept. Outside of it and of your home directory nothing is kept, and most of the file system is read-only.`,
     'There is no network, except for hosts that the operator allows; those are reached through the proxy that HTTPS_PROXY names, if it is set.',
   ].join('\n');
-  return config.system
-    ? `${config.system}\n\n${place}`
-    : `You are a helpful agent. Do what the user asks, with your tools where they help, and say briefly what you did.\n\n${place}`;
+  const own =
+    config.system || 'You are a helpful agent. Do what the user asks, with your tools where they help, and say briefly what you did.';
+  return [own, place, ...(config.briefing ? [config.briefing] : []), ...notes].join('\n\n');
 }
 
 /** The user's message for the model. Throws invalid params for content that no model here can be given. */

@@ -1,7 +1,8 @@
-import { type AgentContext, type ContentBlock, type PromptResponse, RequestError } from '@agentclientprotocol/sdk';
+import { type AgentContext, type ContentBlock, type McpServer, type PromptResponse, RequestError } from '@agentclientprotocol/sdk';
 import type { LanguageModel, UserModelMessage } from 'ai';
 import type { SessionConfig } from './config.ts';
 import { type Conversation, createConversation } from './conversation.ts';
+import { connectServers } from './mcp/servers.ts';
 import { createModel, type ModelAccess } from './models.ts';
 import { toUserMessage } from './prompt.ts';
 import type { ProcessGroups } from './tools/process-groups.ts';
@@ -33,11 +34,13 @@ interface SessionInput {
   readonly id: string;
   readonly cwd: string;
   readonly config: SessionConfig;
+  readonly mcpServers: readonly McpServer[];
   readonly transcript: Transcript;
   readonly conversation: Conversation;
 }
 
-export function createSession(deps: SessionDeps, { id, cwd, config, transcript, conversation }: SessionInput): Session {
+export function createSession(deps: SessionDeps, { id, cwd, config, mcpServers, transcript, conversation }: SessionInput): Session {
+  const servers = connectServers(mcpServers, config, { cwd, fetch: deps.access.fetch });
   let loading: Promise<LanguageModel> | undefined;
   const model = () => {
     loading ??= createModel(config, deps.access);
@@ -70,7 +73,19 @@ export function createSession(deps: SessionDeps, { id, cwd, config, transcript, 
       signal.addEventListener('abort', onAbort, { once: true });
       abort = controller;
       const turn = runTurn(
-        { sessionId: id, cwd, config, client, conversation, model, tools: deps.tools, groups: deps.groups, abort: controller, takeSteered },
+        {
+          sessionId: id,
+          cwd,
+          config,
+          client,
+          conversation,
+          model,
+          tools: deps.tools,
+          groups: deps.groups,
+          servers,
+          abort: controller,
+          takeSteered,
+        },
         message,
       );
       running = turn.then(
@@ -95,15 +110,13 @@ export function createSession(deps: SessionDeps, { id, cwd, config, transcript, 
       abort?.abort();
       await running;
       transcript.close();
+      await servers.close();
     },
   };
 }
 
 /** A session of an earlier process, with all it remembers. Throws resource-not-found when there is none. */
-export function reopenSession(
-  deps: SessionDeps,
-  input: { readonly id: string; readonly cwd: string; readonly config: SessionConfig },
-): Session {
+export function reopenSession(deps: SessionDeps, input: Pick<SessionInput, 'id' | 'cwd' | 'config' | 'mcpServers'>): Session {
   const opened = openTranscript(deps.transcriptDirectory, input.id);
   if (opened === undefined) throw RequestError.resourceNotFound(input.id);
   return createSession(deps, {

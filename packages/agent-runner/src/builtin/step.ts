@@ -26,7 +26,7 @@ export interface StepEnd {
 /** One call of the model. The answer grows as it comes; rejects when the model fails, the answer then holds what came before. */
 export async function runStep(input: StepInput, answer: Answer): Promise<StepEnd> {
   const { config, signal } = input;
-  const { streamText } = await import('ai');
+  const { jsonSchema: asSchema, streamText } = await import('ai');
   const output = maxOutputTokens(config);
   const reasoning = reasoningOf(config);
   const { stream } = streamText({
@@ -35,7 +35,10 @@ export async function runStep(input: StepInput, answer: Answer): Promise<StepEnd
     messages: withCacheMark(input.messages),
     // Without `execute` the SDK checks the calls and leaves running them to us.
     tools: Object.fromEntries(
-      input.tools.map(({ name, description, schema }) => [name, { description, inputSchema: schema }]),
+      input.tools.map(({ name, description, schema, jsonSchema }) => [
+        name,
+        { description, inputSchema: jsonSchema === undefined ? schema : asSchema(jsonSchema) },
+      ]),
     ) satisfies ToolSet,
     maxRetries: MAX_RETRIES,
     abortSignal: signal,

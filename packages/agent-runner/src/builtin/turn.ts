@@ -6,6 +6,7 @@ import { type Answer, createAnswer } from './answer.ts';
 import type { SessionConfig } from './config.ts';
 import type { Conversation } from './conversation.ts';
 import { toModelError } from './failures.ts';
+import type { McpServers } from './mcp/servers.ts';
 import { systemPrompt } from './prompt.ts';
 import { runStep, type StepEnd } from './step.ts';
 import { runToolCalls } from './tool-calls.ts';
@@ -22,6 +23,7 @@ export interface TurnDeps {
   readonly model: () => Promise<LanguageModel>;
   readonly tools: readonly Tool[];
   readonly groups: ProcessGroups;
+  readonly servers: McpServers;
   readonly abort: AbortController;
   /** Messages that came in while the turn ran. `isLast`: when there are none the turn ends, and takes no more. */
   readonly takeSteered: (look: { readonly isLast: boolean }) => readonly UserModelMessage[];
@@ -31,13 +33,17 @@ export interface TurnDeps {
 export async function runTurn(deps: TurnDeps, message: UserModelMessage): Promise<PromptResponse> {
   const { conversation, config } = deps;
   const { signal } = deps.abort;
-  const tools = enabledTools(deps.tools, config.tools);
+  const { servers } = deps;
   const send = (update: SessionUpdate) => deps.client.notify('session/update', { sessionId: deps.sessionId, update });
   const total = { inputTokens: 0, outputTokens: 0 };
   const respond = (stopReason: StopReason): PromptResponse => ({ stopReason, _meta: { cloister: { usage: { ...total } } } });
 
   conversation.append([message]);
+  // A cancel ends the wait too, and is noticed by the model call.
+  await untilAborted(servers.ready(), signal).catch(() => undefined);
   for (let step = 0; step < config.maxSteps; step++) {
+    // Servers change their tools as they like.
+    const tools = [...enabledTools(deps.tools, config.tools), ...servers.tools()];
     const answer = createAnswer(conversation.uniqueCallId);
     const end = await callModel(deps, { tools, send, answer });
     if (end === 'cancelled') return respond('cancelled');
@@ -54,7 +60,14 @@ export async function runTurn(deps: TurnDeps, message: UserModelMessage): Promis
       conversation.append(followUps);
       continue;
     }
-    await runToolCalls(answer.calls(), { ...deps, tools, settings: config.tools, signal, send, cancel: () => deps.abort.abort() });
+    await runToolCalls(answer.calls(), {
+      ...deps,
+      tools,
+      settings: { ...config.tools, ...servers.settings() },
+      signal,
+      send,
+      cancel: () => deps.abort.abort(),
+    });
     if (signal.aborted) return respond('cancelled');
     conversation.append(deps.takeSteered({ isLast: false }));
   }
@@ -78,7 +91,14 @@ async function callModel(deps: TurnDeps, { tools, send, answer }: CallInput): Pr
   };
   const run = async () => {
     const model = await deps.model();
-    const input = { model, config, system: systemPrompt(config, cwd), messages: conversation.messages(), tools, signal };
+    const input = {
+      model,
+      config,
+      system: systemPrompt(config, cwd, deps.servers.notes()),
+      messages: conversation.messages(),
+      tools,
+      signal,
+    };
     return runStep({ ...input, onText: say('agent_message_chunk'), onThought: say('agent_thought_chunk') }, answer);
   };
   try {

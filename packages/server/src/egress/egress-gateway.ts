@@ -5,6 +5,7 @@ import { PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { createTokenBuckets } from '../base/token-buckets.ts';
 import type { ProviderConfig } from '../config.ts';
+import type { McpCredentials } from '../core/mcp-credentials.ts';
 import type { Provider } from '../core/model.ts';
 import type { ModelAccounts } from '../core/model-accounts.ts';
 import { deniedBut } from './addresses.ts';
@@ -29,6 +30,8 @@ export interface EgressGatewayOptions {
   readonly audit: EgressAudit;
   /** Told of what every model call came to, and asked before those that a budget covers; without it there are none. */
   readonly accounts?: ModelAccounts | undefined;
+  /** What the sessions have for MCP servers; without it those are spoken to without a credential. */
+  readonly mcpCredentials?: McpCredentials | undefined;
   /** Where policies are followed from while sandboxes live; without it those of their start hold. */
   readonly policies?: PolicyFeed | undefined;
   /** Without it no TLS is looked into, and what would have to be is refused. */
@@ -65,9 +68,9 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
       // A second opener of the same directory replaces the first, whose closing would remove the new file.
       const former = servers.get(socketPathOf(binding));
       if (former !== undefined) await closeServer(former);
-      const { audit, inspection, accounts } = options;
+      const { audit, inspection, accounts, mcpCredentials } = options;
       const server = await openSocketServer(
-        { providers, modelIdleMs, limits, agents, checkedAgents, dialer, audit, accounts, inspection, buckets, clock, log },
+        { providers, modelIdleMs, limits, agents, checkedAgents, dialer, audit, accounts, mcpCredentials, inspection, buckets, clock, log },
         binding,
       );
       servers.set(server.path, server);

@@ -137,6 +137,8 @@ function exchange(options: TunnelOptions, forwarded: Forwarded, { visit, remote,
     outgoing.once('response', (answer) => {
       const answered = proxiedHeaders(answer.headers);
       response.writeHead(answer.statusCode ?? 502, rewrite?.response(answered) ?? answered);
+      // A stream of events may have none for long, and whoever asked waits for its beginning.
+      response.flushHeaders();
       answer.once('error', () => response.destroy());
       (rewrite === undefined ? answer : answer.pipe(rewrite.body())).pipe(response);
     });

@@ -11,6 +11,7 @@ import type { Usage } from '../store/store.ts';
  *
  * On the socket the gateway speaks HTTP/1.1:
  * - `/{provider}/…` goes to that model provider with our credentials (`/anthropic/v1/messages` …);
+ * - `/mcp/{name}` goes to that MCP server of the agent, with the credential that the session has for it;
  * - `CONNECT host:port` opens a tunnel to a host the policy allows;
  * - everything else is refused.
  */
@@ -33,9 +34,17 @@ export interface GatewayBinding {
   readonly sessionId: string | undefined;
   readonly directory: string;
   readonly network: NetworkPolicy;
+  /** Servers that the agent may reach as `/mcp/{name}`, whatever the policy says of their hosts. */
+  readonly mcpServers?: readonly McpServer[] | undefined;
   /** Where the policy is read from while the sandbox lives; without it `network` stays as it is. */
   readonly subject?: PolicySubject | undefined;
   readonly observer: ModelCallObserver;
+}
+
+/** An MCP server over HTTP, as the agent's definition declares it. */
+export interface McpServer {
+  readonly name: string;
+  readonly url: string;
 }
 
 /**

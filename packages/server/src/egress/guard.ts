@@ -17,6 +17,8 @@ export interface Ask {
   readonly target: Target | undefined;
   /** Without the query; undefined for a tunnel. */
   readonly path?: string | undefined;
+  /** The agent's definition itself names it: no policy is asked. */
+  readonly isDeclared?: boolean | undefined;
 }
 
 export interface Refusal {
@@ -115,8 +117,8 @@ export function createGuard(options: GuardOptions): Guard {
     apply(policies) {
       state.policy = createHostPolicy(policies);
       for (const visit of state.open) {
-        const { target, method, path } = visit.ask;
-        if (state.policy({ target, method, path }).type !== 'allowed') visit.stop('policy');
+        const { target, method, path, isDeclared } = visit.ask;
+        if (isDeclared !== true && state.policy({ target, method, path }).type !== 'allowed') visit.stop('policy');
       }
     },
     beginTurn() {
@@ -129,6 +131,8 @@ export function createGuard(options: GuardOptions): Guard {
   };
 }
 
+const DECLARED = { type: 'allowed', credential: undefined } as const;
+
 function decide(state: State, ask: Ask, stop: OpenVisit['stop']): Answer {
   const { options } = state;
   const refused = (reason: string, refusal: Refusal): Answer => ({ type: 'refused', refusal: refuse(state, ask, reason, refusal) });
@@ -139,7 +143,7 @@ function decide(state: State, ask: Ask, stop: OpenVisit['stop']): Answer {
   }
   const { target } = ask;
   if (target === undefined) return refused('malformed', { code: 'request_invalid', detail: 'The address is not of the form host:port.' });
-  const verdict = state.policy({ target, method: ask.method, path: ask.path });
+  const verdict = ask.isDeclared === true ? DECLARED : state.policy({ target, method: ask.method, path: ask.path });
   if (verdict.type === 'denied') return refused(verdict.reason, { code: 'egress_denied', detail: verdict.detail });
   const hindered = hindrance(state);
   if (hindered !== undefined) return refused(hindered.reason, hindered.refusal);
@@ -217,7 +221,7 @@ function openVisit(state: State, visit: OpenVisit & { readonly sessionId: string
     target: ask.target,
     credential,
     connected(address) {
-      recordId = keep(state, ask, 'allowed', 'listed', address);
+      recordId = keep(state, ask, 'allowed', ask.isDeclared === true ? 'mcp_server' : 'listed', address);
     },
     failed(error) {
       leave();

@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.ts';
 import { isPlatformError, PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { TokenBuckets } from '../base/token-buckets.ts';
+import type { McpCredentials } from '../core/mcp-credentials.ts';
 import type { Provider } from '../core/model.ts';
 import type { CallOwner, ModelAccounts } from '../core/model-accounts.ts';
 import { holdCall } from './admission.ts';
@@ -26,6 +27,7 @@ import {
 import { createGuard, type Guard, UNASSIGNED } from './guard.ts';
 import { createInspector, type InspectorDeps } from './inspection/inspector.ts';
 import type { GatewayLimits } from './limits.ts';
+import { isMcpPath, serveMcp } from './mcp.ts';
 import { ModelCall, type UpstreamAgents } from './model-call.ts';
 import { sendProblem } from './problem-response.ts';
 import { type ModelRoute, matchRoute, SETTING_BY_PROVIDER } from './routes.ts';
@@ -42,6 +44,7 @@ export interface SocketServerDeps {
   readonly dialer: Dialer;
   readonly audit: EgressAudit;
   readonly accounts: ModelAccounts | undefined;
+  readonly mcpCredentials?: McpCredentials | undefined;
   /** Undefined where TLS cannot be looked into. */
   readonly inspection: InspectorDeps | undefined;
   /** Of connections to other hosts, by sandbox; undefined for no limit. */
@@ -179,6 +182,10 @@ function onRequest(sandbox: Sandbox, request: IncomingMessage, response: ServerR
   request.on('error', () => undefined);
   response.on('error', () => undefined);
   const { method = 'GET', url = '/' } = request;
+  if (isMcpPath(url)) {
+    onMcp(sandbox, request, response);
+    return;
+  }
   if (/^https?:\/\//i.test(url)) {
     onPlainForward(sandbox, request, response);
     return;
@@ -329,6 +336,21 @@ function onDemo(sandbox: Sandbox, { route, request, response, tracker }: RoutedR
       response.destroy();
     },
   );
+}
+
+function onMcp(
+  { deps, binding, log, tunnels, tunnelOptions: options, asker }: Sandbox,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  tunnels.add(response);
+  response.once('close', () => tunnels.delete(response));
+  const { mcpCredentials: credentials, inspection } = deps;
+  const gateway = { options, servers: binding.mcpServers ?? [], credentials, upstreamCa: inspection?.upstreamCa, asker };
+  serveMcp(gateway, request, response).catch((error: unknown) => {
+    log.error({ err: error }, 'a request to an MCP server failed');
+    response.destroy();
+  });
 }
 
 function onPlainForward(sandbox: Sandbox, request: IncomingMessage, response: ServerResponse): void {

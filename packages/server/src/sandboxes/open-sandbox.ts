@@ -124,6 +124,7 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
     sessionId: input.ahead === undefined ? session.id : undefined,
     directory: socketDirectory,
     network: parseTemplate(session.environment).network,
+    mcpServers: (input.options.mcpServers ?? []).filter((server) => server.type === 'url'),
     subject: { environmentId: session.environmentId, agentId: session.agentId },
     observer,
   });

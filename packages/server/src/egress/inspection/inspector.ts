@@ -103,7 +103,12 @@ async function serveRequest({ deps, options, asker }: Inspected, { target, reque
 }
 
 /** TLS to the host itself, whose certificate must be good for its name. */
-function secure({ upstreamCa }: InspectorDeps, { host, port }: Target, remote: Socket, signal: AbortSignal): Promise<Socket> {
+export function secure(
+  { upstreamCa }: Pick<InspectorDeps, 'upstreamCa'>,
+  { host, port }: Target,
+  remote: Socket,
+  signal: AbortSignal,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connectTls({
       socket: remote,
@@ -143,7 +148,7 @@ async function rewriteFor(
   throw new PlatformError('egress_denied', { detail: `There is no credential "${name}" for ${target.host} that this session may use.` });
 }
 
-function withCredential({ header, value, secrets }: InjectedCredential): Rewrite {
+export function withCredential({ header, value, secrets }: InjectedCredential): Rewrite {
   return {
     request(headers: OutgoingHttpHeaders) {
       // What is compressed could not be searched for the secret.
