@@ -33,7 +33,7 @@ export async function openApp(root: HTMLElement, client: Client, signal: AbortSi
 }
 
 function createApp(client: Client, signOut: (why?: unknown) => void) {
-  const parts = createFrame({ onPick: goTo, onNew: () => void startNew() });
+  const parts = createFrame({ onPick: goTo, onNew: () => void startNew(client).catch(fail) });
   let sessions: readonly Session[] = [];
   let shown = LIST_PAGE;
   let currentId: string | undefined;
@@ -46,11 +46,7 @@ function createApp(client: Client, signOut: (why?: unknown) => void) {
 
   async function refresh(): Promise<void> {
     try {
-      const [status, page, waiting] = await Promise.all([
-        client.status(),
-        client.sessions.list({ limit: shown }),
-        client.approvals.list({ limit: LIST_LIMIT, 'states[]': ['pending'] }),
-      ]);
+      const [status, page, waiting] = await readAll(client, shown);
       parts.setProblem(undefined);
       parts.setWaiting(waiting.data.length);
       parts.setStatus(status, () => signOut());
@@ -66,17 +62,8 @@ function createApp(client: Client, signOut: (why?: unknown) => void) {
     void refresh();
   }
 
-  async function startNew(): Promise<void> {
-    try {
-      const session = await openNewSession(client);
-      if (session !== undefined) goTo(session.id);
-    } catch (error) {
-      fail(error);
-    }
-  }
-
   async function openFromAddress(): Promise<void> {
-    const page = pageOf(location.hash);
+    const page = pageOf(client, refresh);
     if (page !== undefined) return openPage(page);
     const id = /^#\/sessions\/([\w-]+)$/.exec(location.hash)?.[1] ?? sessions[0]?.id;
     parts.closeMenu();
@@ -94,11 +81,6 @@ function createApp(client: Client, signOut: (why?: unknown) => void) {
     await refresh();
   }
 
-  function pageOf(hash: string): Page | undefined {
-    if (hash === '#/approvals') return createApprovalsPage(client, () => void refresh());
-    return hash === '#/audit' ? createAuditPage(client) : undefined;
-  }
-
   async function openPage(page: Page): Promise<void> {
     parts.closeMenu();
     conversation?.close();
@@ -109,24 +91,56 @@ function createApp(client: Client, signOut: (why?: unknown) => void) {
   }
 
   function open(session: Session): void {
-    const head = renderSessionHead(session);
-    const update = async () => {
-      const fresh = await client.sessions.get(session.id);
-      if (currentId === session.id) head.update(fresh);
-      await refresh();
-    };
-    const opened = createConversation({
-      client,
-      session,
-      onChange: () => void update().catch(fail),
-      onStatus: (status) => showSessionStatus(head.status, status),
+    const { head, opened } = converse(client, session, (update) => {
+      const all = async () => {
+        const fresh = await client.sessions.get(session.id);
+        if (currentId === session.id) update(fresh);
+        await refresh();
+      };
+      void all().catch(fail);
     });
     conversation = opened;
-    parts.showSession(head.element, opened.elements);
+    parts.showSession(head, opened.elements);
     void opened.start();
   }
 
   return { frame: parts.frame, refresh, openFromAddress, close: () => conversation?.close() };
+}
+
+async function startNew(client: Client): Promise<void> {
+  const session = await openNewSession(client);
+  if (session !== undefined) goTo(session.id);
+}
+
+/** What the side column shows. */
+function readAll(client: Client, shown: number) {
+  return Promise.all([
+    client.status(),
+    client.sessions.list({ limit: shown }),
+    client.approvals.list({ limit: LIST_LIMIT, 'states[]': ['pending'] }),
+  ]);
+}
+
+/** The page that the address names; undefined when it names a session or nothing. */
+function pageOf(client: Client, onAnswered: () => Promise<void>): Page | undefined {
+  if (location.hash === '#/approvals') return createApprovalsPage(client, () => void onAnswered());
+  return location.hash === '#/audit' ? createAuditPage(client) : undefined;
+}
+
+/** A session's conversation with its head, which `onChange` is given the way to renew of. */
+function converse(
+  client: Client,
+  session: Session,
+  onChange: (update: (session: Session) => void) => void,
+): { readonly head: HTMLElement; readonly opened: Conversation } {
+  const head = renderSessionHead(session);
+  const opened = createConversation({
+    client,
+    session,
+    onChange: () => onChange(head.update),
+    onStatus: (status) => showSessionStatus(head.status, status),
+  });
+  return { head: head.element, opened };
 }
 
 function goTo(id: string): void {
@@ -145,6 +159,24 @@ interface Frame {
   closeMenu(): void;
 }
 
+/** The ways to what is no session. */
+function createPlaces(): { readonly element: HTMLElement; readonly setWaiting: (count: number) => void } {
+  const count = el('span', { className: 'pill warn', hidden: true });
+  const element = el(
+    'nav',
+    { className: 'places', attrs: { 'aria-label': 'Places' } },
+    el('a', { href: '#/approvals' }, 'Approvals', count),
+    el('a', { href: '#/audit' }, 'Audit'),
+  );
+  return {
+    element,
+    setWaiting(waiting) {
+      count.hidden = waiting === 0;
+      count.textContent = String(waiting);
+    },
+  };
+}
+
 function createFrame(handlers: { readonly onPick: (id: string) => void; readonly onNew: () => void }): Frame {
   const list = createSessionList(handlers.onPick);
   const statusSlot = el('div', {});
@@ -154,7 +186,7 @@ function createFrame(handlers: { readonly onPick: (id: string) => void; readonly
   banners.append(demo, problem);
   const names = el('div', { className: 'names' });
   const menu = el('button', { type: 'button', className: 'button small menu', attrs: { 'aria-expanded': 'false' } }, 'Sessions');
-  const count = el('span', { className: 'pill warn', hidden: true });
+  const places = createPlaces();
   const newButton = (label: string) => el('button', { type: 'button', className: 'button primary', on: { click: handlers.onNew } }, label);
   const main = el('main', { className: 'main' });
   const side = el(
@@ -167,12 +199,7 @@ function createFrame(handlers: { readonly onPick: (id: string) => void; readonly
       el('a', { href: '/docs', className: 'hint' }, 'API'),
     ),
     newButton('New session'),
-    el(
-      'nav',
-      { className: 'places', attrs: { 'aria-label': 'Places' } },
-      el('a', { href: '#/approvals' }, 'Approvals', count),
-      el('a', { href: '#/audit' }, 'Audit'),
-    ),
+    places.element,
     list.element,
     statusSlot,
   );
@@ -200,10 +227,7 @@ function createFrame(handlers: { readonly onPick: (id: string) => void; readonly
       if (details !== null) details.open = isOpen;
       demo.replaceChildren(...(status.is_demo ? [renderDemoBanner()] : []));
     },
-    setWaiting(waiting) {
-      count.hidden = waiting === 0;
-      count.textContent = String(waiting);
-    },
+    setWaiting: places.setWaiting,
     setProblem(error) {
       problem.replaceChildren(...(error === undefined ? [] : [renderFailure(explain(error))]));
     },

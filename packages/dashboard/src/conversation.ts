@@ -1,7 +1,7 @@
 import type { Client, EventParam, Session, SessionEvent } from '@cloister/api';
 import { createComposer } from './composer.ts';
 import { el } from './dom.ts';
-import { renderFailure } from './entry-view.ts';
+import { type Decide, renderFailure } from './entry-view.ts';
 import { explain } from './failure.ts';
 import { applyEvent, EMPTY_TRANSCRIPT, type Transcript } from './transcript.ts';
 import { createTranscriptView } from './transcript-view.ts';
@@ -50,14 +50,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
       fail(error);
       throw error;
     });
-  const view = createTranscriptView((toolUseId, answer) =>
-    sendOrSay({
-      type: 'user.tool_confirmation',
-      tool_use_id: toolUseId,
-      result: answer === 'deny' ? 'deny' : 'allow',
-      ...(answer === 'session' ? { scope: 'session' } : {}),
-    }),
-  );
+  const view = createTranscriptView((toolUseId, answer) => sendOrSay(confirmationOf(toolUseId, answer)));
   const composer = createComposer({
     send: (text) => sendOrSay({ type: 'user.message', content: [{ type: 'text', text }] }),
     stop: () => sendOrSay({ type: 'user.interrupt' }),
@@ -106,6 +99,11 @@ export function createConversation(deps: ConversationDeps): Conversation {
     },
     close: () => closing.abort(),
   };
+}
+
+function confirmationOf(toolUseId: string, answer: Parameters<Decide>[1]): EventParam {
+  const result = answer === 'deny' ? 'deny' : 'allow';
+  return { type: 'user.tool_confirmation', tool_use_id: toolUseId, result, ...(answer === 'session' ? { scope: 'session' } : {}) };
 }
 
 function earlierButton(load: () => void): HTMLElement {

@@ -76,23 +76,16 @@ export function createAuditSink({ store, seals, clock, log }: AuditSinkDeps): Ru
     }
   }
 
-  function record({ tenantId, actor, action, subject, detail }: AuditEntry): Promise<void> {
+  function record(told: AuditEntry): Promise<void> {
+    const { tenantId } = told;
     if (count >= MAX_WAITING)
       return Promise.reject(
         new PlatformError('store_unavailable', { detail: 'The audit cannot be written, and what is not recorded is not done.' }),
       );
-    const entry = {
-      id: newId('audit'),
-      at: clock.now(),
-      actor,
-      action,
-      subject,
-      detail: detail === undefined ? null : JSON.stringify(detail),
-    };
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const queue = queues.get(tenantId) ?? [];
     queues.set(tenantId, queue);
-    queue.push({ entry, resolve, reject });
+    queue.push({ entry: toNewEntry(told, clock.now()), resolve, reject });
     count++;
     start(tenantId);
     return promise;
@@ -116,4 +109,8 @@ export function createAuditSink({ store, seals, clock, log }: AuditSinkDeps): Ru
     close: () =>
       flush().catch((error: unknown) => log.error({ err: error, waiting: count }, 'the last entries of the audit could not be written')),
   };
+}
+
+function toNewEntry({ actor, action, subject, detail }: AuditEntry, at: number): NewAuditEntry {
+  return { id: newId('audit'), at, actor, action, subject, detail: detail === undefined ? null : JSON.stringify(detail) };
 }

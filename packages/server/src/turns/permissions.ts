@@ -6,7 +6,7 @@ import type { AuditEntry } from '../core/audit.ts';
 import { findRule, type PermissionRule } from '../core/permission-rules.ts';
 import { type ToolRules, toolRule } from '../core/tools.ts';
 import type { PermissionAnswer } from '../harness/acp/connection.ts';
-import type { ApprovalRow, JsonObject, Store } from '../store/store.ts';
+import type { ApprovalRow, JsonObject, NewApproval, Store } from '../store/store.ts';
 import { requiresAction, statusRunning } from './events.ts';
 import type { Recorder } from './recorder.ts';
 
@@ -48,8 +48,8 @@ export function createPermissions(deps: PermissionsDeps): Permissions {
     .filter((approval) => approval.state === 'granted')
     .map((approval) => callKey(approval.toolName, approval.input));
   const forSession = new Set((deps.forSession ?? []).filter(isForSession).map(({ toolName, rule }) => coverKey(toolName, rule)));
-  /** What was last decided on, by the agent's id of the call. */
-  const decided = new Map<string, string>();
+  /** The agent's ids of the calls that were decided on. */
+  const decided = new Set<string>();
   let isCancelled = false;
   /** The turn waits for an answer about its budget. */
   let isHeld = false;
@@ -65,14 +65,9 @@ export function createPermissions(deps: PermissionsDeps): Permissions {
     const { promise, resolve } = Promise.withResolvers<PermissionAnswer>();
     waiting.set(eventId, resolve);
     const now = deps.clock.now();
-    const inputHash = createHash('sha256').update(canonicalJson(input)).digest('hex');
-    const expiresAt = deps.timeoutMs === undefined ? undefined : now + deps.timeoutMs;
-    await recorder.append([requiresAction([...waiting.keys()], now)], {
-      approvals: [{ id: eventId, toolName: name, input, inputHash, rule, expiresAt }],
-      state: 'waiting_approval',
-    });
-    const detail = { kind: 'tool', tool: name, session: deps.sessionId, input_hash: inputHash };
-    deps.tell?.({ tenantId: deps.tenantId, actor: 'system', action: 'approval.asked', subject: eventId, detail });
+    const approval = newApproval(eventId, { name, input, rule }, deps.timeoutMs === undefined ? undefined : now + deps.timeoutMs);
+    await recorder.append([requiresAction([...waiting.keys()], now)], { approvals: [approval], state: 'waiting_approval' });
+    tellAsked(deps, approval);
     // A cancel that came while the question was written.
     if (isCancelled) resolve({ type: 'cancelled' });
     return promise;
@@ -87,18 +82,14 @@ export function createPermissions(deps: PermissionsDeps): Permissions {
     async decide(request) {
       if (isCancelled) return { type: 'cancelled' };
       const { name, input } = recorder.toolLog.merge(request.toolCall);
-      const key = callKey(name, input);
-      // The same call with other arguments is another call: an answer is for those that were shown.
-      if (decided.has(request.toolCall.toolCallId) && decided.get(request.toolCall.toolCallId) !== key)
-        recorder.toolLog.renew(request.toolCall.toolCallId);
-      decided.set(request.toolCall.toolCallId, key);
-      const tool = toolRule(deps.rules, name);
-      if (!tool.enabled) return deny(request, `The tool ${name} is switched off for this agent.`);
-      const found = findRule(deps.permissionRules ?? [], name, input);
-      const policy = found?.policy ?? (tool.policy === 'ask' ? 'ask' : 'always_allow');
-      if (policy === 'deny') return deny(request, `A rule of this agent denies this call of ${name}.`);
-      const rule = found?.text ?? `the policy of ${name}`;
-      if (policy === 'ask' && !forSession.has(coverKey(name, rule)) && !useGrant(key)) return ask(request, { name, input, rule });
+      // What is asked again under one id, with whatever arguments, is another call: an answer is for what was shown.
+      const { toolCallId } = request.toolCall;
+      if (decided.has(toolCallId)) recorder.toolLog.renew(toolCallId);
+      decided.add(toolCallId);
+      const verdict = verdictOn(deps, name, input);
+      if (verdict.type === 'deny') return deny(request, verdict.message);
+      const isAsked = verdict.type === 'ask' && !forSession.has(coverKey(name, verdict.rule)) && !useGrant(callKey(name, input));
+      if (isAsked) return ask(request, { name, input, rule: verdict.rule });
       await recorder.logToolUse(request.toolCall, 'allow');
       return { type: 'allow' };
     },
@@ -108,10 +99,8 @@ export function createPermissions(deps: PermissionsDeps): Permissions {
       const answered = approvals.filter((approval) => waiting.has(approval.id) && approval.state !== 'pending');
       if (answered.length === 0) return;
       const resolvers = answered.map((approval) => ({ approval, resolve: waiting.get(approval.id) }));
-      for (const { approval } of resolvers) {
-        waiting.delete(approval.id);
-        if (isForSession(approval)) forSession.add(coverKey(approval.toolName, approval.rule));
-      }
+      for (const { id } of answered) waiting.delete(id);
+      for (const { toolName, rule } of answered.filter(isForSession)) forSession.add(coverKey(toolName, rule));
       const now = deps.clock.now();
       if (waiting.size > 0) await recorder.append([requiresAction([...waiting.keys()], now)]);
       else if (!isHeld) await recorder.append([statusRunning(now)], { state: 'running' });
@@ -129,6 +118,33 @@ export function createPermissions(deps: PermissionsDeps): Permissions {
     },
   };
 }
+
+type Verdict =
+  | { readonly type: 'allow' }
+  | { readonly type: 'ask'; readonly rule: string }
+  | { readonly type: 'deny'; readonly message: string };
+
+/** What the agent's policy says of a call, before any answer: whether the tool is there, the rules, the tool's own policy. */
+function verdictOn({ rules, permissionRules = [] }: PermissionsDeps, name: string, input: JsonObject): Verdict {
+  const tool = toolRule(rules, name);
+  if (!tool.enabled) return { type: 'deny', message: `The tool ${name} is switched off for this agent.` };
+  const found = findRule(permissionRules, name, input);
+  const policy = found?.policy ?? (tool.policy === 'ask' ? 'ask' : 'always_allow');
+  if (policy === 'deny') return { type: 'deny', message: `A rule of this agent denies this call of ${name}.` };
+  return policy === 'ask' ? { type: 'ask', rule: found?.text ?? `the policy of ${name}` } : { type: 'allow' };
+}
+
+function newApproval(id: string, { name, input, rule }: AskedCall, expiresAt: number | undefined): AskedApproval {
+  const inputHash = createHash('sha256').update(canonicalJson(input)).digest('hex');
+  return { id, toolName: name, input, inputHash, rule, expiresAt };
+}
+
+function tellAsked({ tenantId, sessionId, tell }: PermissionsDeps, { id, toolName, inputHash }: AskedApproval): void {
+  const detail = { kind: 'tool', tool: toolName, session: sessionId, input_hash: inputHash };
+  tell?.({ tenantId, actor: 'system', action: 'approval.asked', subject: id, detail });
+}
+
+type AskedApproval = NewApproval & { readonly inputHash: string };
 
 interface AskedCall {
   readonly name: string;

@@ -33,9 +33,9 @@ export function matches(program: Program, text: string): boolean {
       marks[state] = at;
       if (instruction.op === 'jump') open.push(instruction.to);
       else if (instruction.op === 'split') open.push(instruction.second, instruction.first);
-      else if (instruction.op === 'start') at === 0 && open.push(state + 1);
-      else if (instruction.op === 'end') at === points.length && open.push(state + 1);
-      else list.push(state);
+      else if (instruction.op === 'start' || instruction.op === 'end') {
+        if (at === (instruction.op === 'start' ? 0 : points.length)) open.push(state + 1);
+      } else list.push(state);
     }
   }
 
