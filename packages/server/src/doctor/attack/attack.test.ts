@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { docker } from '../../../test/support/engine.ts';
+import { GVISOR, ownEngineMissing, startOwnEngine } from '../../../test/support/own-engine.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
 import { systemClock } from '../../base/clock.ts';
 import { newId } from '../../base/ids.ts';
@@ -23,14 +24,14 @@ import { type AttackResult, runAttack } from './run.ts';
 
 const SECRET = 'sk-doctor-secret-0123456789';
 
-async function assertHolds(driver: RuntimeDriver, image: string, withQuota = false): Promise<void> {
+async function assertHolds(driver: RuntimeDriver, image: string, withQuota = false, runtimeClass?: string): Promise<void> {
   const probe = await driver.probe();
   assert.ok(probe.ok);
-  const { results, hasQuota } = await attackOn(driver, image, withQuota);
+  const { results, hasQuota } = await attackOn(driver, image, withQuota, runtimeClass);
   const wrong = results.filter(({ state }) => state === 'open' || state === 'untried');
   assert.deepEqual(wrong, []);
   const known = results.filter(({ state }) => state === 'known').map(({ id }) => id);
-  assert.deepEqual(known.sort(), [...exceptionsOf(driver.name, probe.version, { hasQuota }).keys()].sort());
+  assert.deepEqual(known.sort(), [...exceptionsOf(driver.name, probe.version, { hasQuota, runtimeClass }).keys()].sort());
   assert.ok(results.length >= 50, `${results.length} attacks`);
 }
 
@@ -38,6 +39,7 @@ async function attackOn(
   driver: RuntimeDriver,
   image: string,
   withQuota: boolean,
+  runtimeClass?: string,
 ): Promise<{ readonly results: readonly AttackResult[]; readonly hasQuota: boolean }> {
   const dataDir = await mkdtemp(path.join(os.tmpdir(), 'cloister-attack-'));
   const gateway = createEgressGateway({
@@ -51,7 +53,7 @@ async function attackOn(
     const seen: AttackResult[] = [];
     const own = { clock: systemClock, log: silentLogger, dataDir, seesOurMounts: async () => true };
     const quota = withQuota ? await createAttackQuota(own) : undefined;
-    const deps = { driver, gateway, clock: systemClock, dataDir, image, nodeId: newId('node'), secrets: [SECRET], quota };
+    const deps = { driver, gateway, clock: systemClock, dataDir, image, nodeId: newId('node'), secrets: [SECRET], quota, runtimeClass };
     const results = await runAttack(deps, (result) => seen.push(result));
     assert.deepEqual(seen, results);
     assert.deepEqual(await readdir(dataDir), []);
@@ -122,4 +124,11 @@ test('podman: every attack on a sandbox is refused, but what is known', {
   assert.ok(podman.ok);
   await using service = await podman.start();
   await assertHolds(createDockerDriver({ kind: 'podman', endpoint: service.endpoint, log: silentLogger }), service.image);
+});
+
+test('gVisor: every attack on a sandbox is refused, or reaches its own kernel alone', { timeout: 400_000 }, async (t) => {
+  const missing = (await ownEngineMissing('runsc')) || (engine.ok ? false : engine.reason);
+  if (missing !== false || !engine.ok) return t.skip(String(missing));
+  await using own = await startOwnEngine({ images: [engine.image], runtimes: GVISOR });
+  await assertHolds(createDockerDriver({ log: silentLogger, endpoint: own.endpoint }), engine.image, false, 'runsc');
 });

@@ -26,7 +26,16 @@ const LIFE_SECONDS = 130;
 
 /** The whole suite as one program, for Node to run inside: it needs nothing of the image but Node itself. */
 export function attackProgram(input: AttackInput): string {
-  const parts = ATTACKS.map((attack) => `await (${attack.toString()})(kit);`);
+  return programOf(ATTACKS, input);
+}
+
+/** What the suite ends with, alone: a look at all processes, and output without end. */
+export function closingProgram(input: AttackInput): string {
+  return programOf([], input);
+}
+
+function programOf(attacks: readonly (typeof ATTACKS)[number][], input: AttackInput): string {
+  const parts = attacks.map((attack) => `await (${attack.toString()})(kit);`);
   return `(async () => {
 ${endAfter(3)}
 process.on('uncaughtException', (error) => { process.stderr.write(String(error && error.stack)); process.exit(4); });

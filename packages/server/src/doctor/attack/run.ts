@@ -19,7 +19,7 @@ import { attackArchives } from './archives.ts';
 import { attackEnded, attackProtocol, endlessProgram } from './ended.ts';
 import { exceptionsOf } from './exceptions.ts';
 import type { AttackInput, Outcome } from './kit.ts';
-import { attackProgram, neighbourProgram } from './program.ts';
+import { attackProgram, closingProgram, neighbourProgram } from './program.ts';
 import { systemCalls } from './system-calls.ts';
 
 export interface AttackDeps {
@@ -77,10 +77,13 @@ export async function runAttack(deps: AttackDeps, onResult: (result: AttackResul
   const undo: (() => Promise<unknown>)[] = [];
   const results: AttackResult[] = [];
   const probe = await deps.driver.probe();
-  const exceptions = exceptionsOf(deps.driver.name, probe.ok ? probe.version : '', { hasQuota: deps.quota !== undefined });
+  const exceptions = exceptionsOf(deps.driver.name, probe.ok ? probe.version : '', {
+    hasQuota: deps.quota !== undefined,
+    runtimeClass: deps.runtimeClass,
+  });
   const add = ({ id, what, isRefused, how }: Outcome) => {
     const known = exceptions.get(id);
-    const state = isRefused === null ? 'untried' : isRefused ? 'refused' : known === undefined ? 'open' : 'known';
+    const state = isRefused ? 'refused' : known !== undefined ? 'known' : isRefused === null ? 'untried' : 'open';
     const result = { id, what, state, how: state === 'known' ? `${how}: ${known}` : how } as const;
     results.push(result);
     onResult(result);
@@ -131,9 +134,19 @@ async function attack(deps: AttackDeps, undo: Undo, add: Add): Promise<void> {
     workspaceFiles: deps.quota?.files ?? UNHELD.files,
     floodMib: FLOOD_MIB,
   };
-  const attacker = await openSandbox(deps, { place, undo, argv: ['node', '-e', attackProgram(input)], hosts, signal });
-  const memory = watchMemory(attacker.io);
-  const heard = await listenTo(attacker.io, add, signal);
+  const attackBy = (program: string) => openSandbox(deps, { place, undo, argv: ['node', '-e', program], hosts, signal });
+  let attacker = await attackBy(attackProgram(input));
+  let memory = watchMemory(attacker.io);
+  let heard = await listenTo(attacker.io, add, signal);
+  const whole = { isRefused: heard.isDone ? true : null, how: heard.isDone ? 'yes' : heard.end };
+  add({ id: 'whole', what: 'the suite came to its end', ...whole });
+  if (!heard.isDone) {
+    // An attack ended its own sandbox: what was to come after it is tried in another.
+    await driver.remove(attacker.ref);
+    attacker = await attackBy(closingProgram(input));
+    memory = watchMemory(attacker.io);
+    heard = await listenTo(attacker.io, add, signal);
+  }
   judge(heard, { host: host.visits(), neighbour: visits.count(), secrets: [...deps.secrets, canary.text] }, add);
   const kept = Buffer.byteLength(await driver.logs(attacker.ref, { tailLines: 100_000, signal }));
   const flood = `the engine kept ${Math.round(kept / 1024)} KiB of ${FLOOD_MIB} MiB`;
@@ -356,5 +369,4 @@ function judge(
     isRefused: seen.host + seen.neighbour === 0,
     how: `${seen.host + seen.neighbour}`,
   });
-  add({ id: 'whole', what: 'the suite came to its end', isRefused: heard.isDone ? true : null, how: heard.isDone ? 'yes' : heard.end });
 }
