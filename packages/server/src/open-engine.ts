@@ -73,7 +73,8 @@ export async function openEngine(config: Config, { wrapStore }: Overrides, log: 
   const { driver, reason, engine } = await chooseRuntime(config, { log, fakePrograms });
   undo.push(() => driver.close());
   const { sealing: settings, dataDir } = config;
-  const sealing = await openSealing({ store: store.sealed, clock: systemClock, log, dataDir, settings });
+  const isAlone = async () => !store.events.isShared || (await store.nodes.list()).length === 0;
+  const sealing = await openSealing({ store: store.sealed, clock: systemClock, log, dataDir, settings, isAlone });
   const egress = await openEgress(config, { store, clock: systemClock, log, sealer: sealing.sealer, nodeId, approvals, tell: audit.tell });
   undo.push(() => egress.close());
   const installation = await store.installationId();

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
@@ -43,41 +43,81 @@ const KEY_BYTES = 32;
 const MIN_DISTINCT = 18;
 const ID = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 const RELOAD_MS = 1000;
+const SUFFIX = '.kek';
 
 /** Throws `config_invalid` for a key that is too short, or not random, or open to others. */
-export function openKeyring({ dataDir, kek, kekFile, clock }: KeyringOptions): Keyring {
-  const isManaged = kek === undefined && kekFile === undefined;
-  const file = isManaged ? path.join(dataDir, 'keys', 'kek') : kekFile;
-  const name = kek === undefined ? 'CLOISTER_KEK_FILE' : 'CLOISTER_KEK';
-  const read = () => (file === undefined ? parseKeks(name, kek ?? '') : readFile(name, file, isManaged));
-  let keks = read();
-  let readAt = clock.monotonic();
-  const write = (changed: readonly Kek[]) => {
-    writeWhole(file ?? '', changed.map(({ id, key }) => `${id}:${key.toString('base64')}\n`).join(''));
-    keks = changed;
+export function openKeyring(options: KeyringOptions): Keyring {
+  const { kek, kekFile } = options;
+  return kek === undefined && kekFile === undefined ? openManaged(options) : openGiven(options);
+}
+
+/** What the operator has written down, in the order it is written. */
+function openGiven({ kek, kekFile, clock }: KeyringOptions): Keyring {
+  const read = () => (kekFile === undefined ? parseKeks('CLOISTER_KEK', kek ?? '') : readKeks('CLOISTER_KEK_FILE', kekFile));
+  const refuse = () => {
+    throw new PlatformError('bug', { cause: new Error('the operator keeps these keys') });
   };
   return {
-    source: file ?? 'CLOISTER_KEK',
-    isManaged,
-    find: (id) => keks.find((one) => one.id === id),
-    first: () => keks[0],
-    ids: () => keks.map(({ id }) => id),
-    reload() {
-      if (file === undefined || clock.monotonic() - readAt < RELOAD_MS) return;
-      readAt = clock.monotonic();
-      keks = read();
-    },
+    ...reading(read, clock),
+    source: kekFile ?? 'CLOISTER_KEK',
+    isManaged: false,
+    make: refuse,
+    drop: refuse,
+  };
+}
+
+/** A file for each key, so that servers that share the directory never write over each other's. */
+function openManaged({ dataDir, clock }: KeyringOptions): Keyring {
+  const directory = path.join(dataDir, 'keys');
+  const fileOf = (id: string) => path.join(directory, `${id}${SUFFIX}`);
+  const read = () => namesIn(directory).flatMap((name) => readKeks(name, path.join(directory, name)));
+  const ring = reading(read, clock);
+  return {
+    ...ring,
+    source: directory,
+    isManaged: true,
     make() {
       const key = randomBytes(KEY_BYTES);
       rememberKey(key);
       const made = { id: idOf(key), key };
-      write([made, ...read()]);
+      writeWhole(fileOf(made.id), `${made.id}:${key.toString('base64')}\n`);
+      ring.take();
       return made;
     },
     drop(id) {
-      write(read().filter((one) => one.id !== id));
+      rmSync(fileOf(id), { force: true });
+      ring.take();
     },
   };
+}
+
+function reading(read: () => readonly Kek[], clock: Clock): Pick<Keyring, 'find' | 'first' | 'ids' | 'reload'> & { take(): void } {
+  let keks = read();
+  let readAt = clock.monotonic();
+  const take = () => {
+    readAt = clock.monotonic();
+    keks = read();
+  };
+  return {
+    find: (id) => keks.find((one) => one.id === id),
+    first: () => keks[0],
+    ids: () => keks.map(({ id }) => id),
+    reload() {
+      if (clock.monotonic() - readAt >= RELOAD_MS) take();
+    },
+    take,
+  };
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory)
+      .filter((name) => name.endsWith(SUFFIX))
+      .sort();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  }
 }
 
 /** `id:key` or a bare key, whose id is then made of it; a key is 32 bytes in base64 or hex. */
@@ -120,13 +160,11 @@ function rememberKey(key: Buffer): void {
   rememberSecret(key.toString('hex'), { isLasting: true });
 }
 
-function readFile(name: string, file: string, isManaged: boolean): readonly Kek[] {
+function readKeks(name: string, file: string): readonly Kek[] {
   try {
-    if (isManaged && (statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600);
     if ((statSync(file).mode & 0o007) !== 0) throw invalid(name, `${file} can be read by everybody: set its mode to 0600`);
-    return parseKeks(isManaged ? file : name, readFileSync(file, 'utf8'));
+    return parseKeks(name, readFileSync(file, 'utf8'));
   } catch (error) {
-    if (isManaged && error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
     if (error instanceof PlatformError) throw error;
     throw invalid(name, `the file ${file} cannot be read`, error);
   }

@@ -95,10 +95,13 @@ export function createKeyRotation({ store, sealing, clock, log, upgrade }: KeyRo
     }
   }
 
-  async function follow(): Promise<void> {
+  async function follow({ isRotating = false } = {}): Promise<void> {
     try {
       const current = (await store.keys()).find(({ isCurrent }) => isCurrent)?.id;
-      if (current !== undefined && current !== sealer.currentKeyId) sealer.use(current);
+      if (current === undefined || current === sealer.currentKeyId) return;
+      sealer.use(current);
+      // What this server has sealed with the former one meanwhile, the other may have passed by.
+      if (!isRotating) begin();
     } catch (error) {
       log.warn({ err: error }, 'the current encryption key could not be followed');
     }
@@ -129,7 +132,7 @@ export function createKeyRotation({ store, sealing, clock, log, upgrade }: KeyRo
     list,
     async rotate() {
       ring.reload();
-      await follow();
+      await follow({ isRotating: true });
       const before = sealer.currentKeyId;
       const isUnfinished = (await usesByKey()).entries().some(([id]) => id !== before);
       // A rotation that is asked for again goes on; another key is made when the last rotation is through.

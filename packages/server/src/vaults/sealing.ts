@@ -18,6 +18,8 @@ export interface SealingDeps {
   readonly log: Logger;
   readonly dataDir: string;
   readonly settings: { readonly kek: string | undefined; readonly kekFile: string | undefined };
+  /** No other server has the database open. */
+  readonly isAlone: () => Promise<boolean>;
 }
 
 const BATCH = 200;
@@ -27,7 +29,7 @@ const SEALED_TEXT = /sealed\.1\.[a-z0-9_-]{1,64}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+
  * Finds the keys, or makes the first one for an installation that never had any. Throws `encryption_key_missing` when
  * something is sealed with a key that is not here: better no start than one after which secrets cannot be read.
  */
-export async function openSealing({ store, clock, log, dataDir, settings }: SealingDeps): Promise<Sealing> {
+export async function openSealing({ store, clock, log, dataDir, settings, isAlone }: SealingDeps): Promise<Sealing> {
   const ring = openKeyring({ dataDir, clock, ...settings });
   const known = await store.keys();
   const missing = new Set(known.map(({ id }) => id).filter((id) => ring.find(id) === undefined));
@@ -35,15 +37,18 @@ export async function openSealing({ store, clock, log, dataDir, settings }: Seal
   const current = known.find(({ isCurrent }) => isCurrent)?.id;
   const first = ring.first() ?? makeFirst(ring, log);
   const adopted = current ?? (await store.adopt({ id: first.id, now: clock.now() }));
-  const usable = ring.find(adopted) ?? first;
-  if (usable.id !== adopted) {
+  if (ring.find(adopted) !== undefined) return { ring, sealer: createSealer(ring, adopted) };
+  if (await isAlone()) {
     log.warn(
-      { key: adopted, instead: usable.id },
+      { key: adopted, instead: first.id },
       'the current encryption key is not here, and nothing is sealed with it: another takes its place',
     );
-    await store.makeCurrent({ id: usable.id, now: clock.now() });
+    await store.makeCurrent({ id: first.id, now: clock.now() });
+    return { ring, sealer: createSealer(ring, first.id) };
   }
-  return { ring, sealer: createSealer(ring, usable.id) };
+  // What this server sealed with a key of its own the others could not open: it seals nothing until it has theirs.
+  log.error({ key: adopted, source: ring.source }, 'the encryption key of the other servers is not here: this one can keep no secrets');
+  return { ring, sealer: createSealer(ring, adopted) };
 }
 
 function makeFirst(ring: Keyring, log: Logger) {

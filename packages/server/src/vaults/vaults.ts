@@ -137,6 +137,7 @@ function createCredentials(deps: VaultsDeps): Credentials {
       return toCredential(await store.vaults.archiveCredential({ tenantId, vaultId, id, now: clock.now() }));
     },
     async remove(tenantId, vaultId, id) {
+      await requireVault(store, tenantId, vaultId);
       if (!(await store.vaults.removeCredential({ tenantId, vaultId, id }))) throw credentialNotFound(id);
     },
     async test(tenantId, vaultId, id) {

@@ -1,6 +1,7 @@
 import type { ProblemCode } from '@cloister/api';
 import { message, type RequestInput } from '../support/server.ts';
 import { CONTENT_BODIES, CONTENT_IDS } from './bad-content-cases.ts';
+import { VAULT_BODIES, VAULT_IDS } from './bad-vault-cases.ts';
 
 export interface Case {
   readonly what: string;
@@ -25,6 +26,7 @@ const unsupported = (what: string, path: string, body: object, pointer: string):
 
 export const UNKNOWN_IDS: readonly Case[] = [
   ...CONTENT_IDS,
+  ...VAULT_IDS,
   { what: 'agent', send: ['GET', '/v1/agents/agt_0'], code: 'agent_not_found' },
   { what: 'agent to update', send: ['POST', '/v1/agents/agt_0', { body: { name: 'y' } }], code: 'agent_not_found' },
   { what: 'agent to archive', send: ['POST', '/v1/agents/agt_0/archive'], code: 'agent_not_found' },
@@ -68,6 +70,7 @@ export const UNKNOWN_IDS: readonly Case[] = [
 ];
 
 export const BODIES: readonly Case[] = [
+  ...VAULT_BODIES,
   ...CONTENT_BODIES,
   { what: 'malformed JSON', send: ['POST', '/v1/agents', { body: '{"name":' }], code: 'json_malformed' },
   { what: 'a body that is an array', send: ['POST', '/v1/agents', { body: '[]' }], code: 'request_invalid' },
@@ -288,7 +291,6 @@ export const UNSUPPORTED: readonly Case[] = [
   unsupported('skills', '/v1/agents', { ...base, skills: [{ type: 'anthropic', skill_id: 'a' }] }, '/skills/0/type'),
   unsupported('multiagent', '/v1/agents', { ...base, multiagent: { type: 'coordinator' } }, '/multiagent'),
   unsupported('custom tools', '/v1/agents', { ...base, tools: [{ type: 'custom', name: 'a' }] }, '/tools/0'),
-  unsupported('vaults', '/v1/sessions', { ...session, vault_ids: ['vlt_0'] }, '/vault_ids'),
   unsupported('budgets', '/v1/sessions', { ...session, budget: { tokens: 1 } }, '/budget'),
   unsupported('a role', '/v1/agents', { ...base, execution_identity: { type: 'aws_role', role_arn: 'a' } }, '/execution_identity'),
   unsupported('where a model runs', '/v1/agents', { ...base, model: { id: 'demo', inference_geo: 'eu' } }, '/model/inference_geo'),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { OTHER_KEY, startTestServer, type TestServer, type Wire } from '../support/server.ts';
@@ -150,7 +150,7 @@ describe('vaults', () => {
 });
 
 describe('the keys that secrets are sealed with', () => {
-  const keyFile = (server: TestServer) => path.join(server.dataDir, 'keys', 'kek');
+  const keyFile = (server: TestServer, id: string) => path.join(server.dataDir, 'keys', `${id}.kek`);
   const keys = async (server: TestServer): Promise<readonly Wire[]> => (await server.json('GET', '/v1/encryption_keys')).body.data;
   const withSecrets = async (server: TestServer) => {
     const vault = (await server.json('POST', '/v1/vaults', { body: { display_name: 'v' } })).body.id;
@@ -164,9 +164,9 @@ describe('the keys that secrets are sealed with', () => {
 
   it('are made once, rotated while the server serves, and removed when nothing uses them', async () => {
     await using server = await startTestServer();
-    assert.equal((await stat(keyFile(server))).mode & 0o777, 0o600);
     await withSecrets(server);
     const [old] = await keys(server);
+    assert.equal((await stat(keyFile(server, old.id))).mode & 0o777, 0o600);
     assert.equal((await keys(server)).length, 1);
     assert.equal((await server.json('DELETE', `/v1/encryption_keys/${old.id}`)).body.error.code, 'encryption_key_in_use');
     const { body: rotation } = await server.json('POST', '/v1/encryption_keys/rotate');
@@ -179,7 +179,7 @@ describe('the keys that secrets are sealed with', () => {
     }
     assert.ok(now.find(({ id }) => id === rotation.key_id).uses >= 4);
     assert.equal((await server.json('DELETE', `/v1/encryption_keys/${old.id}`)).status, 200);
-    assert.ok(!(await readFile(keyFile(server), 'utf8')).includes(old.id));
+    await assert.rejects(stat(keyFile(server, old.id)), /ENOENT/);
     await server.restart();
     assert.deepEqual(
       (await keys(server)).map(({ id }) => id),
@@ -207,11 +207,11 @@ describe('the keys that secrets are sealed with', () => {
     await withSecrets(server);
     const [key] = await keys(server);
     await server.stop();
-    const kept = await readFile(keyFile(server), 'utf8');
-    await writeFile(keyFile(server), 'kek_other:EhxNvwl3PNrmtE1Yn8gbDUYdOkqfsKR3iZ6D5qYNTLU=\n');
-    await assert.rejects(server.restart(), (error: Error) => error.message.includes(key.id) && !error.message.includes(kept.slice(20, 40)));
-    await writeFile(keyFile(server), kept);
-    await chmod(keyFile(server), 0o600);
+    const [kept, away] = [keyFile(server, key.id), path.join(server.dataDir, 'away')];
+    const secret = (await readFile(kept, 'utf8')).trim().slice(-44);
+    await rename(kept, away);
+    await assert.rejects(server.restart(), (error: Error) => error.message.includes(key.id) && !error.message.includes(secret));
+    await rename(away, kept);
     await server.restart();
     assert.equal((await keys(server)).length, 1);
   });

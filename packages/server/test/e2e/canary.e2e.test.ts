@@ -76,6 +76,7 @@ describe('canaries: secrets are where they belong and nowhere else', { timeout: 
         EGRESS_CREDENTIALS_FILE: credentials,
         EGRESS_ALLOW_PRIVATE: '127.0.0.0/8',
         WEBHOOK_ALLOW_PRIVATE_NETWORK: 'true',
+        SANDBOX_PAUSE_SECONDS: '0',
         LOG_LEVEL: 'trace',
         LOG_FILE: path.join(outside, 'server.log'),
         RETRY_BASE_SECONDS: '0',
@@ -213,11 +214,13 @@ describe('canaries: secrets are where they belong and nowhere else', { timeout: 
     const { data } = await ask('GET', '/v1/sessions');
     const ids = (await Promise.all(data.map(({ id }: Wire) => containersOf(`cloister.session=${id}`)))).flat();
     assert.ok(ids.length > 0, 'sandboxes to look into');
+    const print = (...args: string[]) => spawn('docker', args, { stdio: ['ignore', 'pipe', 'ignore'] }).stdout;
     for (const id of ids) {
       await requireNone('docker inspect', await docker('inspect', id));
-      const child = spawn('docker', ['export', id], { stdio: ['ignore', 'pipe', 'ignore'] });
-      await requireNone('files of a container', child.stdout);
+      const places = ['tmp', 'run', 'home', 'workspace', 'var/tmp', 'mnt'];
+      await requireNone('what a sandbox can write to', print('exec', id, 'tar', '-c', '--ignore-failed-read', '-C', '/', ...places));
     }
+    await requireNone('all files of a container', print('export', ids[0] ?? ''));
   });
   test('not in the database, its log, a copy of both, or any other file', async () => {
     const live = path.join(outside, 'copy');
