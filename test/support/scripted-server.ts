@@ -128,6 +128,7 @@ const STATUS = {
   isolation: 'container',
   runtime_reason: 'the first choice',
   capabilities: {
+    warm_pool: true,
     runtime_classes: ['crun', 'runc'],
     default_runtime_class: null,
     limits: true,
@@ -141,6 +142,7 @@ const STATUS = {
   harness: 'builtin',
   is_demo: true,
   turns: { queued: 0, running: 0, waiting_approval: 0 },
+  warm_pool: { max: 2, reason: null, environments: [] },
   reconciler: { last_sweep_at: null, resumed: 0, lost: 0, removed: {} },
 };
 const SESSION = {

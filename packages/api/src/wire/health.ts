@@ -51,6 +51,16 @@ export const runtimeCapabilitiesSchema = z.object({
     .describe('What holds workspaces that have a quota to it: a disk of their own, or a look now and then'),
   sleep: z.boolean().describe('Whether idle sandboxes can be paused'),
   services: z.boolean().describe('Whether always-on services can be deployed'),
+  warm_pool: z.boolean().describe('Whether sandboxes can stand ready for sessions to come; `warm_pool.reason` says why not'),
+});
+
+const warmEnvironmentSchema = z.object({
+  environment_id: z.string(),
+  agent_id: z.string(),
+  wanted: z.int().describe('To stand ready by the rule of the environment, or by demand'),
+  ready: z.int().describe('Stand ready, asleep ones too'),
+  warming: z.int().describe('Are being started'),
+  claimed: z.int().describe('Were given to sessions since the start of this server'),
 });
 
 export const statusSchema = z.object({
@@ -72,6 +82,13 @@ export const statusSchema = z.object({
     waiting_approval: z.int(),
     failed_24h: z.int().describe('Dead letters of the last 24 hours'),
   }),
+  warm_pool: z
+    .object({
+      max: z.int().describe('How many may stand ready on this server at most, for all tenants together'),
+      reason: z.string().nullable().describe('Why none can; null where they can'),
+      environments: z.array(warmEnvironmentSchema).describe("The caller's own"),
+    })
+    .describe('Sandboxes that stand ready on this server for sessions to come'),
   reconciler: z
     .object({
       last_sweep_at: z

@@ -6,6 +6,7 @@ import type { RuntimeDriver } from '../runtime/driver.ts';
 import type { ReconcilerReport } from '../runtime/upkeep.ts';
 import { offeredClasses } from '../sandboxes/extras.ts';
 import type { LiveSandboxes, LiveSandboxInfo } from '../sandboxes/live-sandboxes.ts';
+import type { WarmEnvironment } from '../sandboxes/pool/report.ts';
 import type { Store } from '../store/store.ts';
 import type { StageSummary } from './stage-summary.ts';
 
@@ -21,6 +22,12 @@ export interface StatusDeps {
   readonly runtimeClasses: readonly string[];
   /** What would hold a workspace to a size here; left out, nothing. */
   readonly workspaceQuota?: (() => Promise<Status['capabilities']['workspace_quota']>) | undefined;
+  /** What of the warm pool is a tenant's, and why there is none. */
+  readonly warmPool: {
+    readonly max: number;
+    readonly reason: string | null;
+    readonly report: (tenantId: string) => readonly WarmEnvironment[];
+  };
   readonly about: {
     readonly version: string;
     readonly runtime: string;
@@ -35,11 +42,11 @@ const DAY_MS = 24 * 3600 * 1000;
 /** Runtimes come and go with a restart of the engine: it is not asked at every look at the status. */
 const CLASSES_MS = 60_000;
 
-/** What this server runs on and how it does: nothing better than it is. */
-export function createStatus(deps: StatusDeps): () => Promise<Status> {
+/** What this server runs on and how it does, to a tenant: nothing better than it is. */
+export function createStatus(deps: StatusDeps): (tenantId: string) => Promise<Status> {
   const { store, clock, driver, about } = deps;
   const classes = createClasses(deps);
-  return async () => {
+  return async (tenantId) => {
     const { queued, running, waitingApproval } = await store.turns.counts();
     const failed = await store.turns.failedSince({ since: clock.now() - DAY_MS });
     const { isolationClass, isIsolated, supportsLimits } = driver.capabilities;
@@ -57,15 +64,26 @@ export function createStatus(deps: StatusDeps): () => Promise<Status> {
         workspace_quota: (await deps.workspaceQuota?.()) ?? 'none',
         sleep: driver.sleep !== undefined,
         services: driver.services !== undefined,
+        warm_pool: deps.warmPool.reason === null,
       },
       stages: deps.summary(),
       harness: about.harness,
       model: about.model,
       is_demo: about.isDemo,
       turns: { queued, running, waiting_approval: waitingApproval, failed_24h: failed },
+      warm_pool: describePool(deps.warmPool, tenantId),
       reconciler: describeReconciler(deps.reconciler()),
     };
   };
+}
+
+function describePool({ max, reason, report }: StatusDeps['warmPool'], tenantId: string): Status['warm_pool'] {
+  const environments = report(tenantId).map(({ environmentId, agentId, ...counts }) => ({
+    environment_id: environmentId,
+    agent_id: agentId,
+    ...counts,
+  }));
+  return { max, reason, environments };
 }
 
 function describeReconciler({ lastSweepAt, resumed, lost, kinds }: ReconcilerReport): Status['reconciler'] {

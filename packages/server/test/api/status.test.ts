@@ -23,8 +23,13 @@ describe('the labels of the runtime', () => {
           workspace_quota: before.capabilities.workspace_quota,
           sleep: true,
           services: true,
+          warm_pool: before.warm_pool.max > 0,
         },
       ],
+    );
+    assert.deepEqual(
+      [before.warm_pool.environments, before.warm_pool.reason],
+      [[], before.warm_pool.max > 0 ? null : 'WARM_POOL_MAX is 0.'],
     );
     const id = await server.createSession();
     await server.json('POST', `/v1/sessions/${id}/events?wait=15`, {

@@ -91,6 +91,10 @@ test('what is ready is for the same agent, environment and tenant alone', async 
   await untilReady(asker);
   const stranger = await setup(server, { warm: 0 }, OTHER_KEY);
   assert.ok((await say(stranger, await newSession(stranger))).create !== undefined, 'another tenant');
+  const told = async (one: Asker) => (await ask(one, 'GET', '/v1/status')).warm_pool;
+  assert.deepEqual(await told(stranger), { max: 2, reason: null, environments: [] }, "nothing of another tenant's");
+  const its = { environment_id: asker.environment, agent_id: asker.agent, wanted: 1, ready: 1, warming: 0, claimed: 0 };
+  assert.deepEqual((await told(asker)).environments, [its]);
   const changed = await ask(asker, 'POST', `/v1/agents/${asker.agent}`, { version: 1, system: 'Be brief.' });
   assert.equal(changed.version, 2);
   const old = await ask(asker, 'POST', '/v1/sessions', {

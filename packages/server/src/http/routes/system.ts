@@ -56,7 +56,7 @@ export function systemRoutes(table: RouteTable, metrics: Registry): void {
   route(
     table,
     { method: 'get', path: '/v1/status', operationId: 'getStatus', summary: 'What this server runs on', tag, response: statusSchema },
-    () => deps.status(),
+    ({ tenantId }) => deps.status(tenantId),
   );
   route(
     table,

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import type { Plan } from './plan.ts';
+import type { Plan, Wanted } from './plan.ts';
 import type { PoolRoom, Stock } from './stock.ts';
 
 export interface FillerDeps {
@@ -21,6 +21,8 @@ export interface Filler {
   /** Looks every so often until it is stopped. */
   lookEvery(ms: number): void;
   stop(): void;
+  /** What the last look found to be wanted. */
+  wanted(): Wanted;
   /** Resolves when nothing is being made. */
   settled(): Promise<void>;
 }
@@ -31,13 +33,17 @@ export function createFiller(deps: FillerDeps): Filler {
   let isStopped = false;
   let filling: Promise<void> | undefined;
   let isWanted = false;
+  let wanted: Wanted = new Map();
 
   async function fillWhileWanted(): Promise<void> {
     while (isWanted && !isStopped) {
       isWanted = false;
-      await fill(deps, () => isStopped).catch((error: unknown) =>
-        log.warn({ err: error }, 'the warm pool could not be looked after; it is tried again'),
-      );
+      try {
+        wanted = await deps.plan.read(clock.now());
+        await fill(deps, wanted, () => isStopped);
+      } catch (error) {
+        log.warn({ err: error }, 'the warm pool could not be looked after; it is tried again');
+      }
     }
     filling = undefined;
   }
@@ -63,12 +69,12 @@ export function createFiller(deps: FillerDeps): Filler {
       for (const cancel of timers) cancel();
       timers.clear();
     },
+    wanted: () => wanted,
     settled: async () => filling,
   };
 }
 
-async function fill({ stock, plan, room, backoff, clock }: FillerDeps, isStopped: () => boolean): Promise<void> {
-  const wanted = await plan.read(clock.now());
+async function fill({ stock, room, backoff }: FillerDeps, wanted: Wanted, isStopped: () => boolean): Promise<void> {
   const left = new Map([...wanted].map(([key, { count }]) => [key, count]));
   for (const entry of stock.entries.values()) {
     if (entry.closing !== undefined || entry.state === 'claimed') continue;

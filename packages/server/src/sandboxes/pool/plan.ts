@@ -18,9 +18,12 @@ export interface PlanDeps {
   readonly canPool: (environment: JsonObject) => boolean;
 }
 
+/** What is to stand ready, by key. */
+export type Wanted = ReadonlyMap<string, { readonly template: WarmTemplate; readonly count: number }>;
+
 export interface Plan {
   /** What is to stand ready, by key, within the bound. What has changed since a session used it is not wanted any more. */
-  read(now: number): Promise<ReadonlyMap<string, { readonly template: WarmTemplate; readonly count: number }>>;
+  read(now: number): Promise<Wanted>;
   /** Keeps in mind which agent an environment with a rule was used with last, over restarts too. */
   noteUse(template: WarmTemplate): void;
 }
