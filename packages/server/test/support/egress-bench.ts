@@ -15,6 +15,7 @@ import { createEgressGateway, type EgressGatewayOptions } from '../../src/egress
 import type {
   EgressGateway,
   GatewayConnection,
+  McpServer,
   ModelCallEnd,
   ModelCallObserver,
   NetworkPolicy,
@@ -46,6 +47,7 @@ export interface Bench extends AsyncDisposable {
 export interface BenchOptions extends Partial<Omit<EgressGatewayOptions, 'audit'>> {
   readonly network?: NetworkPolicy;
   readonly subject?: PolicySubject;
+  readonly mcpServers?: readonly McpServer[];
   /** Made on the store of the bench. */
   readonly accountsOf?: (store: Store) => Accounts;
   readonly turn?: HeldTurn;
@@ -76,7 +78,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const ends: ModelCallEnd[] = [];
   const { turn } = options;
   const observer: ModelCallObserver = { turn, onStart: (call) => void starts.push(call), onEnd: (call) => void ends.push(call) };
-  const { network = { allowedHosts: [] }, subject, accountsOf, ...gatewayOptions } = options;
+  const { network = { allowedHosts: [] }, subject, mcpServers, accountsOf, ...gatewayOptions } = options;
   const { store, audit } = await openAudit();
   const accounts = accountsOf?.(store);
   const gateway = createEgressGateway({
@@ -89,7 +91,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     ...gatewayOptions,
   });
   const names = { tenantId: 'default', sessionId: 'ses_1' };
-  const open = (sandboxId: string) => gateway.open({ sandboxId, ...names, directory, network, subject, observer });
+  const open = (sandboxId: string) => gateway.open({ sandboxId, ...names, directory, network, subject, mcpServers, observer });
   let connection = await open('sbx_1');
   return {
     model,
