@@ -1,12 +1,15 @@
 import type { Client, Session, Status } from '@cloister/api';
+import { createAccountPage } from './account-page.ts';
 import { createApprovalsPage } from './approvals-page.ts';
 import { createAuditPage } from './audit-page.ts';
 import { type Conversation, createConversation } from './conversation.ts';
 import { el } from './dom.ts';
 import { renderFailure } from './entry-view.ts';
 import { explain, isKeyRefused } from './failure.ts';
+import { createKeysPage } from './keys-page.ts';
 import { openNewSession } from './new-session.ts';
 import type { Page } from './page.ts';
+import { createPeoplePage } from './people-page.ts';
 import { renderSessionHead, showSessionStatus } from './session-head.ts';
 import { createSessionList } from './session-list.ts';
 import { renderDemoBanner, renderStatus } from './status-panel.ts';
@@ -63,7 +66,7 @@ function createApp(client: Client, signOut: (why?: unknown) => void) {
   }
 
   async function openFromAddress(): Promise<void> {
-    const page = pageOf(client, refresh);
+    const page = pageOf(client, refresh, () => signOut());
     if (page !== undefined) return openPage(page);
     const id = /^#\/sessions\/([\w-]+)$/.exec(location.hash)?.[1] ?? sessions[0]?.id;
     parts.closeMenu();
@@ -122,8 +125,11 @@ function readAll(client: Client, shown: number) {
 }
 
 /** The page that the address names; undefined when it names a session or nothing. */
-function pageOf(client: Client, onAnswered: () => Promise<void>): Page | undefined {
+function pageOf(client: Client, onAnswered: () => Promise<void>, onSignedOut: () => void): Page | undefined {
   if (location.hash === '#/approvals') return createApprovalsPage(client, () => void onAnswered());
+  if (location.hash === '#/keys') return createKeysPage(client);
+  if (location.hash === '#/people') return createPeoplePage(client);
+  if (location.hash === '#/account') return createAccountPage(client, onSignedOut);
   return location.hash === '#/audit' ? createAuditPage(client) : undefined;
 }
 
@@ -167,6 +173,9 @@ function createPlaces(): { readonly element: HTMLElement; readonly setWaiting: (
     { className: 'places', attrs: { 'aria-label': 'Places' } },
     el('a', { href: '#/approvals' }, 'Approvals', count),
     el('a', { href: '#/audit' }, 'Audit'),
+    el('a', { href: '#/keys' }, 'Keys'),
+    el('a', { href: '#/people' }, 'People'),
+    el('a', { href: '#/account' }, 'Account'),
   );
   return {
     element,

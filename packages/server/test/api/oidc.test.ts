@@ -52,7 +52,7 @@ describe('signing in with an identity provider', () => {
     provider.person = { sub: 'ada', email: 'Ada@acme.example', email_verified: true, name: 'Ada' };
     const browser = testBrowser(server);
     const done = await signIn(browser);
-    assert.deepEqual([done.status, done.headers.get('location')], [302, '/dashboard/']);
+    assert.deepEqual([done.status, done.headers.get('location')], [302, '/dashboard/#/signed-in']);
     assert.deepEqual([...browser.cookies.keys()], ['cloister_sign_in'], 'what was for the way is gone');
     const { body } = await browser.send('GET', '/v1/me');
     assert.deepEqual(

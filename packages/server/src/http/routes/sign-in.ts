@@ -227,7 +227,7 @@ function oidcRoutes(table: RouteTable, originOf: FindOrigin): void {
       );
       succeed();
       rememberSignIn(c, origin, signIn);
-      return c.redirect('/dashboard/');
+      return c.redirect('/dashboard/#/signed-in');
     },
   );
 }
