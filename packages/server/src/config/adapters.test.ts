@@ -89,6 +89,15 @@ user:
     refuses({ CLAUDE_AGENT_CONFIG_FILE: file('defaults:\n  permission_mode: yolo\n') }, /none of bypassPermissions/);
     refuses({ CLAUDE_AGENT_CONFIG_FILE: file('a: [') }, /no YAML/);
     refuses({ CLAUDE_AGENT_CONFIG_FILE: path.join(directory, 'none.yaml') }, /cannot be read/);
+    refuses(
+      { CLAUDE_AGENT_CONFIG_FILE: file('plugins:\n  - { type: local, path: /nowhere/at/all }\n') },
+      /plugins.0.path: .* is no folder/,
+    );
+    refuses({ CLAUDE_AGENT_CONFIG_FILE: file('mcp_servers:\n  a: { type: sse, url: x }\n') }, /mcp_servers.a.url/);
+    refuses(
+      { CLAUDE_AGENT_CONFIG_FILE: file('mcp_servers:\n  a: { type: sse, url: "https://a", headers: { b: c } }\n') },
+      /headers: put .* vault/,
+    );
     refuses({ CLAUDE_AGENT_SESSION_STORAGE: 'mysql' }, /none of sqlite, postgresql, memory/);
     refuses({ CLAUDE_AGENT_SESSION_TTL: '-1' }, /CLAUDE_AGENT_SESSION_TTL/);
   });

@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+import path from 'node:path';
 import { type McpServerParam, mcpServerParamSchema } from '@cloister/api';
 import { type AgentHttpFile, readAgentHttpFile } from './agent-http-file.ts';
 import { type Environment, integer, invalid, secret, text } from './values.ts';
@@ -17,6 +19,8 @@ export interface AgentHttpSettings {
   readonly allowedTools: readonly string[];
   readonly disallowedTools: readonly string[];
   readonly mcpServers: readonly McpServerParam[];
+  /** Folders of the operator's, whose skills the agents get. */
+  readonly plugins: readonly string[];
 }
 
 const DEFAULT_TOOLS = ['Bash', 'Read', 'Write', 'Edit', 'Glob', 'Grep'];
@@ -36,6 +40,7 @@ export function agentHttpSettings(env: Environment): AgentHttpSettings {
     allowedTools: textsOf(file, 'defaults.allowed_tools') ?? DEFAULT_TOOLS,
     disallowedTools: textsOf(file, 'defaults.disallowed_tools') ?? [],
     mcpServers: mcpServers(file),
+    plugins: plugins(file),
   };
 }
 
@@ -51,6 +56,19 @@ function mcpServers(file: AgentHttpFile | undefined): readonly McpServerParam[] 
     if (parsed.success) return parsed.data;
     const [issue] = parsed.error.issues;
     throw invalid(file?.path ?? '', `${[at, ...(issue?.path ?? [])].join('.')}: ${issue?.message ?? 'it is no MCP server'}`);
+  });
+}
+
+/** Of a plugin its skills are taken. */
+function plugins(file: AgentHttpFile | undefined): readonly string[] {
+  const given = file?.values.get('plugins');
+  return (Array.isArray(given) ? given : []).map((plugin: unknown, index) => {
+    const { type = 'local', path: folder } = Object.fromEntries(Object.entries(plugin ?? {}));
+    const at = `plugins.${index}`;
+    if (type !== 'local') throw invalid(file?.path ?? '', `${at}.type "${String(type)}" is not local`);
+    if (typeof folder !== 'string' || !path.isAbsolute(folder)) throw invalid(file?.path ?? '', `${at}.path is no absolute path`);
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw invalid(file?.path ?? '', `${at}.path: ${folder} is no folder`);
+    return folder;
   });
 }
 
@@ -145,7 +163,6 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   'defaults.cli_path': 'the agent program is in the image of the sandbox',
   'defaults.max_turns': 'a turn ends by TURN_TIMEOUT_SECONDS',
   'defaults.max_budget_usd': 'budgets are set with /v1/budgets',
-  plugins: 'give their skills to the agents with /v1/skills',
 };
 const VARIABLES_WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   CLAUDE_AGENT_USER_BASE_DIR: 'the files of users are below DATA_DIR',

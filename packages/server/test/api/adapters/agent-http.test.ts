@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { agentHttpChatResponseSchema, agentHttpSessionSchema } from '@cloister/api';
-import { OTHER_KEY, startTestServer, type TestServer } from '../../support/server.ts';
+import { OTHER_KEY, startTestServer, type TestServer, type Wire } from '../../support/server.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { COLLECTION, WALKTHROUGH } from './agent-http-requests.ts';
 import { chunksOf, sendPublished } from './published.ts';
@@ -224,6 +227,60 @@ describe('sessions of Claude Agent HTTP that are old', () => {
     assert.deepEqual((await server.json('GET', SESSIONS)).body, []);
     assert.equal((await server.json('POST', `${route}/resume`)).status, 404);
     assert.equal((await server.json('POST', SESSIONS, { body: { user_id: 'ada' } })).status, 201);
+  });
+});
+
+describe('the config.yaml of Claude Agent HTTP', () => {
+  it('makes the agents of users, with tools, MCP servers and the skills of plugins', async () => {
+    const directory = await mkdtemp(path.join(os.tmpdir(), 'cloister-agent-http-'));
+    await mkdir(path.join(directory, 'plugin', 'skills', 'counting'), { recursive: true });
+    await writeFile(
+      path.join(directory, 'plugin', 'skills', 'counting', 'SKILL.md'),
+      '---\nname: counting\ndescription: Counts.\n---\nCount.\n',
+    );
+    const file = path.join(directory, 'config.yaml');
+    await writeFile(
+      file,
+      `defaults:
+  system_prompt: You count.
+  permission_mode: acceptEdits
+  allowed_tools: [Bash, mcp__tools__add]
+mcp_servers:
+  tools: { type: stdio, command: node, args: [server.mjs], env: { MODE: quiet } }
+  docs: { type: sse, url: "https://docs.example.com/mcp" }
+plugins:
+  - { type: local, path: ${path.join(directory, 'plugin')} }
+`,
+    );
+    try {
+      await using server = await startTestServer({ env: { CLAUDE_AGENT_CONFIG_FILE: file } });
+      const { status, body } = await server.json('POST', SESSIONS, { body: { user_id: 'ada' } });
+      assert.equal(status, 201, JSON.stringify(body));
+      const { agent } = (await server.json('GET', `/v1/sessions/${body.session_id}`)).body;
+      assert.equal(agent.system, 'You count.');
+      const [toolset, tools, docs] = agent.tools;
+      const enabled = toolset.configs.filter((one: Wire) => one.enabled).map((one: Wire) => one.name);
+      assert.deepEqual([enabled.sort(), toolset.default_config.enabled], [['bash', 'edit', 'glob', 'grep', 'read', 'write'], false]);
+      assert.deepEqual([tools.mcp_server_name, tools.default_config.enabled, tools.configs[0].name], ['tools', false, 'add']);
+      assert.deepEqual([docs.mcp_server_name, docs.default_config.enabled], ['docs', false]);
+      assert.deepEqual(
+        agent.mcp_servers.map(({ type, name }: Wire) => [type, name]),
+        [
+          ['stdio', 'tools'],
+          ['url', 'docs'],
+        ],
+      );
+      const { data: skills } = (await server.json('GET', '/v1/skills')).body;
+      assert.deepEqual(
+        agent.skills.map(({ skill_id: id }: Wire) => id),
+        skills.map(({ id }: Wire) => id),
+      );
+      assert.equal(skills[0].display_name, 'counting');
+      await server.json('POST', SESSIONS, { body: { user_id: 'ada' } });
+      assert.equal((await server.json('GET', '/v1/skills')).body.data.length, 1, 'made once');
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 });
 

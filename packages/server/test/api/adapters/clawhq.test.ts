@@ -89,6 +89,29 @@ describe("ClawHQ's API", { timeout: 120_000 }, () => {
     await waitFor(async () => (await server.json('GET', '/v1/services')).body.data.length === 0, { timeoutMs: 20_000, what: 'the end' });
   });
 
+  it('keeps a key of an agent’s own where nobody reads it', async () => {
+    const apiKey = 'xai-a-key-of-an-agent-of-its-own-0123456789';
+    const own = await create({ name: 'Own', modelProvider: 'grok', model: 'grok-4', apiKey });
+    assert.equal(own.usesBundledApi, false);
+    const [vault] = (await server.json('GET', '/v1/vaults')).body.data;
+    assert.deepEqual(vault.agent_ids, [own.id]);
+    const told = await Promise.all(
+      ['/v1/vaults', `/v1/agents/${own.id}`, `/api/agents/${own.id}`, `/api/agents/${own.id}/export`].map(async (path) =>
+        (await server.request('GET', path)).text(),
+      ),
+    );
+    assert.ok(told.every((text) => !text.includes(apiKey)));
+    assert.equal((await call('POST', `/${own.id}/deploy`)).status, 200);
+    await until(own.id, 'running');
+    await call('DELETE', `/${own.id}`);
+    assert.deepEqual((await server.json('GET', '/v1/vaults')).body.data, []);
+    const without = await create({ usesBundledApi: false });
+    const refused = await call('POST', `/${without.id}/deploy`);
+    assert.deepEqual([refused.status, refused.body.details[0].path], [400, '/apiKey']);
+    await call('DELETE', `/${without.id}`);
+    await waitFor(async () => (await server.json('GET', '/v1/services')).body.data.length === 0, { timeoutMs: 20_000, what: 'the end' });
+  });
+
   it('tells what went wrong in the shape of ClawHQ', async () => {
     const refused = async (method: string, path: string, body: object | undefined, status: number, code: string) => {
       const answer = await call(method, path, body);
@@ -96,7 +119,6 @@ describe("ClawHQ's API", { timeout: 120_000 }, () => {
     };
     await refused('POST', '', { name: '' }, 400, 'request_invalid');
     await refused('POST', '', { name: 'x', modelProvider: 'other' }, 400, 'request_invalid');
-    await refused('POST', '', { name: 'x', apiKey: 'sk-ant-mine' }, 400, 'request_invalid');
     await refused('POST', '', { name: 'x', modelProvider: 'grok', model: 'grok-4' }, 503, 'provider_not_configured');
     await refused('GET', '/agt_0', undefined, 404, 'agent_not_found');
     await refused('POST', '/agt_0/deploy', undefined, 404, 'agent_not_found');

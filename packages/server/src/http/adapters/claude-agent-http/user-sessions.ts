@@ -6,6 +6,7 @@ import type { AdapterSessionRow } from '../../../store/store.ts';
 import type { HttpDeps } from '../../context.ts';
 import { stopTurn } from '../ask.ts';
 import { adapterEnvironment, userAgent } from '../user-place.ts';
+import { pluginSkills } from './plugins.ts';
 import { toTools } from './tools.ts';
 
 export const ADAPTER = 'claude-agent-http';
@@ -34,7 +35,11 @@ export async function createUserSession(
   await store.adapterSessions.claim({ ...own, userId, data: toJsonObject({ metadata: metadata ?? {}, subdir }), max, activeAfter, now });
   try {
     const environment = await adapterEnvironment(deps, own, ENVIRONMENT);
-    const agent = await userAgent(deps, { ...own, userId, body: agentOf(deps, userId) });
+    const agent = await userAgent(deps, {
+      ...own,
+      userId,
+      body: { ...agentOf(deps, userId), skills: [...(await pluginSkills(deps, own))] },
+    });
     const system = [agent.system, subdir === '' ? null : directoryNote(subdir)].filter((text) => text !== null).join('\n\n');
     await deps.sessions.create(
       tenantId,
