@@ -112,24 +112,28 @@ export function toWireAuth({ kind, auth }: CredentialRow): CredentialAuth {
       return { type: kind, name, hosts: [...hosts], header, template, username: textOrNull(auth.username) };
     }
     case 'static_bearer':
-      return { type: kind, mcp_server_url: String(auth.mcp_server_url) };
+      return { type: kind, mcp_server_url: textOf(auth.mcp_server_url) };
     case 'mcp_oauth': {
       const at = textOrNull(auth.expires_at);
       const expiresAt = at === null ? null : toTimestamp(Date.parse(at));
-      return { type: kind, mcp_server_url: String(auth.mcp_server_url), expires_at: expiresAt, refresh: null };
+      return { type: kind, mcp_server_url: textOf(auth.mcp_server_url), expires_at: expiresAt, refresh: null };
     }
   }
 }
 
 export function httpAuth(auth: JsonObject): { name: string; hosts: readonly string[]; header: string; template: string } {
-  const hosts = Array.isArray(auth.hosts) ? auth.hosts.map(String) : [];
-  return { name: String(auth.name), hosts, header: String(auth.header), template: String(auth.template) };
+  const hosts = Array.isArray(auth.hosts) ? auth.hosts.map(textOf) : [];
+  return { name: textOf(auth.name), hosts, header: textOf(auth.header), template: textOf(auth.template) };
 }
 
 /** Two spellings of one server are one. */
 export function serverKey(url: string): string {
   const { origin, pathname } = new URL(url);
   return `${origin}${pathname.replace(/\/+$/, '')}`;
+}
+
+function textOf(value: unknown): string {
+  return textOrNull(value) ?? '';
 }
 
 export function textOrNull(value: unknown): string | null {

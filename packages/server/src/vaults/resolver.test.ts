@@ -192,7 +192,7 @@ describe('a key is tried', () => {
         const said = request.headers['x-api-key'];
         response
           .writeHead(status, { 'content-type': 'application/json' })
-          .end(JSON.stringify(body).replace('x-api-key', `x-api-key ${said}`));
+          .end(JSON.stringify(body).replace('x-api-key', `x-api-key ${String(said)}`));
       }).listen(0, '127.0.0.1');
       await once(server, 'listening');
       await using bench = await setUp();

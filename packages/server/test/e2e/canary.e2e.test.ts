@@ -184,11 +184,12 @@ describe('canaries: secrets are where they belong and nowhere else', { timeout: 
       await ask('GET', shown);
   }
 
-  const test = (name: string, run: () => Promise<void>) =>
-    it(name, async (t) => {
+  const test = (name: string, run: () => Promise<void>): void => {
+    void it(name, async (t) => {
       if (skip !== false) return t.skip(skip);
       await run();
     });
+  };
   const requireNone = async (what: string, source: string | AsyncIterable<Uint8Array | string>) =>
     assert.deepEqual(await canaries.hitsIn(source), [], what);
 
