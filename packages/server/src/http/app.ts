@@ -2,9 +2,10 @@ import { Hono } from 'hono';
 import { actAs } from '../audit/acting.ts';
 import { newId } from '../base/ids.ts';
 import { authorise } from './access.ts';
+import { acpRoutes } from './acp/routes.ts';
 import { chooseAdapters } from './adapters/adapters.ts';
 import { authenticate } from './auth.ts';
-import { createOrigin } from './browser.ts';
+import { createOrigin, type FindOrigin } from './browser.ts';
 import type { AppVariables, HttpDeps } from './context.ts';
 import { renderError } from './errors.ts';
 import { createLimits, isAlwaysAnswered } from './limits/limits.ts';
@@ -88,6 +89,17 @@ export function createApp(deps: HttpDeps): App {
   });
   app.use(limits.rates);
   app.use(authorise(deps.store));
+  addRoutes(table, { metrics, originOf, adapters });
+  return app;
+}
+
+interface RouteParts {
+  readonly metrics: ReturnType<typeof createMetrics>;
+  readonly originOf: FindOrigin;
+  readonly adapters: ReturnType<typeof chooseAdapters>;
+}
+
+function addRoutes(table: RouteTable, { metrics, originOf, adapters }: RouteParts): void {
   systemRoutes(table, metrics);
   agentRoutes(table);
   environmentRoutes(table);
@@ -118,7 +130,7 @@ export function createApp(deps: HttpDeps): App {
   planRoutes(table);
   signInRoutes(table, originOf);
   for (const adapter of adapters) adapter.routes(table);
+  acpRoutes(table);
   pageRoutes(table);
   closingRoutes(table);
-  return app;
 }

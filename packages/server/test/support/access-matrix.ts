@@ -129,5 +129,5 @@ const SPECIAL: Readonly<Record<string, (named: Named) => unknown>> = {
 export function queryOf(document: Wire, { operation }: Operation, named: Named): string {
   const needed = (operation.parameters ?? []).filter((one: Wire) => one.in === 'query' && one.required === true);
   const pairs = needed.map((one: Wire) => [one.name, String(one.name in named ? named[one.name] : sampleOf(document, one.schema, named))]);
-  return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs)}`;
+  return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs).toString()}`;
 }

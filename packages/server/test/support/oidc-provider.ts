@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 
 /** Who the provider lets sign in next, and in which way it misbehaves. */
-export interface OidcPerson {
+interface OidcPerson {
   readonly sub: string;
   readonly email?: string;
   readonly email_verified?: boolean;
@@ -78,7 +78,7 @@ export async function startOidcProvider(): Promise<OidcProvider> {
       redirectUri,
       person: provider.person,
     });
-    return `${redirectUri}?${new URLSearchParams({ code, state: query.get('state') ?? '' })}`;
+    return `${redirectUri}?${new URLSearchParams({ code, state: query.get('state') ?? '' }).toString()}`;
   }
 
   /** A code is good once, for who began with its challenge and has the client's secret. */

@@ -8,7 +8,7 @@ import type { BudgetRow, LeasedTurn, Store } from '../../src/store/store.ts';
 import { type Accounts, createAccounts } from '../../src/usage/accounts.ts';
 import { createPriceTable } from '../../src/usage/prices.ts';
 
-export const SETTINGS: SpendingSettings = {
+const SETTINGS: SpendingSettings = {
   pricesFile: undefined,
   bytesPerToken: 1,
   defaultMaxOutputTokens: 100,
