@@ -78,7 +78,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const isOwned = ({ ref, labels }: SandboxObservation) => live.isOwned(ref) || presence.isAliveElsewhere(labels.node);
   const residues = [createSocketResidue({ ...engine, dataDir: config.dataDir, clock, ...ownersOf(live, presence) })];
   const { installation } = engine;
-  const reconciler = createReconciler({ driver, installation, clock, log, isOwned, desired: live.desired, residues });
+  const reconciler = createReconciler({ driver, installation, clock, log, isOwned, desired: turnParts.desired, residues });
   const isDraining = () => !dispatcher.isAccepting();
   const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });

@@ -5,7 +5,7 @@ import { VERSION } from '../base/version.ts';
 import { persist } from './patience.ts';
 import type { ToolUse } from './permissions.ts';
 import { type BridgeDeps, follow, type RunningPrompt, runPrompt } from './turn.ts';
-import { createUpdates } from './updates.ts';
+import { afterOf, createUpdates, metaOf } from './updates.ts';
 
 export interface BridgeOptions {
   readonly client: Client;
@@ -64,7 +64,7 @@ export function bridgeApp(options: BridgeOptions): acp.AgentApp {
     .onRequest('session/new', async () => ({ sessionId: await called(options.newSession()) }))
     .onRequest('session/load', async ({ params, client: editor }) => {
       const session = await get(params.sessionId);
-      const seen = await readLog(client, session.id, editor);
+      const seen = await readLog(client, session.id, { editor, after: afterOf(params._meta) });
       if (await isUnderWay(client, session)) attach(editor, session, seen);
       return {};
     })
@@ -114,8 +114,14 @@ interface Seen {
   readonly waiting: readonly ToolUse[];
 }
 
-/** Reads the log so far, and tells it with `editor`. */
-async function readLog(client: Client, sessionId: string, editor?: acp.AgentContext): Promise<Seen> {
+interface Teller {
+  readonly editor?: acp.AgentContext;
+  /** What the editor has seen already. */
+  readonly after?: number;
+}
+
+/** Reads the log so far, and tells it to the editor. */
+async function readLog(client: Client, sessionId: string, { editor, after = 0 }: Teller = {}): Promise<Seen> {
   const updates = createUpdates({ isReplay: true });
   const waiting = new Map<string, ToolUse>();
   let seq = 0;
@@ -124,7 +130,8 @@ async function readLog(client: Client, sessionId: string, editor?: acp.AgentCont
     const next = await called(client.events.list(sessionId, { limit: PAGE, order: 'asc', page }));
     for (const event of next.data) {
       seq = event.seq;
-      for (const update of updates.ofEvent(event)) await editor?.notify('session/update', { sessionId, update });
+      const told = event.seq > after ? updates.ofEvent(event) : [];
+      for (const update of told) await editor?.notify('session/update', { sessionId, update, ...metaOf(event.seq) });
       if (event.type === 'agent.tool_use' && event.evaluated_permission === 'ask') waiting.set(event.id, event);
       if (event.type === 'user.tool_confirmation' || event.type === 'agent.tool_result') waiting.delete(event.tool_use_id);
       if (event.type === 'turn.ended') waiting.clear();

@@ -5,7 +5,7 @@ import { newUnique } from '../base/ids.ts';
 import { toContent } from './content.ts';
 import { persist } from './patience.ts';
 import { createQuestions, type ToolUse } from './permissions.ts';
-import { createUpdates } from './updates.ts';
+import { createUpdates, metaOf } from './updates.ts';
 
 export interface BridgeDeps {
   readonly client: Client;
@@ -91,8 +91,8 @@ interface Followed {
 export async function follow(deps: BridgeDeps, { sessionId, items, turnId, waiting = [] }: Followed): Promise<Ended | undefined> {
   const updates = createUpdates({ isReplay: turnId === undefined });
   const questions = createQuestions(deps, deps.onError);
-  const tell = async (all: readonly acp.SessionUpdate[]) => {
-    for (const update of all) await deps.editor.notify('session/update', { sessionId, update });
+  const tell = async (all: readonly acp.SessionUpdate[], seq?: number) => {
+    for (const update of all) await deps.editor.notify('session/update', { sessionId, update, ...metaOf(seq) });
   };
   // Previews do not say whose they are; those that come while the turn runs are its own.
   let isRunning = turnId === undefined;
@@ -106,7 +106,7 @@ export async function follow(deps: BridgeDeps, { sessionId, items, turnId, waiti
         if (event.type === 'user.tool_confirmation') questions.settle(event.tool_use_id);
         if (turnId !== undefined && event.turn_id !== turnId) continue;
         if (event.type !== 'user.message') isRunning = true;
-        await tell(updates.ofEvent(event));
+        await tell(updates.ofEvent(event), event.seq);
         if (event.type === 'agent.tool_use' && event.evaluated_permission === 'ask') questions.ask(sessionId, event);
         if (event.type === 'turn.ended') return event;
       }
@@ -121,8 +121,10 @@ const STOP_REASONS = ['end_turn', 'max_tokens', 'max_turn_requests', 'refusal', 
 
 function toResponse(ended: Ended | undefined): acp.PromptResponse {
   if (ended === undefined) throw acp.RequestError.internalError(undefined, 'the session ended before the turn did');
-  if (ended.outcome === 'cancelled') return { stopReason: 'cancelled' };
-  if (ended.outcome === 'completed') return { stopReason: STOP_REASONS.find((reason) => reason === ended.stop_reason) ?? 'end_turn' };
+  const meta = metaOf(ended.seq);
+  if (ended.outcome === 'cancelled') return { stopReason: 'cancelled', ...meta };
+  if (ended.outcome === 'completed')
+    return { stopReason: STOP_REASONS.find((reason) => reason === ended.stop_reason) ?? 'end_turn', ...meta };
   const { error } = ended;
   throw acp.RequestError.internalError(
     error === null ? undefined : { code: error.code, fix: error.fix },

@@ -14,8 +14,9 @@ export interface Updates {
 /** With `isReplay`, what the user said is told as well: a client that sends a message has shown it. */
 export function createUpdates({ isReplay }: { readonly isReplay: boolean }): Updates {
   const said = new Map<string, string>();
-  const message = (id: string, text: string): acp.SessionUpdate[] =>
-    text === '' ? [] : [{ sessionUpdate: 'agent_message_chunk', messageId: id, content: { type: 'text', text } }];
+  const message = (id: string, text: string): acp.SessionUpdate[] => [
+    { sessionUpdate: 'agent_message_chunk', messageId: id, content: { type: 'text', text } },
+  ];
 
   return {
     ofPreview(preview) {
@@ -40,6 +41,7 @@ export function createUpdates({ isReplay }: { readonly isReplay: boolean }): Upd
           const text = event.content.map((block) => block.text).join('');
           const before = said.get(event.id) ?? '';
           said.delete(event.id);
+          // Also when nothing is left to say: it brings the seq, up to which all has been told then.
           return message(event.id, text.startsWith(before) ? text.slice(before.length) : '');
         }
         case 'agent.tool_use':
@@ -58,6 +60,18 @@ export function createUpdates({ isReplay }: { readonly isReplay: boolean }): Upd
       }
     },
   };
+}
+
+/** By the seq of the last event it has seen an editor asks for what comes after it. */
+export function metaOf(seq: number | undefined): { readonly _meta?: { readonly cloister: { readonly seq: number } } } {
+  return seq === undefined ? {} : { _meta: { cloister: { seq } } };
+}
+
+/** Of `_meta.cloister.after`; 0 for all. */
+export function afterOf(meta: Readonly<Record<string, unknown>> | null | undefined): number {
+  const own = meta?.cloister;
+  const after = typeof own === 'object' && own !== null ? Reflect.get(own, 'after') : undefined;
+  return typeof after === 'number' && Number.isSafeInteger(after) && after > 0 ? after : 0;
 }
 
 const KINDS: Readonly<Record<string, acp.ToolKind>> = {

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
+import type { AcpSockets } from './acp/sockets.ts';
 import type { App } from './app.ts';
 
 export interface HttpServer {
@@ -27,6 +28,8 @@ export async function startHttpServer(input: {
   readonly host: string;
   readonly port: number;
   readonly clock: Clock;
+  /** Takes requests for another protocol; without it they are as any other. */
+  readonly sockets?: AcpSockets | undefined;
 }): Promise<HttpServer> {
   const server = createAdaptorServer({
     fetch: input.app.fetch,
@@ -34,6 +37,8 @@ export async function startHttpServer(input: {
     serverOptions: LIMITS,
     overrideGlobalObjects: false,
   }) as Server;
+  const { sockets } = input;
+  if (sockets !== undefined) server.on('upgrade', sockets.upgrade);
   server.listen(input.port, input.host);
   try {
     await once(server, 'listening');
@@ -48,6 +53,7 @@ export async function startHttpServer(input: {
     async stop({ graceMs }) {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
+      await sockets?.close();
       const cancel = input.clock.after(graceMs, () => server.closeAllConnections());
       await closed;
       cancel();

@@ -6,6 +6,8 @@ import path from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import * as acp from '@agentclientprotocol/sdk';
+import { createWebSocketStream } from '@agentclientprotocol/sdk/experimental/ws-client';
+import { WebSocket } from 'ws';
 import { programEnvironment } from '../../../../test/support/program-environment.ts';
 import { startTestServer, type TestServer, type Wire } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -31,10 +33,18 @@ function openEditor(server: TestServer, ...options: string[]): Editor {
     env: { ...programEnvironment(), CLOISTER_URL: server.url, CLOISTER_API_KEY: server.key },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  const updates: Editor['updates'] = [];
-  const questions: Editor['questions'] = [];
   assert.ok(child.stdin !== null && child.stdout !== null);
   const stdout = Readable.toWeb(child.stdout) as unknown as ReadableStream<Uint8Array>;
+  return editorOn(acp.ndJsonStream(Writable.toWeb(child.stdin), stdout), async () => {
+    const exited = once(child, 'exit');
+    child.stdin?.end();
+    await exited;
+  });
+}
+
+function editorOn(stream: acp.Stream, close: () => Promise<unknown>): Editor {
+  const updates: Editor['updates'] = [];
+  const questions: Editor['questions'] = [];
   const connection = acp
     .client()
     .onNotification('session/update', ({ params }) => void updates.push(params))
@@ -44,7 +54,7 @@ function openEditor(server: TestServer, ...options: string[]): Editor {
       const optionId = await promise;
       return { outcome: optionId === undefined ? { outcome: 'cancelled' } : { outcome: 'selected', optionId } };
     })
-    .connect(acp.ndJsonStream(Writable.toWeb(child.stdin), stdout));
+    .connect(stream);
   return {
     agent: connection.agent,
     updates,
@@ -55,11 +65,7 @@ function openEditor(server: TestServer, ...options: string[]): Editor {
           update.sessionUpdate === 'agent_message_chunk' && update.content.type === 'text' ? update.content.text : [],
         )
         .join(''),
-    async [Symbol.asyncDispose]() {
-      const exited = once(child, 'exit');
-      child.stdin?.end();
-      await exited;
-    },
+    [Symbol.asyncDispose]: async () => void (await close()),
   };
 }
 
@@ -96,7 +102,7 @@ describe('cloister acp', { timeout: 180_000 }, () => {
     assert.deepEqual([hello.agentInfo?.name, hello.agentCapabilities?.loadSession], ['cloister', true]);
     const { sessionId } = await editor.agent.request('session/new', { cwd: '/', mcpServers: [] });
     assert.match(sessionId, /^ses_/);
-    assert.deepEqual(await say(editor, sessionId, '[[slow 4 30]]'), { stopReason: 'end_turn' });
+    assert.equal((await say(editor, sessionId, '[[slow 4 30]]')).stopReason, 'end_turn');
     assert.match(editor.said(), /^piece0 piece1 piece2 piece3 /);
     assert.ok(editor.updates.length >= 3, 'it came in pieces');
     await say(editor, sessionId, 'again');
@@ -115,7 +121,7 @@ describe('cloister acp', { timeout: 180_000 }, () => {
     const first = await ask(1);
     assert.deepEqual([first.request.toolCall.title, first.request.toolCall.kind], ['bash: ls -l', 'execute']);
     first.answer('allow');
-    assert.deepEqual(await allowed, { stopReason: 'end_turn' });
+    assert.equal((await allowed).stopReason, 'end_turn');
     assert.deepEqual(callsOf(editor), [
       ['tool_call', 'pending'],
       ['tool_call_update', 'completed'],
@@ -129,7 +135,7 @@ describe('cloister acp', { timeout: 180_000 }, () => {
     await server.json('POST', `/v1/sessions/${sessionId}/events`, {
       body: { events: [{ type: 'user.tool_confirmation', tool_use_id: third.request.toolCall.toolCallId, result: 'allow' }] },
     });
-    assert.deepEqual(await elsewhere, { stopReason: 'end_turn' });
+    assert.equal((await elsewhere).stopReason, 'end_turn');
     assert.equal(third.signal.aborted, true, 'the question is taken back');
     third.answer(undefined);
   });
@@ -140,7 +146,7 @@ describe('cloister acp', { timeout: 180_000 }, () => {
     const answer = say(editor, sessionId, '[[slow 2000 20]]');
     await waitFor(() => editor.said() !== '', { ...WAIT, what: 'the first words' });
     await editor.agent.notify('session/cancel', { sessionId });
-    assert.deepEqual(await answer, { stopReason: 'cancelled' });
+    assert.equal((await answer).stopReason, 'cancelled');
     const failed = say(editor, sessionId, '[[fail]]');
     await assert.rejects(failed, (error) => error instanceof acp.RequestError && error.code === -32603);
   });
@@ -178,9 +184,47 @@ describe('cloister acp', { timeout: 180_000 }, () => {
     await server.stop();
     const patient = say(editor, sessionId, 'still there?');
     await server.restart();
-    assert.deepEqual(await patient, { stopReason: 'end_turn' });
+    assert.equal((await patient).stopReason, 'end_turn');
     assert.match(editor.said(), /echo: still there\?/);
     const sent = (await server.json('GET', `/v1/sessions/${sessionId}/events?types[]=user.message`)).body.data;
     assert.equal(sent.length, 2);
+  });
+});
+
+describe('ACP over a WebSocket', { timeout: 120_000 }, () => {
+  const openSocket = (server: TestServer, key: string, query = ''): Editor => {
+    const headers = { authorization: `Bearer ${key}` };
+    const stream = createWebSocketStream(`${server.url.replace('http', 'ws')}/acp${query}`, { headers, WebSocket });
+    return editorOn(stream, () => stream.writable.close().catch(() => undefined));
+  };
+  const initialize: acp.InitializeRequest = { protocolVersion: acp.PROTOCOL_VERSION };
+
+  it('is off unless ACP_HTTP says otherwise', async () => {
+    await using server = await startTestServer();
+    assert.equal((await server.json('GET', '/acp')).body.error.code, 'route_not_found');
+  });
+
+  it('serves an editor, and tells one that comes back what it has not seen', async () => {
+    await using server = await startTestServer({ env: { ACP_HTTP: 'true' } });
+    const stranger = openSocket(server, 'clst_nobody');
+    await assert.rejects(stranger.agent.request('initialize', initialize));
+    let sessionId: string;
+    let seen: number;
+    {
+      await using editor = openSocket(server, server.key, '?agent=default');
+      await editor.agent.request('initialize', initialize);
+      ({ sessionId } = await editor.agent.request('session/new', { cwd: '/', mcpServers: [] }));
+      await editor.agent.request('session/prompt', { sessionId, prompt: [{ type: 'text', text: 'one' }] });
+      assert.match(editor.said(), /echo: one \| turns=1/);
+      seen = Math.max(...editor.updates.map(({ _meta }) => (_meta?.cloister as { seq?: number } | undefined)?.seq ?? 0));
+      editor.agent.request('session/prompt', { sessionId, prompt: [{ type: 'text', text: '[[slow 60 20]]' }] }).catch(() => undefined);
+      await waitFor(() => editor.said().includes('piece0'), { ...WAIT, what: 'the first words' });
+    }
+    await using editor = openSocket(server, server.key);
+    await editor.agent.request('initialize', initialize);
+    await editor.agent.request('session/load', { sessionId, cwd: '/', mcpServers: [], _meta: { cloister: { after: seen } } });
+    await waitFor(() => editor.said().includes('piece59'), { ...WAIT, what: 'the rest of the turn' });
+    assert.ok(!editor.said().includes('echo: one'), 'what was seen does not come again');
+    assert.equal(editor.said().split('piece0 ').length, 2);
   });
 });

@@ -1,12 +1,15 @@
 import type { Agent } from '@cloister/api';
-import { PlatformError } from '../../../base/errors.ts';
+import type { z } from 'zod';
+import { isPlatformError } from '../../../base/errors.ts';
 import type { HttpDeps } from '../../context.ts';
 import type { RouteTable } from '../../openapi.ts';
 import { allAgents } from '../choices.ts';
-import { serviceIdOf, toClawHq, toCreate, toFields } from './agent.ts';
+import { serviceIdOf, toClawHq, toCreate, toFields, VAULT } from './agent.ts';
 import { findService } from './deploy.ts';
+import { keepKey } from './keys.ts';
 import { clawHqRoute, requireClawHqAgent } from './route.ts';
 import {
+  type AgentFields,
   type ClawHqAgent,
   createSchema,
   exportSchema,
@@ -19,7 +22,7 @@ import {
 } from './schemas.ts';
 
 const MISSING = ['agent_not_found'] as const;
-const MADE = ['capability_unsupported', 'model_unknown', 'provider_not_configured', 'plan_limit_reached'] as const;
+const MADE = ['vault_limit_reached', 'capability_unsupported', 'model_unknown', 'provider_not_configured', 'plan_limit_reached'] as const;
 
 export function agentRoutes(table: RouteTable): void {
   collectionRoutes(table);
@@ -60,9 +63,7 @@ function collectionRoutes(table: RouteTable): void {
       problems: MADE,
     },
     async ({ c, tenantId, body, reservation }) => {
-      refuseKey(body.apiKey);
-      const { apiKey: _key, systemPrompt = null, ...fields } = body;
-      const made = await deps.agents.create(tenantId, toCreate({ ...fields, systemPrompt }), reservation.idFor('agent'));
+      const made = await make(deps, tenantId, body, reservation.idFor('agent'));
       return c.json({ agent: await shown(deps, tenantId, made) }, 201);
     },
   );
@@ -88,10 +89,15 @@ function oneRoutes(table: RouteTable): void {
       problems: [...MISSING, ...MADE, 'agent_version_conflict'],
     },
     async ({ tenantId, param, body }) => {
-      refuseKey(body.apiKey);
       const current = await requireClawHqAgent(deps, tenantId, param('id'));
       const given = Object.fromEntries(Object.entries(body).filter(([name, value]) => value !== undefined && name !== 'apiKey'));
-      const updated = await deps.agents.update(tenantId, current.id, toCreate({ ...toFields(current), ...given }));
+      const fields: AgentFields = { ...toFields(current), ...given };
+      const vault = body.apiKey ? await keepKey(deps, tenantId, { ...fields, apiKey: body.apiKey }) : undefined;
+      if (vault !== undefined) {
+        await deps.vaults.update(tenantId, vault, { agent_ids: [current.id] });
+        await forgetKey(deps, tenantId, current);
+      }
+      const updated = await deps.agents.update(tenantId, current.id, toCreate(fields, vault));
       const isDeployed = (await findService(deps, tenantId, current.id)) !== undefined;
       return { agent: await shown(deps, tenantId, updated), configDirty: isDeployed && updated.version !== current.version };
     },
@@ -107,8 +113,10 @@ function oneRoutes(table: RouteTable): void {
       problems: MISSING,
     },
     async ({ tenantId, param }) => {
-      const { id } = await requireClawHqAgent(deps, tenantId, param('id'));
+      const agent = await requireClawHqAgent(deps, tenantId, param('id'));
+      const { id } = agent;
       if ((await findService(deps, tenantId, id)) !== undefined) await deps.services.remove(tenantId, serviceIdOf(id));
+      await forgetKey(deps, tenantId, agent);
       await deps.agents.archive(tenantId, id);
       return { message: 'Agent deleted' };
     },
@@ -169,19 +177,36 @@ function importRoute(table: RouteTable): void {
       problems: MADE,
     },
     async ({ c, tenantId, body, reservation }) => {
-      refuseKey(body.agent.apiKey);
-      const { apiKey: _key, systemPrompt = null, ...fields } = body.agent;
-      const made = await deps.agents.create(tenantId, toCreate({ ...fields, systemPrompt }), reservation.idFor('agent'));
+      const made = await make(deps, tenantId, body.agent, reservation.idFor('agent'));
       return c.json({ agent: await shown(deps, tenantId, made) }, 201);
     },
   );
 }
 
-function refuseKey(apiKey: string | null | undefined): void {
-  if (!apiKey) return;
-  throw new PlatformError('request_invalid', {
-    detail: 'Keys of providers are not kept with agents: put the key into a vault, and leave apiKey out.',
-    fields: [{ pointer: '/apiKey', message: 'kept in a vault' }],
+/** An agent with a key of its own has it in a vault that is for it alone. */
+async function make(deps: HttpDeps, tenantId: string, body: z.output<typeof createSchema>, id: string | undefined): Promise<Agent> {
+  const { apiKey, systemPrompt = null, ...rest } = body;
+  const fields: AgentFields = { ...rest, systemPrompt, usesBundledApi: apiKey ? false : rest.usesBundledApi };
+  if (!apiKey) return deps.agents.create(tenantId, toCreate(fields), id);
+  // What was made before by the same request has its vault.
+  const made = id === undefined ? undefined : await deps.store.agents.find({ tenantId, id });
+  if (made !== undefined) return deps.agents.get(tenantId, made.id);
+  const vault = await keepKey(deps, tenantId, { ...fields, apiKey });
+  try {
+    const agent = await deps.agents.create(tenantId, toCreate(fields, vault), id);
+    await deps.vaults.update(tenantId, vault, { agent_ids: [agent.id] });
+    return agent;
+  } catch (error) {
+    await deps.vaults.remove(tenantId, vault);
+    throw error;
+  }
+}
+
+async function forgetKey(deps: HttpDeps, tenantId: string, { metadata }: Agent): Promise<void> {
+  const vault = metadata[VAULT];
+  if (vault === undefined) return;
+  await deps.vaults.remove(tenantId, vault).catch((error: unknown) => {
+    if (!isPlatformError(error, 'vault_not_found')) throw error;
   });
 }
 

@@ -3,8 +3,11 @@ import { idOf } from '../../../base/ids.ts';
 import type { AgentActivity } from '../../../store/store.ts';
 import { type AgentFields, CHANNELS, type ClawHqAgent, type ContainerStatus, PROVIDERS } from './schemas.ts';
 
+/** In an agent's metadata: the vault of its own key. */
+export const VAULT = 'clawhq.vault';
+
 /** Our names of the providers, and how the names of their models begin. */
-const OURS = {
+export const OURS = {
   claude: { provider: 'anthropic', models: /^claude/ },
   openai: { provider: 'openai', models: /^(gpt-|chatgpt|o\d|codex)/ },
   gemini: { provider: 'google', models: /^gemini/ },
@@ -15,7 +18,7 @@ const OURS = {
 type ProviderName = (typeof PROVIDERS)[number];
 
 /** What of an agent is ClawHQ's alone is kept in its metadata. */
-export function toCreate({ name, modelProvider, model, systemPrompt, ...rest }: AgentFields): AgentCreate {
+export function toCreate({ name, modelProvider, model, systemPrompt, ...rest }: AgentFields, vaultId?: string) {
   const { provider, models } = OURS[modelProvider];
   return {
     name,
@@ -29,8 +32,9 @@ export function toCreate({ name, modelProvider, model, systemPrompt, ...rest }: 
       'clawhq.mode': rest.deployMode,
       'clawhq.temperature': String(rest.temperature),
       'clawhq.max_tokens': String(rest.maxTokens),
+      ...(vaultId === undefined ? {} : { [VAULT]: vaultId }),
     },
-  };
+  } satisfies AgentCreate;
 }
 
 /** Also of an agent that was made elsewhere. */

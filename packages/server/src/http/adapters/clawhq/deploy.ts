@@ -4,7 +4,8 @@ import { isPlatformError, PlatformError } from '../../../base/errors.ts';
 import { newCallbackToken } from '../../../base/ids.ts';
 import { SANDBOX_GATEWAY_DIRECTORY, SANDBOX_GATEWAY_PORT } from '../../../harness/harness.ts';
 import type { HttpDeps } from '../../context.ts';
-import { serviceIdOf, toFields } from './agent.ts';
+import { serviceIdOf, toFields, VAULT } from './agent.ts';
+import { requireKey } from './keys.ts';
 
 /** Where the model's provider is, and what else an agent of that channel has to reach. */
 const HOSTS: Readonly<Record<string, readonly string[]>> = {
@@ -52,10 +53,10 @@ export async function deploy(deps: HttpDeps, tenantId: string, agent: Agent): Pr
   const id = serviceIdOf(agent.id);
   if ((await findService(deps, tenantId, agent.id)) !== undefined)
     throw new PlatformError('service_exists', { detail: `The agent "${agent.name}" is deployed already.` });
-  // Changes nothing, and says what it would take to run the agent's model.
-  await deps.agents.update(tenantId, agent.id, {});
+  const fields = toFields(agent);
+  await requireKey(deps, tenantId, fields, agent.metadata[VAULT] !== undefined);
   const { image, memoryBytes, port } = deps.adapters.clawhq;
-  const { modelProvider, channels } = toFields(agent);
+  const { modelProvider, channels } = fields;
   const hosts = [modelProvider, ...channels].flatMap((name) => HOSTS[name] ?? []);
   const token = newCallbackToken();
   const name = `clawhq-${tenantId}-${agent.id}`;

@@ -16,7 +16,7 @@ const fields = {
   maxTokens: z.int().min(1).max(1_000_000),
 };
 
-const apiKey = z.string().max(500).nullish().describe('Refused: keys are kept in vaults, and never in a container');
+const apiKey = z.string().max(500).nullish().describe('Kept in a vault, used by the gateway, and never told or given to a container');
 
 export const createSchema = z.object({
   name: fields.name,
