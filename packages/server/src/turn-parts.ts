@@ -6,12 +6,14 @@ import { createStorageMeter } from './plans/storage-meter.ts';
 import { createProvisioner, type Provisioner } from './resources/provision.ts';
 import { type ContentParts, createContentParts } from './resources/wiring.ts';
 import { sandboxImageTag } from './runtime/image.ts';
+import type { DesiredSandbox } from './runtime/upkeep.ts';
 import { createLiveSandboxes, type LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import { type OpenSandboxInput, openSandbox, type SandboxDeps } from './sandboxes/open-sandbox.ts';
 import { warmPoolOf } from './sandboxes/pool/wiring.ts';
 import { createSessionFiles, type SessionFiles } from './sandboxes/session-files.ts';
 import { sleepOf } from './sandboxes/sleep-policy.ts';
 import { createStageLog, type StageLog } from './sandboxes/stages.ts';
+import { createStarting } from './sandboxes/starting.ts';
 import { toldOpen } from './sandboxes/told.ts';
 import { relayRemoteCommits } from './sessions/remote-commits.ts';
 import type { SessionsDeps } from './sessions/sessions.ts';
@@ -70,6 +72,8 @@ function withMemory(live: LiveSandboxes, provisioner: Provisioner): LiveSandboxe
 
 export interface TurnParts {
   readonly live: LiveSandboxes;
+  /** The sandboxes that must be there and run, those on their way included. */
+  readonly desired: () => readonly DesiredSandbox[];
   readonly dispatcher: Dispatcher;
   readonly stages: StageLog;
   readonly sessionFiles: SessionFiles;
@@ -97,7 +101,9 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
   const turnSnapshots = createTurnSnapshots({ store, log, dataDir: config.dataDir, sessionFiles, limits: config.files });
   const meterStorage = createStorageMeter({ store, sessionFiles, clock, log });
   const { provisioner, attach } = provisionsOf(config, engine, sessionFiles);
+  const starting = createStarting();
   const sandboxes: SandboxDeps = {
+    starting,
     stages,
     driver,
     gateway: egress.gateway,
@@ -167,5 +173,6 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
   Object.assign(parts, { dispatcher, live, quotaWatch });
   relayRemoteCommits(store, dispatcher);
   engine.answers.connect(dispatcher);
-  return { live, dispatcher, stages, sessionFiles, quotaWatch, turnSnapshots };
+  const desired = () => [...starting.desired(), ...live.desired()];
+  return { live, desired, dispatcher, stages, sessionFiles, quotaWatch, turnSnapshots };
 }

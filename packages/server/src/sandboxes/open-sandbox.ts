@@ -16,6 +16,7 @@ import { createObserverRelay } from './observer-relay.ts';
 import { ensureSocketDirectory, removeSocketDirectory } from './socket-directories.ts';
 import { buildSpec } from './spec.ts';
 import { createStageTimer, type StageLog, type Stages, type StageTimer } from './stages.ts';
+import type { Starting } from './starting.ts';
 import { createTail } from './tail.ts';
 import { parseTemplate } from './template.ts';
 
@@ -34,6 +35,8 @@ export interface SandboxDeps {
   readonly extras?: Pick<Extras, 'resolve'> | undefined;
   /** What a sandbox gets beyond that: the skills of its agent, the files and the memory of its session. */
   readonly provide?: Provisioner['provide'] | undefined;
+  /** Who is told of those that are not ready yet, so that they are looked after like the others. */
+  readonly starting?: Pick<Starting, 'add'> | undefined;
   /** Makes the session's directories; without it they are plain ones. */
   readonly directoriesOf?: ((session: SandboxSession) => Promise<SessionDirectories>) | undefined;
 }
@@ -88,6 +91,7 @@ export async function openSandbox(deps: SandboxDeps, input: OpenSandboxInput): P
   const timer = createStageTimer('prepare', { clock: deps.clock, log: deps.stages });
   const undo: (() => Promise<unknown> | undefined)[] = [];
   const timeout = new AbortController();
+  const done: (() => void)[] = [];
   const cancelTimer = deps.clock.after(deps.startTimeoutMs, () =>
     timeout.abort(
       new PlatformError('sandbox_start_timeout', {
@@ -97,13 +101,22 @@ export async function openSandbox(deps: SandboxDeps, input: OpenSandboxInput): P
   );
   const signal = AbortSignal.any([input.signal, timeout.signal]);
   try {
-    return await assemble(deps, input, { timer, undo, signal });
+    return await assemble(deps, input, {
+      timer,
+      undo,
+      signal,
+      onCreated(ref) {
+        const forget = deps.starting?.add(ref, (report) => timeout.abort(exitProblem(report, '')));
+        if (forget !== undefined) done.push(forget);
+      },
+    });
   } catch (error) {
     for (const step of undo.reverse())
       await step()?.catch((cause: unknown) => deps.log.warn({ err: cause }, 'cleaning up after a failed start'));
     throw error;
   } finally {
     cancelTimer();
+    for (const forget of done) forget();
   }
 }
 
@@ -111,9 +124,10 @@ interface Assembly {
   readonly timer: StageTimer;
   readonly undo: (() => Promise<unknown> | undefined)[];
   readonly signal: AbortSignal;
+  readonly onCreated: (ref: SandboxRef) => void;
 }
 
-async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, undo, signal }: Assembly): Promise<OpenSandbox> {
+async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, undo, signal, onCreated }: Assembly): Promise<OpenSandbox> {
   const { session, sandboxId } = input;
   const observer = createObserverRelay();
   const socketDirectory = await ensureSocketDirectory(deps.dataDir, sandboxId, { installation: deps.installation, node: deps.nodeId });
@@ -136,6 +150,7 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
   timer.enter('create');
   const ref = await abortable(deps.driver.create(spec, { signal }), signal);
   undo.push(() => deps.driver.remove(ref));
+  onCreated(ref);
   timer.enter('attach');
   const io = await abortable(deps.driver.start(ref, { signal, onAttached: () => timer.enter('start') }), signal);
   timer.enter('ready');

@@ -9,7 +9,8 @@ import { startBroker } from '../../src/broker/broker.ts';
 import { testPolicy } from '../../src/broker/test-broker.ts';
 import { bubblewrapMissing, testDirectory } from '../../src/runtime/bubblewrap/test-host.ts';
 import { findPodman } from '../../src/runtime/docker/conformance-podman.ts';
-import { testEngine } from '../../src/runtime/docker/test-engine.ts';
+import { sandboxImageTag } from '../../src/runtime/image.ts';
+import { engineMissing } from '../support/engine.ts';
 import { ADMIN_KEY, startServerProcess } from '../support/server-process.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -19,7 +20,7 @@ interface Surroundings extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
 }
 
-const docker = await testEngine();
+const noDocker = await engineMissing();
 const podman = await findPodman();
 const trial = testDirectory();
 const noBubblewrap = await bubblewrapMissing({ stateDirectory: trial.path });
@@ -30,11 +31,11 @@ const nothingElse = async () => undefined;
 const RUNTIMES: readonly { readonly name: string; readonly skip: string | false; readonly open: () => Promise<Surroundings> }[] = [
   {
     name: 'Docker',
-    skip: docker.ok ? false : docker.reason,
+    skip: noDocker,
     open: async () => ({ env: { CLOISTER_RUNTIME: 'docker' }, [Symbol.asyncDispose]: nothingElse }),
   },
-  { name: 'Docker through the socket broker', skip: docker.ok ? false : docker.reason, open: openBroker },
-  { name: 'Podman', skip: podman.ok ? false : podman.reason, open: openPodman },
+  { name: 'Docker through the socket broker', skip: noDocker, open: openBroker },
+  { name: 'Podman', skip: podman.ok ? noDocker : podman.reason, open: openPodman },
   {
     name: 'bubblewrap',
     skip: noBubblewrap,
@@ -65,7 +66,7 @@ async function openBroker(): Promise<Surroundings> {
 
 async function openPodman(): Promise<Surroundings> {
   assert.ok(podman.ok);
-  const service = await podman.start();
+  const service = await podman.start(sandboxImageTag('default'));
   return {
     env: { CLOISTER_RUNTIME: 'podman', DOCKER_HOST: service.endpoint, CLOISTER_SANDBOX_IMAGE: service.image },
     [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),

@@ -18,8 +18,8 @@ export interface PodmanService extends AsyncDisposable {
 }
 
 export type FoundPodman =
-  | { readonly ok: true; readonly start: () => Promise<PodmanService> }
-  | { readonly ok: false; readonly reason: string };
+  /** With another image of Docker's than the tests' usual one, if one is named. */
+  { readonly ok: true; readonly start: (image?: string) => Promise<PodmanService> } | { readonly ok: false; readonly reason: string };
 
 export async function findPodman(): Promise<FoundPodman> {
   const isThere = await run('podman', ['--version']).then(
@@ -30,7 +30,7 @@ export async function findPodman(): Promise<FoundPodman> {
   if (process.getuid?.() !== 0) return { ok: false, reason: 'the Podman service of the tests needs root' };
   const docker = await testEngine();
   if (!docker.ok) return { ok: false, reason: `Podman's image comes out of Docker's engine: ${docker.reason}` };
-  return { ok: true, start: () => startService(docker.image) };
+  return { ok: true, start: (image = docker.image) => startService(image) };
 }
 
 // Limits below this process's own, control groups and events as they are where no systemd runs.
