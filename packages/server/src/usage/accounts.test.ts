@@ -4,6 +4,8 @@ import { ask, openBench, WIRE_NAMES, WIRE_REQUESTS, waitFor } from '../../test/s
 import { addBudget, openAccounts, runTurn } from '../../test/support/spending-bench.ts';
 import { waitFor as waitForAnswer } from '../../test/support/wait-for.ts';
 import type { Approvals } from '../approvals/approvals.ts';
+import { systemClock } from '../base/clock.ts';
+import { createBudgets } from '../budgets/budgets.ts';
 import type { HeldTurn } from '../core/model-accounts.ts';
 import type { BudgetRow, Store } from '../store/store.ts';
 import type { Accounts } from './accounts.ts';
@@ -160,12 +162,31 @@ describe('a budget without room', { timeout: 60_000 }, () => {
     assert.equal(data.length, 1);
   });
 
+  test('lets whoever waits for it go on when it is raised by itself', async () => {
+    const { bench, approvals, budget, reply } = await open();
+    await using _ = bench;
+    const budgets = createBudgets({
+      store: bench.store,
+      clock: systemClock,
+      audit: { record: async () => undefined },
+      approvals,
+      currency: 'USD',
+      onChanged: async () => undefined,
+    });
+    assert.equal((await budgets.raise('default', budget.id, 1)).raised, 1);
+    assert.equal((await reply).status, 200);
+    await (await reply).text();
+    await recorded(bench.store, 1);
+    assert.deepEqual(await shown(bench.store, budget), { spent: 100, reserved: 0 });
+  });
+
   test('gives the sandbox up when nobody answers for long, and the answer is found by whoever goes on', async () => {
     const { bench, approvals, turn, budget, reply, question } = await open(20);
     await using _ = bench;
     await waitFor('the turn to be parked', () => turn.parked === 1);
     bench.connection.abortModelCalls();
     await assert.rejects(reply);
+    await waitFor('the end of the held call', () => bench.ends.length === 1);
     await answer(approvals, question.id, { raiseMicros: 5000 });
     await bench.reopen();
     const again = await ask(bench.socketPath, WIRE_REQUESTS.anthropic('[[usage 60 40]]'));
@@ -173,6 +194,7 @@ describe('a budget without room', { timeout: 60_000 }, () => {
     await again.text();
     await waitForAnswer(async () => (await shown(bench.store, budget)).reserved === 0, { timeoutMs: 20_000, what: 'the end' });
     assert.equal((await shown(bench.store, budget)).spent, 100);
+    assert.equal((await recorded(bench.store, 1)).length, 1, 'the call that was given up is none');
     assert.equal((await bench.store.budgets.find({ tenantId: 'default', id: budget.id, now: Date.now() }))?.raisedMicros, 5000, 'once');
   });
 });

@@ -40,6 +40,8 @@ export function createAccounts(deps: AccountsDeps): Accounts {
   const records = createCallRecords({ store: store.usage, clock, log });
   const watch = createBudgetWatch({ budgets: store.budgets, clock, log, pollMs: settings.pollMs, isSoleNode });
   const reserved = new Set<string>();
+  /** Ended while they were held: nothing was reserved for them, and no provider has seen them. */
+  const neverMade = new Set<string>();
   const questions: QuestionDeps = {
     budgets: store.budgets,
     store: store.approvals,
@@ -60,7 +62,10 @@ export function createAccounts(deps: AccountsDeps): Accounts {
       const result = await store.usage.reserve({ call: toSubject(call), amountMicros, nodeId, leaseMs, now: clock.now() });
       const [budget] = result.type === 'reached' ? result.budgets : [];
       if (budget === undefined) return { type: 'admitted' };
-      const answer = await askToRaise(questions, { owner: call, turn, budget, amountMicros, signal });
+      const answer = await askToRaise(questions, { owner: call, turn, budget, amountMicros, signal }).catch((error: unknown) => {
+        neverMade.add(call.id);
+        throw error;
+      });
       if (answer === 'raised') continue;
       reserved.delete(call.id);
       return { type: 'refused', message: refusal(budget, amountMicros, prices.currency) };
@@ -76,7 +81,7 @@ export function createAccounts(deps: AccountsDeps): Accounts {
     admit,
     settle(call) {
       reserved.delete(call.id);
-      records.add(toRecord(call, prices));
+      if (!neverMade.delete(call.id)) records.add(toRecord(call, prices));
     },
     budgetsChanged: watch.refresh,
     async start() {
