@@ -1,5 +1,5 @@
 import type { Agent } from '@cloister/api';
-import { PlatformError } from '../../base/errors.ts';
+import { isPlatformError, PlatformError } from '../../base/errors.ts';
 import type { HttpDeps } from '../context.ts';
 
 const PAGE = 100;
@@ -18,13 +18,22 @@ export async function allAgents({ agents }: Pick<HttpDeps, 'agents'>, tenantId: 
 
 /** The agent of that id, or else the newest of that name. Throws `agent_not_found`. */
 export async function agentByName(deps: Pick<HttpDeps, 'agents'>, tenantId: string, wanted: string, pointer: string): Promise<Agent> {
-  const byId = wanted.startsWith('agt_') ? await deps.agents.get(tenantId, wanted).catch(() => undefined) : undefined;
+  const byId = wanted.startsWith('agt_') ? await agentById(deps, tenantId, wanted) : undefined;
   const found = byId ?? (await allAgents(deps, tenantId)).find(({ name }) => name === wanted);
   if (found !== undefined && found.archived_at === null) return found;
   throw new PlatformError('agent_not_found', {
     detail: `There is no agent "${wanted.slice(0, 80)}".`,
     fields: [{ pointer, message: 'the id or the name of an agent' }],
   });
+}
+
+async function agentById({ agents }: Pick<HttpDeps, 'agents'>, tenantId: string, id: string): Promise<Agent | undefined> {
+  try {
+    return await agents.get(tenantId, id);
+  } catch (error) {
+    if (isPlatformError(error, 'agent_not_found')) return undefined;
+    throw error;
+  }
 }
 
 /** Where sessions work whose client cannot say: the environment named `default`, else the newest. */

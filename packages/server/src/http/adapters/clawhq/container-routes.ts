@@ -80,6 +80,8 @@ async function requireDeployed(deps: HttpDeps, tenantId: string, id: string): Pr
 
 /** The first sample has nothing to be compared with, so it shows no use of the CPU. */
 const SAMPLES = 2;
+/** A container that says nothing, such as one that sleeps, is not waited for longer. */
+const SAMPLES_MS = 5000;
 const MB = 1024 * 1024;
 
 function outputRoutes(table: RouteTable): void {
@@ -98,6 +100,7 @@ function outputRoutes(table: RouteTable): void {
       const service = await requireDeployed(deps, tenantId, param('id'));
       const stop = new AbortController();
       const signal = AbortSignal.any([stop.signal, c.req.raw.signal]);
+      const cancel = deps.clock.after(SAMPLES_MS, () => stop.abort());
       let last = { cpuPercent: 0, memoryBytes: 0 };
       let seen = 0;
       try {
@@ -106,6 +109,7 @@ function outputRoutes(table: RouteTable): void {
           if (++seen === SAMPLES) break;
         }
       } finally {
+        cancel();
         stop.abort();
       }
       const since = service.started_at === null ? deps.clock.now() : Date.parse(service.started_at);

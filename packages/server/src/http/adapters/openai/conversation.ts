@@ -188,7 +188,7 @@ async function begin(deps: HttpDeps, { tenantId, told, metadata, repeat }: Asked
   const body = {
     agent: told.system === '' ? agent.id : ({ type: 'agent_with_overrides', id: agent.id, system } as const),
     environment_id: environment,
-    metadata: { ...Object.fromEntries(Object.entries(rest).slice(0, 14)), ...(told.system === '' ? {} : { [HEARD]: hashOf(told.system) }) },
+    metadata: { ...rest, ...(told.system === '' ? {} : { [HEARD]: hashOf(told.system) }) },
   };
   // The same request makes the same session.
   const unique =

@@ -29,7 +29,12 @@ const chatMessageSchema = z.looseObject({
   content: contentSchema.nullish(),
 });
 
-const metadataSchema = z.record(z.string(), z.string().max(512)).nullish();
+/** One less than a session has, for what is kept there beside it. */
+const MAX_PAIRS = 15;
+const metadataSchema = z
+  .record(z.string().min(1).max(64), z.string().max(512))
+  .refine((metadata) => Object.keys(metadata).length <= MAX_PAIRS, `at most ${MAX_PAIRS} pairs`)
+  .nullish();
 const boolean = z.boolean().nullish();
 
 export const chatRequestSchema = z.looseObject({
