@@ -30,7 +30,7 @@ const EXCEPTIONS: readonly (readonly [method: string, path: RegExp, need: Need])
   ['*', /^\/v1\/(api_keys|users|invitations)(\/|$)/, MANAGEMENT],
   ['POST', /^\/v1\/budgets(\/|$)/, ADMIN],
   ['DELETE', /^\/v1\/budgets(\/|$)/, ADMIN],
-  ['*', /^\/v1\/(vaults|audit|prices|provider_keys)(\/|$)/, ADMIN],
+  ['*', /^\/v1\/(vaults|audit|prices|providers)(\/|$)/, ADMIN],
 ];
 
 const READ: Need = { role: 'viewer' };
