@@ -13,6 +13,7 @@ import { createPeoplePage } from './people-page.ts';
 import { renderSessionHead, showSessionStatus } from './session-head.ts';
 import { createSessionList } from './session-list.ts';
 import { renderDemoBanner, renderStatus } from './status-panel.ts';
+import { createUsagePage } from './usage-page.ts';
 
 const LIST_PAGE = 50;
 /** The most that one page of the API holds. */
@@ -127,6 +128,7 @@ function readAll(client: Client, shown: number) {
 /** The page that the address names; undefined when it names a session or nothing. */
 function pageOf(client: Client, onAnswered: () => Promise<void>, onSignedOut: () => void): Page | undefined {
   if (location.hash === '#/approvals') return createApprovalsPage(client, () => void onAnswered());
+  if (location.hash === '#/usage') return createUsagePage(client);
   if (location.hash === '#/keys') return createKeysPage(client);
   if (location.hash === '#/people') return createPeoplePage(client);
   if (location.hash === '#/account') return createAccountPage(client, onSignedOut);
@@ -173,6 +175,7 @@ function createPlaces(): { readonly element: HTMLElement; readonly setWaiting: (
     { className: 'places', attrs: { 'aria-label': 'Places' } },
     el('a', { href: '#/approvals' }, 'Approvals', count),
     el('a', { href: '#/audit' }, 'Audit'),
+    el('a', { href: '#/usage' }, 'Usage'),
     el('a', { href: '#/keys' }, 'Keys'),
     el('a', { href: '#/people' }, 'People'),
     el('a', { href: '#/account' }, 'Account'),
