@@ -116,7 +116,7 @@ export function agentHttpAliases(env: Environment): { readonly env: Environment;
   for (const [ours, theirs, key] of ALIASES) {
     const name = theirs.find((one) => text(env, one) !== undefined);
     const value = (name === undefined ? undefined : text(env, name)) ?? (key === undefined ? undefined : file?.values.get(key));
-    if (value === undefined || text(env, ours) !== undefined) continue;
+    if ((typeof value !== 'string' && typeof value !== 'number') || text(env, ours) !== undefined) continue;
     found[ours] = String(value);
     notes.push(`${name ?? `${key} of ${file?.path}`} is taken as ${ours}`);
   }

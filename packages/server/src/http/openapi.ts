@@ -35,6 +35,8 @@ export interface Route<Q extends z.ZodType, B extends z.ZodType> {
   readonly alsoAnswers?: { readonly mediaType: string; readonly description: string };
   /** The shape of errors, where it is not ours. */
   readonly errorSchema?: z.ZodType;
+  /** The status of a code there, where it is not ours. */
+  readonly errorStatus?: (code: ProblemCode, status: number) => number;
   /** Codes beyond those any route may answer. */
   readonly problems?: readonly ProblemCode[];
 }
@@ -168,7 +170,7 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
       ...(definition.accepted === undefined
         ? {}
         : { 202: { description: 'Begun', content: { 'application/json': { schema: definition.accepted } } } }),
-      ...errorResponses(codes, definition.errorSchema ?? errorEnvelopeSchema),
+      ...errorResponses(codes, definition),
     },
   };
 }
@@ -181,8 +183,14 @@ function also(answer: Route<z.ZodType, z.ZodType>['alsoAnswers']) {
   return answer === undefined ? {} : { [answer.mediaType]: { schema: { type: 'string' as const, description: answer.description } } };
 }
 
-function errorResponses(codes: ReadonlySet<ProblemCode>, schema: z.ZodType): RouteConfig['responses'] {
-  const byStatus = Map.groupBy(codes, (code) => PROBLEM_KINDS[PROBLEMS[code].kind].status);
+function errorResponses(
+  codes: ReadonlySet<ProblemCode>,
+  {
+    errorSchema: schema = errorEnvelopeSchema,
+    errorStatus = (_, status) => status,
+  }: Pick<Route<z.ZodType, z.ZodType>, 'errorSchema' | 'errorStatus'>,
+): RouteConfig['responses'] {
+  const byStatus = Map.groupBy(codes, (code) => errorStatus(code, PROBLEM_KINDS[PROBLEMS[code].kind].status));
   return Object.fromEntries(
     [...byStatus].map(([status, group]) => [
       status,

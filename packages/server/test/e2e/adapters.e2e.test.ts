@@ -89,7 +89,8 @@ describe("other systems' clients, whole, with the built-in agent in containers",
         model_hint: hint,
       });
       const { data } = await call(ADMIN_KEY, 'GET', `/v1/sessions/${metadata.session_id}/turns`);
-      assert.equal(typeof (data.find(({ id }: Wire) => id === metadata.turn_id) ?? {}).stages.create, 'number');
+      const turn = data.find(({ id }: Wire) => id === metadata.turn_id);
+      assert.equal(typeof turn.stages.create, 'number');
       seen.add(metadata.turn_id);
       await waitFor(async () => (await containersOf(`${label}=${metadata.session_id}`)).length === 0, {
         timeoutMs: 60_000,

@@ -10,19 +10,25 @@ interface Detail {
 const UNREADABLE: ReadonlySet<string> = new Set(['request_invalid', 'json_malformed', 'content_type_unsupported', 'idempotency_mismatch']);
 const HEADERS: ReadonlySet<string> = new Set(['Idempotency-Key', 'Last-Event-ID']);
 
+/** The status that FastAPI has for a code. */
+export function detailStatus(code: string, status: number): number {
+  if (UNREADABLE.has(code)) return 422;
+  // What a turn failed of is no concern of a proxy in between.
+  return status === 502 ? 500 : status;
+}
+
 /** An error as FastAPI tells it. `code` and `fix` are ours, beside what its clients look at. */
 export function renderDetail({ status, error }: AdapterProblem): RenderedError {
   const { code, fix, message } = error;
   if (code === 'bug') return { status, body: { error: 'Internal Server Error', detail: message, code, fix } };
-  if (UNREADABLE.has(code)) return { status: 422, body: { detail: detailsOf(error), code, fix } };
-  // What a turn failed of is no concern of a proxy in between.
-  return { status: status === 502 ? 500 : status, body: { detail: `${message} ${fix}`.trim(), code, fix } };
+  const detail = UNREADABLE.has(code) ? detailsOf(error) : `${message} ${fix}`.trim();
+  return { status: detailStatus(code, status), body: { detail, code, fix } };
 }
 
 function detailsOf({ code, message, errors = [] }: AdapterProblem['error']): readonly Detail[] {
   if (errors.length === 0) return [{ type: code === 'json_malformed' ? 'json_invalid' : 'value_error', loc: ['body'], msg: message }];
   return errors.map(({ pointer, message: why }) => {
-    const isMissing = /received undefined$/.test(why);
+    const isMissing = why.endsWith('received undefined');
     return { type: isMissing ? 'missing' : 'value_error', loc: locationOf(pointer), msg: isMissing ? 'Field required' : why };
   });
 }

@@ -40,7 +40,10 @@ describe('Claude Agent HTTP', () => {
     const chunks = chunksOf(stream);
     assert.deepEqual(Object.keys(chunks[0] ?? {}), ['type', 'text', 'tool_name', 'tool_input', 'error']);
     assert.deepEqual(chunks.at(-1), { type: 'done', text: null, tool_name: null, tool_input: null, error: null });
-    assert.equal(chunks.map(({ text }) => text ?? '').join(''), 'echo: Write a hello world program in Python | turns=2');
+    assert.equal(
+      chunks.map(({ text }) => (typeof text === 'string' ? text : '')).join(''),
+      'echo: Write a hello world program in Python | turns=2',
+    );
     assert.ok(stream.split('\n\n').every((frame) => frame === '' || frame.startsWith('data: ') || frame.startsWith(':')));
   });
 
@@ -227,6 +230,10 @@ describe('sessions of Claude Agent HTTP that are old', () => {
     assert.deepEqual((await server.json('GET', SESSIONS)).body, []);
     assert.equal((await server.json('POST', `${route}/resume`)).status, 404);
     assert.equal((await server.json('POST', SESSIONS, { body: { user_id: 'ada' } })).status, 201);
+    // What is over is removed in the next round, of which there is one at the start.
+    await server.restart();
+    const native = `/v1/sessions/${body.session_id}`;
+    await waitFor(async () => (await server.json('GET', native)).status === 404, { timeoutMs: 20_000, what: 'its removal' });
   });
 });
 
@@ -281,6 +288,15 @@ plugins:
     } finally {
       await rm(directory, { recursive: true });
     }
+  });
+});
+
+describe('the root', () => {
+  it('tells programs where things are, and brings browsers to the dashboard', async () => {
+    await using server = await startTestServer();
+    const page = await fetch(server.url, { headers: { accept: 'text/html' }, redirect: 'manual' });
+    assert.deepEqual([page.status, page.headers.get('location')], [302, '/dashboard/']);
+    assert.equal((await (await fetch(server.url)).json()).docs, '/docs');
   });
 });
 

@@ -42,7 +42,7 @@ async function startReceiver(statuses: number[] = []): Promise<AsyncDisposable &
 /** As docs/migrate-from-noclaw.md tells receivers to. */
 function isSigned({ headers, body }: Post, key: string): boolean {
   const secret = createHmac('sha256', key).update('cloister callback').digest();
-  const content = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`;
+  const content = [headers['webhook-id'], headers['webhook-timestamp'], body].join('.');
   const [, given = ''] = String(headers['webhook-signature']).split(',');
   const expected = createHmac('sha256', secret).update(content).digest();
   const actual = Buffer.from(given, 'base64');
@@ -132,6 +132,16 @@ describe('NoClaw', () => {
     assert.equal(session.agent.version, 2);
     await server.json('POST', '/context/newcomer', { key: NOCLAW_KEY, body: JSON.stringify('Be brief.') });
     assert.equal((await webhook({ user: 'newcomer', message: 'hi' })).status, 200);
+  });
+
+  it('begins anew when the conversation was archived, with the same files', async () => {
+    const before = await webhook({ user: 'anew', message: '[[write note.txt kept]][[text done]]' });
+    const { session_id: id } = before.body.metadata;
+    assert.equal((await server.request('POST', `/v1/sessions/${id}/archive`)).status, 200);
+    const { body } = await webhook({ user: 'anew', message: 'again' });
+    assert.deepEqual([body.response, body.metadata.session_id === id], ['echo: again | turns=1', false]);
+    const file = await server.request('GET', `/v1/sessions/${body.metadata.session_id}/files/content?path=note.txt`);
+    assert.equal(await file.text(), 'kept');
   });
 
   it('takes a hint for the model where it can be had, and lets it be where not', async () => {

@@ -10,6 +10,7 @@ import { type RouteTable, route } from '../../openapi.ts';
 import { renderDetail } from '../detail-errors.ts';
 import type { AdapterProblem, HttpAdapter, RenderedError } from '../support.ts';
 import { chatRoutes } from './chat.ts';
+import { agentHttpStatus } from './status.ts';
 import {
   ADAPTER,
   createUserSession,
@@ -20,7 +21,7 @@ import {
 } from './user-sessions.ts';
 
 const tag = 'Claude Agent HTTP';
-const common = { tag, errorSchema: detailErrorSchema } as const;
+const common = { tag, errorSchema: detailErrorSchema, errorStatus: agentHttpStatus } as const;
 
 /** The API of Claude Agent HTTP: a user's sessions are sessions of an agent of theirs. */
 export const claudeAgentHttpAdapter: HttpAdapter = {

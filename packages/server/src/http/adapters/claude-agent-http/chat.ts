@@ -6,6 +6,7 @@ import { type RouteTable, route } from '../../openapi.ts';
 import { ask, failureOf, stopTurn } from '../ask.ts';
 import { type FollowInput, followTurn } from '../follow-turn.ts';
 import { frameStream, STREAM_HEADERS } from '../frames.ts';
+import { agentHttpStatus } from './status.ts';
 import { toTheirTool } from './tools.ts';
 import { requireUserSession } from './user-sessions.ts';
 
@@ -37,6 +38,7 @@ export function chatRoutes(table: RouteTable): void {
       body: agentHttpChatSchema,
       response: agentHttpChatResponseSchema,
       errorSchema: detailErrorSchema,
+      errorStatus: agentHttpStatus,
       problems,
     },
     async ({ c, tenantId, body }) => {
@@ -70,6 +72,7 @@ function streamRoute(table: RouteTable): void {
       body: agentHttpChatSchema,
       response: { mediaType: 'text/event-stream', description: '`data:` is `{"type": "text_delta" | "tool_use" | "done" | "error", …}`' },
       errorSchema: detailErrorSchema,
+      errorStatus: agentHttpStatus,
       problems,
     },
     async ({ c, tenantId, body }) => {

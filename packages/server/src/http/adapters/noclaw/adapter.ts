@@ -15,7 +15,7 @@ import {
 import { PlatformError } from '../../../base/errors.ts';
 import { parseBody } from '../../input.ts';
 import { type RouteTable, route } from '../../openapi.ts';
-import { renderDetail } from '../detail-errors.ts';
+import { detailStatus, renderDetail } from '../detail-errors.ts';
 import type { HttpAdapter } from '../support.ts';
 import { NO_TASKS } from './answers.ts';
 import { ADAPTER, noclawAgent, systemOf } from './conversation.ts';
@@ -26,7 +26,7 @@ import { webhookRoute } from './webhook.ts';
 const PATHS = /^\/(webhook|schedule|tasks|history|context|heartbeat)(\/|$)/;
 /** How often a heartbeat is, where nobody said. */
 const INTERVAL_SECONDS = 1800;
-const common = { tag: 'NoClaw', errorSchema: detailErrorSchema } as const;
+const common = { tag: 'NoClaw', errorSchema: detailErrorSchema, errorStatus: detailStatus } as const;
 
 /** The API of NoClaw: a user's conversation is a session of an agent of theirs, in a new sandbox for each request. */
 export const noclawAdapter: HttpAdapter = {

@@ -35,7 +35,7 @@ export async function conversationOf(deps: HttpDeps, tenantId: string, user: str
   const { store, sessions, clock } = deps;
   const environment = await adapterEnvironment(deps, { tenantId, adapter: ADAPTER }, environmentOf(deps));
   const agent = await noclawAgent(deps, tenantId, user);
-  const sessionId = stableId('session', tenantId, ADAPTER, user, environment.id, canonicalJson(environment.config));
+  const sessionId = await currentSession(deps, tenantId, [user, environment.id, canonicalJson(environment.config)]);
   if ((await store.adapterSessions.find({ tenantId, adapter: ADAPTER, sessionId })) === undefined) {
     await store.adapterSessions.claim({ tenantId, adapter: ADAPTER, sessionId, userId: user, data: {}, now: clock.now() });
     const metadata = { 'cloister.adapter': ADAPTER };
@@ -43,4 +43,13 @@ export async function conversationOf(deps: HttpDeps, tenantId: string, user: str
   }
   await sessions.follow(tenantId, sessionId);
   return sessionId;
+}
+
+/** The id that the conversation of that name has: one that was archived is over, and the next one has another. */
+async function currentSession({ store }: HttpDeps, tenantId: string, name: readonly string[]): Promise<string> {
+  for (let generation = 0; ; generation++) {
+    const id = stableId('session', tenantId, ADAPTER, ...name, String(generation));
+    const session = await store.sessions.find({ tenantId, id });
+    if (session === undefined || session.archivedAt === null) return id;
+  }
 }

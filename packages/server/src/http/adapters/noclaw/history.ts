@@ -6,6 +6,7 @@ import { readTurnAnswer } from '../../../sessions/turn-answer.ts';
 import type { TurnRow } from '../../../store/store.ts';
 import type { HttpDeps } from '../../context.ts';
 import { type RouteTable, route } from '../../openapi.ts';
+import { detailStatus } from '../detail-errors.ts';
 import { ADAPTER } from './conversation.ts';
 
 type Entry = z.output<typeof noclawHistorySchema>['history'][number];
@@ -25,6 +26,7 @@ export function historyRoute(table: RouteTable): void {
       query: noclawHistoryQuerySchema,
       response: noclawHistorySchema,
       errorSchema: detailErrorSchema,
+      errorStatus: detailStatus,
     },
     async ({ tenantId, query, param }) => ({ user: param('user'), history: await historyOf(deps, tenantId, param('user'), query.limit) }),
   );

@@ -8,6 +8,7 @@ import type { AppContext, HttpDeps } from '../../context.ts';
 import { readIdempotencyKey } from '../../idempotency.ts';
 import { type RouteTable, route } from '../../openapi.ts';
 import { ask } from '../ask.ts';
+import { detailStatus } from '../detail-errors.ts';
 import { NO_TASKS } from './answers.ts';
 import { ADAPTER, conversationOf } from './conversation.ts';
 
@@ -27,6 +28,7 @@ export function webhookRoute(table: RouteTable): void {
       response: noclawReplySchema,
       accepted: noclawAcceptedSchema,
       errorSchema: detailErrorSchema,
+      errorStatus: detailStatus,
       problems: [
         'callback_refused',
         'turn_timeout',
