@@ -11,7 +11,7 @@ import type { StageLog, Stages } from '../sandboxes/stages.ts';
 import type { ApprovalRow, LeasedTurn, RunToken, SessionRow, Store } from '../store/store.ts';
 import { resolveAgent } from './agent-options.ts';
 import type { Attach } from './attachments.ts';
-import { openApprovals } from './continuation.ts';
+import { endOfStop, openApprovals } from './continuation.ts';
 import { describeFailure } from './failure.ts';
 import { openPermissions } from './open-permissions.ts';
 import { finishTurn, parkTurn, requeueTurn, retryTurn, type TurnEnd } from './outcome.ts';
@@ -393,7 +393,7 @@ export class TurnRun {
       }
       case 'interrupt':
       case undefined:
-        return { type: 'finished', outcome: 'cancelled', stopReason: 'cancelled', problem: null };
+        return endOfStop(this.leased);
     }
   }
 }

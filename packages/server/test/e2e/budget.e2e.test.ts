@@ -98,4 +98,17 @@ describe('a turn whose budget is reached', { timeout: 600_000 }, () => {
     assert.deepEqual((await ended(id)).outcome, 'completed');
     assert.equal((await api().budgets.get(budget.id)).raised, 5);
   });
+
+  test('waits without a sandbox when nobody answers for long, and both answers find it', async () => {
+    await server.kill('SIGTERM');
+    await server.start({ BUDGET_HOLD_SECONDS: '1' });
+    const [raised, stopped] = [await asking(), await asking()];
+    for (const { id } of [raised, stopped])
+      await waitFor(async () => (await api().sessions.get(id)).sandbox === null, { timeoutMs: TURN_MS, what: 'the sandbox to go' });
+    await api().approvals.answer(stopped.question.id, { decision: 'deny' });
+    await api().budgets.raise(raised.budget.id, 5);
+    const end = await ended(stopped.id);
+    assert.deepEqual([end.outcome, end.error?.code], ['failed', 'budget_reached']);
+    assert.equal((await ended(raised.id)).outcome, 'completed');
+  });
 });
