@@ -1,6 +1,7 @@
 import { ClientError, isProblemCode, PROBLEMS } from '@cloister/api';
 import { CommanderError } from 'commander';
 import { isPlatformError } from '../base/errors.ts';
+import { redact } from '../base/redaction/redaction.ts';
 import { EXIT, exitCodeOfKind, exitCodeOfStatus } from './exit-codes.ts';
 import { note, printable } from './output.ts';
 
@@ -28,8 +29,9 @@ export function reportError(error: unknown): number {
   // Commander has printed its own message, or the help that was asked for.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const { exitCode, explanation } = explain(error);
-  note(`error: ${printable(explanation.title)}`, 'red');
-  if (explanation.detail !== undefined && explanation.detail !== explanation.title) note(`  ${printable(explanation.detail)}`, 'reset');
+  const shown = (text: string) => printable(redact(text));
+  note(`error: ${shown(explanation.title)}`, 'red');
+  if (explanation.detail !== undefined && explanation.detail !== explanation.title) note(`  ${shown(explanation.detail)}`, 'reset');
   if (explanation.fix !== undefined) note(`  Fix: ${printable(explanation.fix)}`, 'reset');
   if (explanation.requestId !== undefined) note(`  Request: ${printable(explanation.requestId)}`);
   return exitCode;

@@ -4,6 +4,7 @@ import type { Agents } from '../agents/agents.ts';
 import { type Clock, delay } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId, newSecret } from '../base/ids.ts';
+import { weaknessOf } from '../base/weak-secret.ts';
 import type { Environments } from '../environments/environments.ts';
 import type { Store } from '../store/store.ts';
 
@@ -31,11 +32,9 @@ export async function ensureAdminKey(deps: {
 }): Promise<AdminKey> {
   const file = path.join(deps.dataDir, 'admin.key');
   const { key, isNew } = deps.configured === undefined ? await readOrMakeKey(file) : { key: deps.configured, isNew: false };
-  if (key.length < MIN_KEY_LENGTH) {
-    throw new PlatformError('config_invalid', {
-      detail: `CLOISTER_ADMIN_KEY: a key needs at least ${MIN_KEY_LENGTH} characters; leave it unset and one is made.`,
-    });
-  }
+  const weakness = weaknessOf(key, MIN_KEY_LENGTH);
+  if (weakness !== undefined)
+    throw new PlatformError('config_invalid', { detail: `CLOISTER_ADMIN_KEY: ${weakness}; leave it unset and a key is made.` });
   await deps.store.apiKeys.ensure({
     id: newId('apiKey'),
     tenantId: DEFAULT_TENANT,
