@@ -296,7 +296,7 @@ describe('the root', () => {
     await using server = await startTestServer();
     const page = await fetch(server.url, { headers: { accept: 'text/html' }, redirect: 'manual' });
     assert.deepEqual([page.status, page.headers.get('location')], [302, '/dashboard/']);
-    assert.equal((await (await fetch(server.url)).json()).docs, '/docs');
+    assert.equal((await server.json('GET', '/', { key: null })).body.docs, '/docs');
   });
 });
 
