@@ -86,10 +86,10 @@ async function loadTemplate(
   const environmentRow = await store.environments.find({ tenantId, id: environmentId });
   if (agentRow === undefined || agentRow.archivedAt !== null) return undefined;
   if (environmentRow === undefined || environmentRow.archivedAt !== null) return undefined;
-  // As a session's copy is made.
-  const agent = toJsonObject(parseDefinition(agentRow));
   const own = (await providersOf?.(tenantId)) ?? providers;
   try {
+    // As a session's copy is made.
+    const agent = toJsonObject(await pinSkills(store.skills, tenantId, parseDefinition(agentRow)));
     return { tenantId, agentId, agent, environmentId, environment: environmentRow.definition, ...resolveAgent(agent, catalog, own) };
   } catch (error) {
     if (!isPlatformError(error)) throw error;
