@@ -54,9 +54,11 @@ export async function startScriptedServer(onEvent: (event: Json, say: Say, sessi
   const api = async (request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> => {
     const [, , noun = '', id = '', sub = '', leaf = ''] = url.pathname.split('/');
     const session = sessions.find(({ row }) => row.id === id);
+    if (noun === 'auth' && id === 'methods') return json(response, { type: 'sign_in_methods', password: false, oidc: null });
     if (request.headers['x-api-key'] !== KEY)
       return problem(response, 401, 'credentials_invalid', 'The key is not valid.', 'Use a key that exists.');
     if (noun === 'status') return json(response, STATUS);
+    if (noun === 'approvals') return json(response, page([]));
     if (noun === 'agents') return collection(request, response, agents, { ...AGENT, id: 'agt_1' });
     if (noun === 'environments') return collection(request, response, environments, { id: 'env_1', type: 'environment' });
     if (noun === 'sessions' && id === '' && request.method === 'GET')

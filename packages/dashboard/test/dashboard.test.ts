@@ -135,7 +135,7 @@ describe('dashboard in Chromium', { skip: existsSync(CHROMIUM) ? false : 'needs 
   it('asks for permission, then shows the result behind the call', async () => {
     await send('ask');
     await page.getByText('waits for you').waitFor();
-    await page.getByRole('button', { name: 'Allow' }).click();
+    await page.getByRole('button', { name: 'Allow', exact: true }).click();
     await page.locator('.tool summary', { hasText: 'done' }).click();
     await page.getByText('removed 12 files').waitFor();
     assert.deepEqual(server.received.at(-1), { type: 'user.tool_confirmation', tool_use_id: 'tool_ask', result: 'allow' });
