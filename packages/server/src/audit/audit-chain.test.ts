@@ -21,6 +21,23 @@ const log = createLogger({ level: 'silent', format: 'json' });
 const seal = createAuditSeal(randomBytes(32));
 const seals = { current: seal, find: (keyId: string) => (keyId === seal.keyId ? seal : undefined) };
 
+it('an entry that comes while the last commit is being told of is written too', { timeout: 60_000 }, async () => {
+  const store = await openSqliteStore({ file: ':memory:', clock: systemClock });
+  const sink = createAuditSink({ store: store.audit, seals, clock: systemClock, log });
+  const record = () => sink.record({ tenantId: TENANT, actor: 'system', action: 'agent.created', subject: 'agt' });
+  // Each begins a different number of steps after the commit of the one before.
+  for (let steps = 0; steps < 12; steps++) {
+    const first = record();
+    const second = first.then(async () => {
+      for (let step = 0; step < steps; step++) await undefined;
+      return record();
+    });
+    await second;
+  }
+  await sink.close();
+  await store.close();
+});
+
 describe('a chain that somebody has worked on behind our back', () => {
   let directory: string;
   let original: string;

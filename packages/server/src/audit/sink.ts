@@ -44,16 +44,22 @@ export function createAuditSink({ store, seals, clock, log }: AuditSinkDeps): Ru
   function start(tenantId: string): void {
     if (working.has(tenantId)) return;
     // What else is recorded in this moment comes along.
-    const work = Promise.resolve()
-      .then(() => writeAll(tenantId))
-      .finally(() => {
-        working.delete(tenantId);
-      });
-    working.set(tenantId, work);
-    work.catch((error: unknown) => {
-      log.error({ err: error, waiting: count }, 'the audit could not be written; it is tried again');
-      clock.after(RETRY_MS, () => start(tenantId));
-    });
+    const work = Promise.resolve().then(() => writeAll(tenantId));
+    working.set(
+      tenantId,
+      work.then(
+        () => {
+          working.delete(tenantId);
+          // What came after the last look found somebody at work, who was about to leave.
+          if (queues.has(tenantId)) start(tenantId);
+        },
+        (error: unknown) => {
+          working.delete(tenantId);
+          log.error({ err: error, waiting: count }, 'the audit could not be written; it is tried again');
+          clock.after(RETRY_MS, () => start(tenantId));
+        },
+      ),
+    );
   }
 
   async function writeAll(tenantId: string): Promise<void> {
