@@ -30,6 +30,7 @@ export const claudeAgentHttpAdapter: HttpAdapter = {
   renderError,
   routes(table) {
     sessionRoutes(table);
+    ownSessionRoutes(table);
     chatRoutes(table);
   },
 };
@@ -75,6 +76,10 @@ function sessionRoutes(table: RouteTable): void {
     },
     ({ tenantId, query }) => listUserSessions(deps, tenantId, query.user_id),
   );
+}
+
+function ownSessionRoutes(table: RouteTable): void {
+  const { deps } = table;
   route(
     table,
     {
