@@ -80,4 +80,25 @@ describe('row-level security', { skip: skipWithoutPostgres, timeout: 60_000 }, (
     assert.equal(await store.sessions.find({ tenantId: 'b', id: session.id }), undefined);
     assert.equal((await store.sessions.find({ tenantId: 'a', id: session.id }))?.id, session.id);
   });
+
+  it('is off, and said to be, for a user who may not make roles, and on once somebody else has granted it', async () => {
+    const url = new URL(await stores.postgres.createDatabase());
+    const admin = new Client({ connectionString: url.href });
+    await admin.connect();
+    await admin.query(
+      `CREATE ROLE plain LOGIN PASSWORD 'plain'; ALTER DATABASE ${url.pathname.slice(1)} OWNER TO plain; ALTER SCHEMA public OWNER TO plain`,
+    );
+    [url.username, url.password] = ['plain', 'plain'];
+    const guarded = async () => {
+      const own = await stores.open(url.href);
+      const { id } = await createSession(own, { tenantId: 'a' });
+      assert.equal((await own.sessions.find({ tenantId: 'a', id }))?.id, id);
+      await own.close();
+      return (await admin.query('SELECT 1 FROM pg_policy LIMIT 1')).rows.length > 0;
+    };
+    assert.equal(await guarded(), false);
+    await admin.query(`GRANT ${TENANT_ROLE} TO plain`);
+    assert.equal(await guarded(), true);
+    await admin.end();
+  });
 });
