@@ -1,5 +1,6 @@
 import { accessOf } from './client-access.ts';
 import { approvalsOf, auditOf } from './client-approvals.ts';
+import { contentsOf } from './client-contents.ts';
 import { spendingOf } from './client-spending.ts';
 import { keysOf, vaultsOf } from './client-vaults.ts';
 import { createSseParser, type ServerSentEvent } from './sse.ts';
@@ -66,6 +67,7 @@ interface RequestInput {
   readonly body?: unknown;
   /** A body that is no JSON. */
   readonly raw?: Blob | Uint8Array<ArrayBuffer>;
+  readonly form?: FormData;
   readonly signal?: AbortSignal | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   /** A status that is an answer here, not an error. */
@@ -88,6 +90,7 @@ function createRequest(options: ClientOptions): Request {
       },
       ...(input.body === undefined ? {} : { body: JSON.stringify(input.body) }),
       ...(input.raw === undefined ? {} : { body: input.raw }),
+      ...(input.form === undefined ? {} : { body: input.form }),
       ...(input.signal === undefined ? {} : { signal: input.signal }),
     });
     if (!response.ok && response.status !== input.accepts) throw new ClientError(response.status, parseEnvelope(await response.text()));
@@ -230,6 +233,7 @@ export function createClient(options: ClientOptions) {
     vaults: vaultsOf(json),
     ...keysOf(json),
     ...accessOf(json),
+    ...contentsOf(request, json),
     ...spendingOf(request, json),
   };
 }

@@ -41,13 +41,7 @@ interface SessionInput {
 
 export function createSession(deps: SessionDeps, { id, cwd, config, mcpServers, transcript, conversation }: SessionInput): Session {
   const servers = connectServers(mcpServers, config, { cwd, fetch: deps.access.fetch });
-  let loading: Promise<LanguageModel> | undefined;
-  const model = () => {
-    loading ??= createModel(config, deps.access);
-    return loading;
-  };
-  // The libraries load while the host is still thinking about the first message; a failure shows when they are used.
-  setImmediate(() => void Promise.all([model(), import('ai'), import('node:http')]).catch(() => undefined));
+  const model = modelOf(config, deps.access);
 
   let abort: AbortController | undefined;
   let steered: UserModelMessage[] = [];
@@ -113,6 +107,17 @@ export function createSession(deps: SessionDeps, { id, cwd, config, mcpServers, 
       await servers.close();
     },
   };
+}
+
+/** Made once. The libraries load while the host is still thinking about the first message; a failure shows when they are used. */
+function modelOf(config: SessionConfig, access: ModelAccess): () => Promise<LanguageModel> {
+  let loading: Promise<LanguageModel> | undefined;
+  const model = () => {
+    loading ??= createModel(config, access);
+    return loading;
+  };
+  setImmediate(() => void Promise.all([model(), import('ai'), import('node:http')]).catch(() => undefined));
+  return model;
 }
 
 /** A session of an earlier process, with all it remembers. Throws resource-not-found when there is none. */

@@ -121,7 +121,7 @@ async function packInto(source: string, archive: string): Promise<string> {
 }
 
 /** The file is there whole or not at all. */
-async function save(response: Response, target: string | undefined): Promise<void> {
+export async function save(response: Response, target: string | undefined): Promise<void> {
   const body = Readable.from(response.body ?? []);
   if (target === undefined || target === '-') return pipeline(body, process.stdout, { end: false });
   const draft = `${target}.${newUnique()}`;
@@ -135,7 +135,7 @@ async function save(response: Response, target: string | undefined): Promise<voi
   note(`saved ${target}`);
 }
 
-async function toBlob(file: string): Promise<Blob> {
+export async function toBlob(file: string): Promise<Blob> {
   try {
     return await openAsBlob(file);
   } catch (cause) {
@@ -143,7 +143,7 @@ async function toBlob(file: string): Promise<Blob> {
   }
 }
 
-async function isDirectory(file: string): Promise<boolean> {
+export async function isDirectory(file: string): Promise<boolean> {
   try {
     return (await stat(file)).isDirectory();
   } catch (cause) {

@@ -13,12 +13,15 @@ import { reportError } from './errors.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { filesCommand } from './files.ts';
 import { keysCommand } from './keys.ts';
+import { memoryCommand } from './memory.ts';
 import { serveCommand } from './serve.ts';
 import { servicesCommand } from './services.ts';
 import { sessionsCommand } from './sessions.ts';
+import { skillsCommand } from './skills.ts';
 import { statusCommand } from './status.ts';
 import { tenantsCommand } from './tenants.ts';
 import { turnsCommand } from './turns.ts';
+import { uploadsCommand } from './uploads.ts';
 import { budgetsCommand, usageCommand } from './usage.ts';
 import { usersCommand } from './users.ts';
 import { vaultsCommand } from './vaults.ts';
@@ -45,6 +48,9 @@ function createProgram(): Command {
     turnsCommand(),
     filesCommand(),
     agentsCommand(),
+    uploadsCommand(),
+    skillsCommand(),
+    memoryCommand(),
     approvalsCommand(),
     auditCommand(),
     servicesCommand(),

@@ -2,7 +2,6 @@ import { chown, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { isPlatformError, PlatformError } from '../base/errors.ts';
 import { asJsonObject, type JsonObject, type JsonValue } from '../base/json.ts';
-import { SANDBOX_MEMORY, SANDBOX_SKILLS } from '../harness/harness.ts';
 import type { RuntimeDriver, SandboxMount } from '../runtime/driver.ts';
 import { sandboxUser } from './directories.ts';
 import { type AllowList, isWithin, type MountRequest, readAllowList, resolveSource } from './mounts/allow-list.ts';
@@ -98,8 +97,6 @@ function checkTargets(requests: readonly MountRequest[]): void {
   for (const [index, { target }] of requests.entries()) {
     const isPlain = /^\/mnt(\/[A-Za-z0-9_][A-Za-z0-9._-]*)+$/.test(target) && target.length <= 200;
     if (!isPlain) throw refused(index, 'target', `"${target.slice(0, 200)}" is no plain path below /mnt`);
-    const own = [SANDBOX_SKILLS, SANDBOX_MEMORY, '/mnt/session'].find((place) => isWithin(target, place) || isWithin(place, target));
-    if (own !== undefined) throw refused(index, 'target', `"${target}" is where the platform has ${own}`);
     const other = requests.findIndex((one, at) => at !== index && isWithin(target, one.target));
     if (other !== -1) throw refused(index, 'target', `"${target}" is or lies in the target of another mount`);
   }

@@ -7,7 +7,7 @@ import type { EgressGateway, GatewayConnection, ModelCallObserver } from '../egr
 import { type AgentConnection, AgentFailure, connectAgent, type PromptPowers } from '../harness/acp/connection.ts';
 import { type AgentOptions, type Harness, SANDBOX_WORKSPACE } from '../harness/harness.ts';
 import type { Provisioned, Provisioner } from '../resources/provision.ts';
-import type { ExitReport, RuntimeDriver, SandboxIo, SandboxRef, SandboxSpec } from '../runtime/driver.ts';
+import type { ExitReport, RuntimeDriver, SandboxIo, SandboxMount, SandboxRef, SandboxSpec } from '../runtime/driver.ts';
 import type { SessionRow } from '../store/store.ts';
 import { ensureSessionDirectories, type SessionDirectories } from './directories.ts';
 import type { Extras } from './extras.ts';
@@ -207,6 +207,17 @@ function powersWith(powers: PromptPowers, provider: Provider): PromptPowers {
   return { ...powers, pdf: powers.pdf && ['anthropic', 'openai', 'google'].includes(provider) };
 }
 
+/** What the environment mounts and what the session is given have places of their own. */
+function togetherWith(extra: readonly SandboxMount[], provided: readonly SandboxMount[]): readonly SandboxMount[] {
+  for (const { path } of extra) {
+    const other = provided.find((one) => path === one.path || path.startsWith(`${one.path}/`) || one.path.startsWith(`${path}/`));
+    if (other === undefined) continue;
+    const detail = `The environment mounts ${path}, where the session has ${other.path}; give the mount another target.`;
+    throw new PlatformError('mount_refused', { detail });
+  }
+  return [...extra, ...provided];
+}
+
 function withProvisions(input: OpenSandboxInput, provided: Provisioned | undefined): OpenSandboxInput {
   return provided === undefined ? input : { ...input, options: { ...input.options, provisions: provided.provisions } };
 }
@@ -220,7 +231,7 @@ async function sandboxSpec(
   const extras = await deps.extras?.resolve(session);
   return buildSpec({
     ...extras,
-    extraMounts: [...(extras?.extraMounts ?? []), ...(provided?.mounts ?? [])],
+    extraMounts: togetherWith(extras?.extraMounts ?? [], provided?.mounts ?? []),
     labels: {
       node: deps.nodeId,
       installation: deps.installation,
