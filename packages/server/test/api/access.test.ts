@@ -33,6 +33,8 @@ describe('API keys', () => {
     assert.deepEqual({ ...body, last_used_at: null }, shown);
     assert.ok(key.startsWith(body.hint.split('…')[0]) && key.endsWith(body.hint.split('…')[1]));
     assert.doesNotMatch(JSON.stringify((await server.json('GET', '/v1/api_keys?limit=100')).body), SCANNED);
+    const told = (await server.json('GET', '/v1/audit?actions[]=key.created')).body.data;
+    assert.ok(told.some(({ subject, actor }: Wire) => subject === made.id && actor.startsWith('key:')));
     const me = await server.json('GET', '/v1/me', { key });
     assert.deepEqual([me.body.role, me.body.name, me.body.tenant.id, me.body.is_operator], ['viewer', 'ci', 'default', false]);
     await waitFor(async () => (await server.json('GET', `/v1/api_keys/${made.id}`)).body.last_used_at, {
