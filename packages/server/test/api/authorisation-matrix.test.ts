@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { groupOf, needOf } from '../../src/http/access.ts';
 import { bodyOf, fill, furnish, type Household, type Operation, operationsOf, placesOf, queryOf } from '../support/access-matrix.ts';
 import { testBrowser } from '../support/browser-session.ts';
-import { startTestServer, type TestServer, type Wire } from '../support/server.ts';
+import { message, startTestServer, type TestServer, type Wire } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /** With which credential of the tenant a cell is asked; the last ones count no more. */
@@ -34,7 +34,14 @@ describe('every operation by every role, on own, foreign and missing things', { 
     document = (await server.json('GET', '/openapi.json')).body;
     operations = operationsOf(document);
     [own, foreign] = [await household('acme'), await household('zeta')];
-    for (const one of [own, foreign]) await furnish(server, document, operations, one);
+    for (const one of [own, foreign]) {
+      await furnish(server, document, operations, one);
+      // What a message makes is there to be found now.
+      const session = one.ids.get('/v1/sessions') ?? '';
+      const sent = { key: one.keys.owner ?? '', body: { events: [message()] } };
+      assert.equal((await server.json('POST', `/v1/sessions/${session}/events?wait=20`, sent)).status, 200);
+      await furnish(server, document, operations, one);
+    }
     await waitFor(async () => (await server.json('GET', '/v1/me', { key: own.keys.expired ?? '' })).status === 401, {
       timeoutMs: 10_000,
       what: 'the key to expire',
@@ -82,7 +89,9 @@ describe('every operation by every role, on own, foreign and missing things', { 
       model: 'demo',
       image: 'none',
       url: 'https://example.org/',
-      scope: { type: 'tenant' },
+      name: `thing-of-${id}`,
+      content: 'kept',
+      limit_usd: 5,
     };
     // What cannot be made by asking for it below its own route.
     const ids = new Map([

@@ -113,9 +113,21 @@ export function bodyOf(
   const content = operation.requestBody?.content;
   if (content === undefined) return {};
   const json = content['application/json'];
+  if (content['multipart/form-data'] !== undefined) return uploadTo(route);
   if (json === undefined) return { body: 'x', headers: { 'content-type': Object.keys(content)[0] ?? 'application/octet-stream' } };
   const special = SPECIAL[`${method} ${route}`];
   return { body: special === undefined ? sampleOf(document, json.schema, named) : special(named) };
+}
+
+/** One file, or the one that makes a folder a skill. */
+function uploadTo(route: string): { body: string; headers: Record<string, string> } {
+  const isSkill = route.startsWith('/v1/skills');
+  const part = isSkill ? 'name="files[]"; filename="matrix/SKILL.md"' : 'name="file"; filename="notes.txt"';
+  const text = isSkill ? '---\nname: matrix\ndescription: for the matrix\n---\nDo it.' : 'kept';
+  return {
+    body: `--part\r\ncontent-disposition: form-data; ${part}\r\ncontent-type: text/plain\r\n\r\n${text}\r\n--part--\r\n`,
+    headers: { 'content-type': 'multipart/form-data; boundary=part' },
+  };
 }
 
 /** Bodies that only their readers understand. */
@@ -123,6 +135,10 @@ const SPECIAL: Readonly<Record<string, (named: Named) => unknown>> = {
   'POST /v1/sessions': ({ agent, environment_id }) => ({ agent, environment_id }),
   'POST /v1/sessions/{id}/events': () => ({ events: [message()] }),
   'POST /v1/webhooks': () => ({ url: 'https://example.org/hook', events: '*' }),
+  'POST /v1/memory_stores/{id}/memories': () => ({ path: '/notes.md', content: 'kept' }),
+  'POST /v1/responses': ({ agent }) => ({ model: agent, input: 'hello' }),
+  'POST /v1/chat/completions': ({ agent }) => ({ model: agent, messages: [{ role: 'user', content: 'hello' }] }),
+  'POST /api/agents': () => ({ name: 'matrix', model: 'demo' }),
   'POST /v1/agents': () => ({ name: 'matrix', model: 'demo' }),
 };
 
