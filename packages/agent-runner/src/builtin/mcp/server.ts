@@ -51,7 +51,9 @@ export function createConnection(server: McpServer, deps: McpDeps): McpConnectio
     made.onerror = (error) => console.error(`mcp ${server.name}:`, error.message);
     try {
       await made.connect(await createTransport(server, deps), { timeout: CONNECT_MS });
-      await watchTools(made);
+      await onToolsChanged(made, server.name, (listed) => {
+        if (client === made) tools = listed;
+      });
       tools = await listTools(made);
       client = made;
       problem = undefined;
@@ -59,17 +61,6 @@ export function createConnection(server: McpServer, deps: McpDeps): McpConnectio
       problem = reasonOf(error);
       await made.close().catch((cause: unknown) => console.error(`mcp ${server.name}:`, cause));
     }
-  }
-
-  async function watchTools(made: Client): Promise<void> {
-    const { ToolListChangedNotificationSchema } = await import('@modelcontextprotocol/sdk/types.js');
-    made.setNotificationHandler(ToolListChangedNotificationSchema, async () => {
-      const listed = await listTools(made).catch((error: unknown) => {
-        console.error(`mcp ${server.name}: its tools could not be listed again:`, error);
-        return undefined;
-      });
-      if (client === made && listed !== undefined) tools = listed;
-    });
   }
 
   return {
@@ -111,6 +102,18 @@ export function createConnection(server: McpServer, deps: McpDeps): McpConnectio
       await open?.close();
     },
   };
+}
+
+/** Servers say when their tools have changed; those of before hold until they could be listed again. */
+async function onToolsChanged(client: Client, name: string, use: (tools: readonly McpTool[]) => void): Promise<void> {
+  const { ToolListChangedNotificationSchema } = await import('@modelcontextprotocol/sdk/types.js');
+  client.setNotificationHandler(ToolListChangedNotificationSchema, async () => {
+    try {
+      use(await listTools(client));
+    } catch (error) {
+      console.error(`mcp ${name}: its tools could not be listed again:`, error);
+    }
+  });
 }
 
 async function createClient(): Promise<Client> {
