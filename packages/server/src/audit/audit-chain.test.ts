@@ -29,7 +29,7 @@ it('an entry that comes while the last commit is being told of is written too', 
   for (let steps = 0; steps < 12; steps++) {
     const first = record();
     const second = first.then(async () => {
-      for (let step = 0; step < steps; step++) await undefined;
+      for (let step = 0; step < steps; step++) await Promise.resolve();
       return record();
     });
     await second;

@@ -1,7 +1,7 @@
 import { errorEnvelopeSchema, PROBLEM_KINDS, PROBLEMS, type ProblemCode, problemDocumentSchema } from '@cloister/api';
 import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
 import type { Hono } from 'hono';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { AppContext, AppVariables, HttpDeps, Principal } from './context.ts';
 import { answerOnce, NO_RESERVATION, type Reservation, readIdempotencyKey } from './idempotency.ts';
 import { parseBody, readJson, readQuery } from './input.ts';
@@ -61,6 +61,9 @@ export interface RouteTable {
   readonly methods: Map<string, Set<string>>;
 }
 
+/** Each operation answers errors in these forms: they stand in the document once. */
+const ERROR = { $ref: '#/components/schemas/Error' } as const;
+const PROBLEM = { $ref: '#/components/schemas/Problem' } as const;
 const ALWAYS: readonly ProblemCode[] = ['method_not_allowed', 'bug'];
 const WITH_KEY: readonly ProblemCode[] = [
   'credentials_missing',
@@ -126,7 +129,7 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
     definition.status === 204
       ? { description: 'Done' }
       : 'mediaType' in response
-        ? { description: response.description, content: { [response.mediaType]: { schema: { type: 'string' as const } } } }
+        ? { description: response.description, content: { [response.mediaType]: { schema: textOf(response.mediaType) } } }
         : { description: 'Done', content: { 'application/json': { schema: response }, ...also(definition.alsoAnswers) } };
   const isPublic = definition.isPublic ?? false;
   const codes = new Set([
@@ -175,6 +178,11 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
   };
 }
 
+/** JSON without a schema of its own is any; all else is text, or bytes. */
+function textOf(mediaType: string) {
+  return mediaType === 'application/json' ? {} : { type: 'string' as const };
+}
+
 function rawBody({ mediaType, description }: { readonly mediaType: string; readonly description: string }) {
   return { required: true, description, content: { [mediaType]: { schema: { type: 'string' as const, format: 'binary' } } } };
 }
@@ -185,10 +193,7 @@ function also(answer: Route<z.ZodType, z.ZodType>['alsoAnswers']) {
 
 function errorResponses(
   codes: ReadonlySet<ProblemCode>,
-  {
-    errorSchema: schema = errorEnvelopeSchema,
-    errorStatus = (_, status) => status,
-  }: Pick<Route<z.ZodType, z.ZodType>, 'errorSchema' | 'errorStatus'>,
+  { errorSchema, errorStatus = (_, status) => status }: Pick<Route<z.ZodType, z.ZodType>, 'errorSchema' | 'errorStatus'>,
 ): RouteConfig['responses'] {
   const byStatus = Map.groupBy(codes, (code) => errorStatus(code, PROBLEM_KINDS[PROBLEMS[code].kind].status));
   return Object.fromEntries(
@@ -196,7 +201,7 @@ function errorResponses(
       status,
       {
         description: group.map((code) => `\`${code}\`: ${PROBLEMS[code].title}`).join('\n\n'),
-        content: { 'application/json': { schema }, 'application/problem+json': { schema: problemDocumentSchema } },
+        content: { 'application/json': { schema: errorSchema ?? ERROR }, 'application/problem+json': { schema: PROBLEM } },
       },
     ]),
   );
@@ -222,5 +227,11 @@ export function createDocument(): OpenAPIHono {
   const document = new OpenAPIHono();
   document.openAPIRegistry.registerComponent('securitySchemes', 'apiKey', { type: 'apiKey', in: 'header', name: 'X-API-Key' });
   document.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
+  // What zod makes of it is of JSON Schema 2020-12, as OpenAPI 3.1 takes it.
+  for (const [name, schema] of [
+    ['Error', errorEnvelopeSchema],
+    ['Problem', problemDocumentSchema],
+  ] as const)
+    document.openAPIRegistry.registerComponent('schemas', name, z.toJSONSchema(schema, { io: 'output' }) as object);
   return document;
 }

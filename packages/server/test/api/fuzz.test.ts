@@ -76,7 +76,7 @@ describe('requests by chance, from the description of the API', { timeout: 900_0
     }
     t.diagnostic(
       `seed ${SEED}, ${operations.length} operations: ${[...statuses]
-        .toSorted()
+        .toSorted(([one], [other]) => one - other)
         .map(([status, count]) => `${count} × ${status}`)
         .join(', ')}`,
     );

@@ -89,7 +89,8 @@ export function systemRoutes(table: RouteTable, metrics: Registry): void {
     },
     async ({ c }) => c.body(await metrics.metrics(), 200, { 'Content-Type': metrics.contentType }),
   );
-  let document: object | undefined;
+  // More than a megabyte: made once, at the first asking, and sent as it is.
+  let document: string | undefined;
   route(
     table,
     {
@@ -100,9 +101,9 @@ export function systemRoutes(table: RouteTable, metrics: Registry): void {
       tag,
       response: { mediaType: 'application/json', description: 'OpenAPI 3.1' },
     },
-    async () => {
-      document ??= openApiDocument(table);
-      return document;
+    async ({ c }) => {
+      document ??= JSON.stringify(openApiDocument(table));
+      return c.body(document, 200, { 'Content-Type': 'application/json' });
     },
   );
 }
