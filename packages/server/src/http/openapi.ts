@@ -178,9 +178,9 @@ function toRouteConfig<Q extends z.ZodType, B extends z.ZodType>(definition: Rou
   };
 }
 
-/** JSON without a schema of its own is any; all else is text, or bytes. */
+/** JSON without a schema of its own is some object; all else is text, or bytes. */
 function textOf(mediaType: string) {
-  return mediaType === 'application/json' ? {} : { type: 'string' as const };
+  return { type: mediaType === 'application/json' ? ('object' as const) : ('string' as const) };
 }
 
 function rawBody({ mediaType, description }: { readonly mediaType: string; readonly description: string }) {
