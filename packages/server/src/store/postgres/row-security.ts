@@ -3,9 +3,10 @@ import type { Statement } from '../sql/query.ts';
 import { text } from '../sql/rows.ts';
 
 /**
- * The second wall between tenants. Every statement that is about one tenant runs as a role that PostgreSQL shows the rows of
- * that tenant only, whatever its conditions say or forget. What is about all tenants (the queue, sweeps, sign-ins) runs as
- * the owner of the tables, whom the policies leave alone.
+ * The second wall between tenants. In every operation that begins by naming a tenant, which are those that requests ask for,
+ * a statement about a tenant runs as a role that PostgreSQL shows the rows of that tenant only, whatever its conditions say
+ * or forget. What begins with all tenants (the queue, a run by its token, sweeps, sign-ins) runs as the owner of the tables,
+ * whom the policies leave alone: it is hot, and no request chooses what it reads.
  */
 export const TENANT_ROLE = 'cloister_tenant';
 const POLICY = 'cloister_own_rows';
@@ -70,8 +71,8 @@ async function names(client: Client, sql: string): Promise<readonly string[]> {
 
 /** Who a connection acts for. */
 export interface Scopes {
-  /** Goes ahead of the statement on its connection when that is about another tenant than the one before. */
-  enter(client: Connection, statement: Statement): Promise<unknown> | undefined;
+  /** Goes ahead of a statement on its connection when that is about another tenant, or none, than the one before. */
+  enter(client: Connection, tenantId: string | undefined): Promise<unknown> | undefined;
   /** What was set may have been taken back with a transaction. */
   forget(client: Connection): void;
 }
@@ -88,9 +89,8 @@ const EVERYBODY = '';
 export function createScopes(): Scopes {
   const current = new WeakMap<Connection, string>();
   return {
-    enter(client, { params }) {
-      const { tenantId } = params;
-      const wanted = typeof tenantId === 'string' ? `t${tenantId}` : EVERYBODY;
+    enter(client, tenantId) {
+      const wanted = tenantId === undefined ? EVERYBODY : `t${tenantId}`;
       if (current.get(client) === wanted) return undefined;
       current.set(client, wanted);
       const values = wanted === EVERYBODY ? ['none', ''] : [TENANT_ROLE, wanted.slice(1)];
@@ -107,3 +107,12 @@ export function createScopes(): Scopes {
 
 /** For a database whose user may not make the role: the conditions of the statements are the only wall. */
 export const NO_SCOPES: Scopes = { enter: () => undefined, forget: () => undefined };
+
+/** The tenant that a statement is about. */
+export function tenantOf({ params }: Statement): string | undefined {
+  return typeof params.tenantId === 'string' ? params.tenantId : undefined;
+}
+
+export function forEverybody(scopes: Scopes): Scopes {
+  return { ...scopes, enter: (client) => scopes.enter(client, undefined) };
+}

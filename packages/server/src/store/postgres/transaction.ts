@@ -2,7 +2,7 @@ import type { PoolClient } from 'pg';
 import { invariant } from '../../base/errors.ts';
 import type { Answer, Query, Row, Statement } from '../sql/query.ts';
 import { bootOf } from './boots.ts';
-import { NO_SCOPES, type Scopes } from './row-security.ts';
+import { forEverybody, NO_SCOPES, type Scopes, tenantOf } from './row-security.ts';
 import type { Statements } from './statements.ts';
 
 /** By what it can be found out how a commit ended that nobody answered for. */
@@ -34,7 +34,8 @@ export async function runStatements<T>(
 ): Promise<T> {
   try {
     let step = query.next();
-    while (step.done !== true) step = query.next(await ask(client, { statements, scopes }, step.value));
+    const ways = step.done === true ? { statements, scopes } : waysOf({ statements, scopes }, step.value);
+    while (step.done !== true) step = query.next(await ask(client, ways, step.value));
     return step.value;
   } catch (error) {
     scopes.forget(client);
@@ -48,11 +49,12 @@ export async function runTransaction<T>(client: PoolClient, ways: Ways, query: Q
   if (step.done === true) return step.value;
   trace.pid = pidOf(client);
   trace.boot = bootOf(client);
+  const own = waysOf(ways, step.value);
   // On its way together with the first statement; when it fails, that fails too.
   const begun = settled(client.query('BEGIN'));
   try {
     while (step.done !== true) {
-      const asked = ask(client, ways, step.value);
+      const asked = ask(client, own, step.value);
       // Goes along with the statement, and costs no way of its own.
       const named = trace.transactionId === undefined ? settled(client.query<{ id: string | null }>(TRANSACTION_ID)) : undefined;
       const answer = await asked;
@@ -73,6 +75,11 @@ export async function runTransaction<T>(client: PoolClient, ways: Ways, query: Q
   return step.value;
 }
 
+/** An operation that begins with all tenants (the queue, a run by its token) is about all of them, and changes no roles on its way. */
+function waysOf({ statements, scopes }: Ways, first: Statement): Ways {
+  return { statements, scopes: tenantOf(first) === undefined ? forEverybody(scopes) : scopes };
+}
+
 /** A promise whose failure shows in the query beside it. */
 function settled<T>(promise: Promise<T>): Promise<T | undefined> {
   return promise.catch(() => undefined);
@@ -82,7 +89,7 @@ async function ask(client: Pick<PoolClient, 'query'>, { statements, scopes }: Wa
   const prepared = statements.prepare(statement);
   if (prepared.text === '') return { rows: [], changes: 0 };
   // On its way together with the statement, which counts for nothing if this has failed.
-  const entered = scopes.enter(client, statement);
+  const entered = scopes.enter(client, tenantOf(statement));
   const answered = client.query<Row>(prepared);
   if (entered !== undefined) {
     answered.catch(() => undefined);

@@ -7,7 +7,7 @@ import { integer, oneOf, text } from './rows.ts';
 
 const SELECT = 'SELECT * FROM tenants';
 const FIND = `${SELECT} WHERE id = :id`;
-const HOLD: Sql = ({ forUpdate }) => `SELECT id FROM tenants WHERE id = :tenant ${forUpdate()}`;
+const HOLD: Sql = ({ forUpdate }) => `SELECT id FROM tenants WHERE id = :tenantId ${forUpdate()}`;
 const INSERT = `INSERT INTO tenants (id, name, created_at, updated_at) VALUES (:id, :name, :now, :now) ON CONFLICT (id) DO NOTHING`;
 const UPDATE = 'UPDATE tenants SET name = :name, state = :state, updated_at = :now WHERE id = :id';
 const REMOVE = `DELETE FROM tenants WHERE id = :id AND state = 'deleting'`;
@@ -74,7 +74,7 @@ export function createTenantStore(engine: Engine): TenantStore {
 
 /** Those who count what a tenant has, and then write, wait for each other. Without a row there is nothing to wait for. */
 export function* holdTenant(id: string): Query<void> {
-  yield* get(HOLD, { tenant: id });
+  yield* get(HOLD, { tenantId: id });
 }
 
 function* purge(id: string, limit: number): Query<number> {
