@@ -55,7 +55,7 @@ export interface EgressDeps {
 
 export async function openEgress(config: Config, { store, clock, log, sealer, nodeId, approvals, tell }: EgressDeps): Promise<Egress> {
   const { egress, providers, modelIdleMs } = config;
-  const { maxConnections: max, idleMs, totalMs, requestsPerSecond, turn, session, allowPrivate, nameServers } = egress;
+  const { maxConnections: max, idleMs, totalMs, requestsPerSecond, turn, session, allowPrivate, nameServers, upstreamProxy } = egress;
   const kept = createEgressAudit({ store: store.egress, clock, log, rowsPerSession: egress.auditRowsPerSession });
   const audit = createToldAudit(kept, { tell, clock });
   const httpFallback = await fileCredentials(config);
@@ -79,6 +79,7 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
     policies,
     inspection,
     allowPrivate,
+    upstreamProxy,
     // Beside the tunnels there are the model calls, and connections that are kept open between requests.
     limits: {
       maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2),
@@ -98,6 +99,7 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
     audit: createLoggedAudit(log),
     accounts,
     allowPrivate,
+    upstreamProxy,
     limits: { maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2), tunnel: { max, idleMs, totalMs }, requestsPerSecond },
     resolve,
   });

@@ -1,5 +1,5 @@
-import type { EgressSettings } from '../core/egress-settings.ts';
-import { type Environment, integer, limit, nameServers, networks, seconds, text } from './values.ts';
+import type { EgressSettings, UpstreamProxy } from '../core/egress-settings.ts';
+import { type Environment, integer, invalid, limit, nameServers, networks, seconds, secret, text } from './values.ts';
 
 const DAY_MS = 86_400_000;
 /** More than any machine has. */
@@ -26,5 +26,16 @@ export function egressSettings(env: Environment): EgressSettings {
     auditRowsPerSession: integer(env, 'EGRESS_AUDIT_ROWS_PER_SESSION', 10_000, { min: 100, max: 10_000_000 }),
     credentialsFile: text(env, 'EGRESS_CREDENTIALS_FILE'),
     upstreamCaFile: text(env, 'EGRESS_UPSTREAM_CA_FILE'),
+    upstreamProxy: upstreamProxy(env),
   };
+}
+
+function upstreamProxy(env: Environment): UpstreamProxy | undefined {
+  const except = text(env, 'NO_PROXY') ?? '';
+  const url = secret(env, 'HTTPS_PROXY');
+  if (url === undefined) return undefined;
+  const parsed = URL.parse(url);
+  if (parsed !== null && (parsed.protocol === 'http:' || parsed.protocol === 'https:')) return { url, except };
+  // The value may hold a password.
+  throw invalid('HTTPS_PROXY', 'it is not an http or https URL');
 }

@@ -16,4 +16,13 @@ export interface EgressSettings {
   readonly credentialsFile: string | undefined;
   /** Authorities that are trusted for inspected hosts, besides the public ones. */
   readonly upstreamCaFile: string | undefined;
+  /** The proxy that the operator's own providers are reached by. */
+  readonly upstreamProxy: UpstreamProxy | undefined;
+}
+
+export interface UpstreamProxy {
+  /** http or https, with user and password if it wants them. */
+  readonly url: string;
+  /** Hosts that are reached without it, apart by commas; `.name` stands for all below a name. */
+  readonly except: string;
 }

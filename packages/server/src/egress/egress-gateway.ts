@@ -5,6 +5,7 @@ import { PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { createTokenBuckets } from '../base/token-buckets.ts';
 import type { ProviderConfig } from '../config.ts';
+import type { UpstreamProxy } from '../core/egress-settings.ts';
 import type { McpCredentials } from '../core/mcp-credentials.ts';
 import type { Provider } from '../core/model.ts';
 import type { ModelAccounts } from '../core/model-accounts.ts';
@@ -36,6 +37,11 @@ export interface EgressGatewayOptions {
   readonly policies?: PolicyFeed | undefined;
   /** Without it no TLS is looked into, and what would have to be is refused. */
   readonly inspection?: InspectorDeps | undefined;
+  /**
+   * What the operator's own providers are reached by over TLS. Places that tenants name are not: their addresses are
+   * checked here, and a proxy would look the names up again.
+   */
+  readonly upstreamProxy?: UpstreamProxy | undefined;
   /** Private networks that may be reached where a policy names the host. */
   readonly allowPrivate?: readonly string[];
   /** Answers all addresses of a name; the name servers of this machine by default. */
@@ -49,7 +55,7 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
   const { modelIdleMs, clock, log } = options;
   const providers = options.keys ?? managedOnly(options.providers);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const agents = { http: new Agent({ keepAlive: true }), https: new SecureAgent({ keepAlive: true }) };
+  const agents = { http: new Agent({ keepAlive: true }), https: new SecureAgent({ keepAlive: true, ...proxyOf(options.upstreamProxy) }) };
   const isDenied = options.allowPrivateAddresses === true ? () => false : deniedBut(options.allowPrivate ?? []);
   const dialer: Dialer = { resolve: options.resolve ?? createDnsResolve(), isDenied, clock, timeoutMs: limits.connectTimeoutMs };
   const checkedAgents = createCheckedAgents(dialer);
@@ -97,6 +103,10 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
       checkedAgents.https.destroy();
     },
   };
+}
+
+function proxyOf(proxy: UpstreamProxy | undefined): { readonly proxyEnv?: { HTTPS_PROXY: string; NO_PROXY: string } } {
+  return proxy === undefined ? {} : { proxyEnv: { HTTPS_PROXY: proxy.url, NO_PROXY: proxy.except } };
 }
 
 function managedOnly(managed: ReadonlyMap<Provider, ProviderConfig>): ProviderSource {
