@@ -39,7 +39,14 @@ export type ContainerStatus = (typeof CONTAINER_STATUSES)[number];
 
 export const agentSchema = z.object({
   id: z.string(),
-  ...fields,
+  // What was made over other routes keeps to other bounds.
+  name: z.string(),
+  model: z.string(),
+  usesBundledApi: z.boolean(),
+  deployMode: z.string(),
+  systemPrompt: z.string().nullable(),
+  temperature: z.number(),
+  maxTokens: z.number(),
   modelProvider: z.string(),
   channels: z.array(z.string()),
   status: z.enum(AGENT_STATUSES),
