@@ -44,6 +44,8 @@ export const sessionLaws: Laws = {
       environment: { name: 'here' },
       title: null,
       metadata: {},
+      resources: [],
+      vaultIds: [],
       state: 'idle',
       lastSeq: 0,
       harnessSessionId: null,
