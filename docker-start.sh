@@ -177,12 +177,12 @@ build_images() {
   log=$(mktemp)
   if [ $build = yes ] || ! has_image "$server"; then
     say "Building $server; the first time takes a minute or two …"
-    docker build --tag "$server" . >"$log" 2>&1 || { tail -n 25 "$log" >&2; die "$server could not be built." 'See the last lines above; the npm registry has to be reachable.'; }
+    docker build --tag "$server" ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"} . >"$log" 2>&1 || { tail -n 25 "$log" >&2; die "$server could not be built." 'See the last lines above; the npm registry has to be reachable.'; }
   fi
   if [ $build = yes ] || ! has_image "$sandbox"; then
     say "Building $sandbox …"
     docker run --rm --network none --entrypoint tar "$server" -C /opt/cloister/assets/sandbox-image -c . |
-      docker build --tag "$sandbox" --target "${SANDBOX_VARIANT:-default}" - >"$log" 2>&1 || { tail -n 25 "$log" >&2; die "$sandbox could not be built." 'See the last lines above.'; }
+      docker build --tag "$sandbox" --target "${SANDBOX_VARIANT:-default}" ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"} - >"$log" 2>&1 || { tail -n 25 "$log" >&2; die "$sandbox could not be built." 'See the last lines above. Without the network of Debian: SANDBOX_VARIANT=minimal ./docker-start.sh'; }
   fi
   rm -f "$log"
 }

@@ -2,6 +2,7 @@ import type { Assets } from './assets.ts';
 import { silentLogger } from './base/log.ts';
 import { chooseRuntime } from './choose-runtime.ts';
 import type { Config } from './config.ts';
+import { ensureDefaultImage } from './runtime/default-image.ts';
 import { ensureSandboxImage, sandboxImageTag } from './runtime/image.ts';
 
 /** Makes the sandbox image that the default harness needs, when it is not there or out of date. */
@@ -21,17 +22,18 @@ export async function prepareSandboxImages(input: {
     if (variant === 'default' && config.sandboxImage !== undefined) continue;
     const tag = sandboxImageTag(variant);
     let isAnnounced = false;
-    await ensureSandboxImage({
-      variant,
+    const request = {
       tag,
       engine,
       recipeDir: assets.sandboxImage,
       runnerDir: assets.sandboxRunner,
-      onProgress(line) {
+      onProgress(line: string) {
         if (!isAnnounced) print(`Making the sandbox image ${tag} (once):`);
         isAnnounced = true;
         print(`  ${line}`);
       },
-    });
+    };
+    if (variant === 'default') await ensureDefaultImage({ ...request, warn: (line) => print(`Warning: ${line}`) });
+    else await ensureSandboxImage({ ...request, variant });
   }
 }

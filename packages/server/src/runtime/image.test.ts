@@ -9,6 +9,7 @@ import { newId } from '../base/ids.ts';
 import { silentLogger } from '../base/log.ts';
 import { createBench } from './conformance/bench.ts';
 import { posixCommand } from './conformance/scenarios.ts';
+import { ensureDefaultImage } from './default-image.ts';
 import { createDockerDriver } from './docker/driver.ts';
 import { createEngine } from './docker/engine.ts';
 import { imageDetails, removeImage } from './docker/image.ts';
@@ -35,7 +36,7 @@ function setup(dockerfile?: string) {
     lines,
     ensure: (more: { readonly force?: boolean } = {}) =>
       ensureSandboxImage({
-        variant: 'default',
+        variant: 'minimal',
         tag,
         recipeDir: dockerfile === undefined ? RECIPE : folder,
         runnerDir,
@@ -54,7 +55,7 @@ test('the image is built once, and again when its programs change', { skip }, as
   await using part = setup();
   assert.deepEqual(await part.ensure(), { isBuilt: true });
   assert.ok(
-    part.lines.some((line) => /FROM node:24-bookworm-slim/.test(line)),
+    part.lines.some((line) => /ARG BASE_IMAGE=node:24-bookworm-slim/.test(line)),
     part.lines.join('\n'),
   );
   const first = await imageDetails(part.engine, part.tag);
@@ -89,13 +90,50 @@ test('the image is built once, and again when its programs change', { skip }, as
 });
 
 test('a build that fails says so with its last output', { skip }, async () => {
-  await using part = setup('FROM node:24-bookworm-slim AS default\nRUN echo the last words && exit 3\n');
+  await using part = setup('FROM node:24-bookworm-slim AS minimal\nRUN echo the last words && exit 3\n');
   await assert.rejects(
     part.ensure(),
     (error) => isPlatformError(error, 'image_build_failed') && /the last words/.test(error.detail) && /code: 3/.test(error.detail),
   );
   await using malformed = setup('FRUM node\n');
   await assert.rejects(malformed.ensure(), (error) => isPlatformError(error, 'image_build_failed') && /FRUM/i.test(error.detail));
+});
+
+test('where the tools cannot be installed there is the minimal image under the same tag, and it is said at each start', {
+  skip,
+}, async () => {
+  const broken = 'FROM node:24-bookworm-slim AS minimal\nCOPY runner/ /x/\nFROM minimal AS default\nRUN exit 100\n';
+  await using part = setup(broken);
+  const warnings: string[] = [];
+  const start = () =>
+    ensureDefaultImage({
+      tag: part.tag,
+      recipeDir: path.dirname(part.runnerDir),
+      runnerDir: part.runnerDir,
+      onProgress: (line) => part.lines.push(line),
+      warn: (line) => warnings.push(line),
+    });
+  assert.deepEqual(await start(), { variant: 'minimal' });
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0] ?? '', /no git.*npm run image/);
+  part.lines.length = 0;
+  assert.deepEqual(await start(), { variant: 'minimal' });
+  assert.deepEqual([part.lines, warnings.length], [[], 2], 'no start waits for the network again');
+
+  writeFileSync(path.join(path.dirname(part.runnerDir), 'Dockerfile'), broken.replace('RUN exit 100', 'RUN true'));
+  await ensureSandboxImage({
+    variant: 'default',
+    tag: part.tag,
+    recipeDir: path.dirname(part.runnerDir),
+    runnerDir: part.runnerDir,
+    baseImage: 'node:24-bookworm-slim',
+    onProgress: () => undefined,
+  });
+  assert.deepEqual(await start(), { variant: 'default' });
+  const { labels = {} } = (await imageDetails(part.engine, part.tag)) ?? {};
+  assert.equal(labels['cloister.image.variant'], 'default');
+  assert.equal(labels['cloister.image.base'], 'node:24-bookworm-slim', 'a base that was chosen stays');
+  assert.equal(warnings.length, 2);
 });
 
 test('a missing recipe or programs that were not built are named', async () => {

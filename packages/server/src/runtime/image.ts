@@ -9,9 +9,13 @@ import { VERSION } from '../base/version.ts';
 import type { EndpointOptions } from './docker/endpoint.ts';
 import { createEngine, type Engine } from './docker/engine.ts';
 import { buildImage, imageDetails, removeImage, untaggedImages } from './docker/image.ts';
+import { stagesFor } from './recipe.ts';
 
-/** `default` carries our own agent; `claude` adds Anthropic's, which the operator's own build installs. Each is a stage of the Dockerfile. */
-export const SANDBOX_IMAGE_VARIANTS = ['default', 'claude'] as const;
+/**
+ * `minimal` carries our own agent, `default` git, Python and other tools as well, `full` a browser too; `claude` is
+ * `default` with Anthropic's agent, which the operator's own build installs. Each is a stage of the Dockerfile.
+ */
+export const SANDBOX_IMAGE_VARIANTS = ['minimal', 'default', 'claude', 'full'] as const;
 export type SandboxImageVariant = (typeof SANDBOX_IMAGE_VARIANTS)[number];
 
 /** The image's name on the engine; it never leaves it. */
@@ -28,6 +32,8 @@ export interface SandboxImageRequest {
   readonly runnerDir: string;
   /** Where the engine is; Docker's usual places when left out. */
   readonly engine?: EndpointOptions | undefined;
+  /** What the recipe begins from; when left out, what the former image of the tag was made with, else the recipe's own. */
+  readonly baseImage?: string | undefined;
   /** Build again although the image is up to date, and without the builder's cache. */
   readonly force?: boolean;
   /** Called with each line of the build's output; never when there is nothing to build. */
@@ -37,6 +43,7 @@ export interface SandboxImageRequest {
 
 const HASH_LABEL = 'cloister.image.hash';
 const VARIANT_LABEL = 'cloister.image.variant';
+const BASE_LABEL = 'cloister.image.base';
 
 /**
  * Builds the sandbox image when the engine has none of that tag, or one from another recipe or other programs;
@@ -45,6 +52,17 @@ const VARIANT_LABEL = 'cloister.image.variant';
  */
 export async function ensureSandboxImage(request: SandboxImageRequest): Promise<{ readonly isBuilt: boolean }> {
   return ensureImage({ ...request, context: await readContext(request) });
+}
+
+/** Whether the tag is the image that `ensureSandboxImage` would make. Throws `runtime_unreachable`. */
+export async function isSandboxImageCurrent(request: SandboxImageRequest): Promise<boolean> {
+  const engine = createEngine({ ...request.engine, clock: systemClock });
+  try {
+    const found = await imageDetails(engine, request.tag, request.signal);
+    return found?.labels[HASH_LABEL] === hashContext(await readContext(request), request.variant);
+  } finally {
+    engine.close();
+  }
 }
 
 /** The image of the server itself and of its socket broker; it never leaves the engine. */
@@ -79,7 +97,7 @@ function lastStage(recipe: string): string {
   return `${head}${recipe.slice(recipe.lastIndexOf('\nFROM ')).replaceAll('COPY --from=build /src/', 'COPY ')}`;
 }
 
-interface ImageRequest extends Pick<SandboxImageRequest, 'tag' | 'engine' | 'force' | 'onProgress' | 'signal'> {
+interface ImageRequest extends Pick<SandboxImageRequest, 'tag' | 'engine' | 'baseImage' | 'force' | 'onProgress' | 'signal'> {
   /** A stage of the Dockerfile, and the image's label. */
   readonly variant: string;
   readonly context: readonly ContextFile[];
@@ -91,17 +109,27 @@ async function ensureImage(request: ImageRequest): Promise<{ readonly isBuilt: b
   try {
     const hash = hashContext(context, variant);
     const before = await imageDetails(engine, tag, signal);
-    if (before?.labels[HASH_LABEL] === hash && request.force !== true) return { isBuilt: false };
+    const formerBase = before?.labels[BASE_LABEL];
+    const baseImage = request.baseImage ?? formerBase;
+    if (before?.labels[HASH_LABEL] === hash && baseImage === formerBase && request.force !== true) return { isBuilt: false };
     await buildImage(engine, {
       tag,
       target: variant,
-      labels: { [HASH_LABEL]: hash, [VARIANT_LABEL]: variant, 'org.opencontainers.image.version': VERSION },
+      args: baseImage === undefined ? {} : { BASE_IMAGE: baseImage },
+      labels: {
+        [HASH_LABEL]: hash,
+        [VARIANT_LABEL]: variant,
+        ...(baseImage === undefined ? {} : { [BASE_LABEL]: baseImage }),
+        'org.opencontainers.image.version': VERSION,
+      },
       context: await packContext(context),
       isCacheUsed: request.force !== true,
       onProgress: request.onProgress,
       signal,
     });
-    await removeOutdated(engine, { variant, justReplaced: before?.id, signal });
+    // The tag may have been another variant's before.
+    for (const one of new Set([variant, before?.labels[VARIANT_LABEL] ?? variant]))
+      await removeOutdated(engine, { variant: one, justReplaced: before?.id, signal });
     return { isBuilt: true };
   } finally {
     engine.close();
@@ -130,8 +158,9 @@ interface ContextFile {
 }
 
 /** Only what the recipe uses, in a fixed order, so that the hash says something. */
-async function readContext({ recipeDir, runnerDir }: SandboxImageRequest): Promise<readonly ContextFile[]> {
-  const files = [{ name: 'Dockerfile', content: await readInput(path.join(recipeDir, 'Dockerfile')) }];
+async function readContext({ recipeDir, runnerDir, variant }: SandboxImageRequest): Promise<readonly ContextFile[]> {
+  const recipe = await readInput(path.join(recipeDir, 'Dockerfile'));
+  const files: ContextFile[] = [{ name: 'Dockerfile', content: Buffer.from(stagesFor(recipe.toString(), variant)) }];
   for (const name of await programsIn(runnerDir)) {
     files.push({ name: `runner/${name}`, content: await readInput(path.join(runnerDir, name)) });
   }

@@ -34,6 +34,8 @@ export async function removeImage(engine: Engine, image: string, signal?: AbortS
 export interface BuildRequest {
   readonly tag: string;
   readonly target: string;
+  /** Values for the recipe's `ARG`s. */
+  readonly args: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   /** A tar of the build context with the Dockerfile at its top. */
   readonly context: Readable;
@@ -59,6 +61,7 @@ export async function buildImage(engine: Engine, request: BuildRequest): Promise
       rm: 1,
       forcerm: 1,
       nocache: request.isCacheUsed ? undefined : 1,
+      buildargs: JSON.stringify(request.args),
       labels: JSON.stringify(request.labels),
     },
     upload: { type: 'application/x-tar', body: request.context },
