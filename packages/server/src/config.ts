@@ -3,6 +3,7 @@ import { diskSchema, toBytes } from '@cloister/api';
 import { rememberSecret } from './base/redaction/redaction.ts';
 import { type AdapterSettings, adapterSettings, withAliases } from './config/adapters.ts';
 import { type AuditSettings, approvalTimeoutMs, auditSettings } from './config/audit.ts';
+import { type BackupSettings, backupSettings } from './config/backup.ts';
 import { type BrokerConfig, brokerConfig } from './config/broker.ts';
 import { contentLimits } from './config/contents.ts';
 import { egressSettings } from './config/egress.ts';
@@ -120,6 +121,7 @@ export interface Config {
   readonly sealing: SealingSettings;
   readonly adapters: AdapterSettings;
   readonly log: LogSettings;
+  readonly backup: BackupSettings;
 }
 
 export type { Environment } from './config/values.ts';
@@ -188,6 +190,7 @@ export function loadConfig(given: Environment = process.env): Config {
     sealing: sealingSettings(env),
     adapters: adapterSettings(env, given),
     log: logSettings(env),
+    backup: backupSettings(env),
   });
 }
 
@@ -213,10 +216,15 @@ function decoded(text: string): string {
 }
 
 /** Where `cloister db` finds the databases. */
-export function loadDatabaseConfig(given: Environment = process.env): Pick<Config, 'store' | 'databaseUrl' | 'dataDir'> {
+export function loadDatabaseConfig(given: Environment = process.env): Pick<Config, 'store' | 'databaseUrl' | 'dataDir' | 'backup'> {
   const env = withAliases(given);
   const { store, databaseUrl } = storeOf(env);
-  return { store, databaseUrl, dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data') };
+  return { store, databaseUrl, dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data'), backup: backupSettings(env) };
+}
+
+/** Where `cloister logs` finds the log of this installation; undefined where it goes to stderr alone. */
+export function loadLogFile(env: Environment = process.env): string | undefined {
+  return logSettings(withAliases(env)).file;
 }
 
 /** With which keys `cloister audit verify` proves. */

@@ -13,6 +13,7 @@ import { reportError } from './errors.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { filesCommand } from './files.ts';
 import { keysCommand } from './keys.ts';
+import { logsCommand } from './logs.ts';
 import { memoryCommand } from './memory.ts';
 import { serveCommand } from './serve.ts';
 import { servicesCommand } from './services.ts';
@@ -56,6 +57,7 @@ function createProgram(): Command {
     servicesCommand(),
     acpCommand(),
     webhooksCommand(),
+    logsCommand(),
     keysCommand(),
     usersCommand(),
     tenantsCommand(),

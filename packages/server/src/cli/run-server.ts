@@ -1,5 +1,6 @@
 import { findAssets } from '../assets.ts';
 import { systemClock } from '../base/clock.ts';
+import { reopenLogFiles } from '../base/log-file.ts';
 import { VERSION } from '../base/version.ts';
 import { loadConfig } from '../config.ts';
 import { type RunningServer, startServer } from '../main.ts';
@@ -13,6 +14,8 @@ const REPEAT_MS = 1000;
 export async function runServer(): Promise<void> {
   const config = loadConfig();
   const stopRequested = stopSignal();
+  // A terminal that is closed sends the same signal, and means the end.
+  if (!process.stderr.isTTY) process.on('SIGHUP', reopenLogFiles);
   await prepareSandboxImages({ config, assets: findAssets(), print: printLine });
   const server = await startServer(config);
   for (const line of banner(server)) printLine(line);
