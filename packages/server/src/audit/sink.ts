@@ -34,6 +34,7 @@ const RETRY_MS = 1000;
 const BATCH = 200;
 /** Beyond this the acts themselves are refused: none goes on unrecorded. */
 const MAX_WAITING = 50_000;
+const FULL = 'The audit cannot be written, and what is not recorded is not done.';
 
 /** Writes each tenant's entries in the order in which they came; those of one moment share a commit. */
 export function createAuditSink({ store, seals, clock, log }: AuditSinkDeps): RunningAudit {
@@ -84,10 +85,7 @@ export function createAuditSink({ store, seals, clock, log }: AuditSinkDeps): Ru
 
   function record(told: AuditEntry): Promise<void> {
     const { tenantId } = told;
-    if (count >= MAX_WAITING)
-      return Promise.reject(
-        new PlatformError('store_unavailable', { detail: 'The audit cannot be written, and what is not recorded is not done.' }),
-      );
+    if (count >= MAX_WAITING) return Promise.reject(new PlatformError('store_unavailable', { detail: FULL }));
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const queue = queues.get(tenantId) ?? [];
     queues.set(tenantId, queue);

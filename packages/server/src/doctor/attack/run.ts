@@ -107,8 +107,7 @@ async function attack(deps: AttackDeps, undo: Undo, add: Add): Promise<void> {
   );
   undo.push(async () => stopTimer());
   const { signal } = timeout;
-  for (const { ref, createdAt } of await driver.list({ installation: DOCTOR_INSTALLATION }))
-    if (createdAt < clock.now() - STALE_MS) await driver.remove(ref);
+  await removeStale(deps);
   const place = await mkdtemp(path.join(deps.dataDir, 'attack-'));
   undo.push(() => rm(place, { recursive: true, force: true }));
   const canary = await plantCanary(place);
@@ -170,6 +169,12 @@ async function attack(deps: AttackDeps, undo: Undo, add: Add): Promise<void> {
     isRefused: isWhole,
     how,
   });
+}
+
+/** What an earlier attack left that was killed. */
+async function removeStale({ driver, clock }: AttackDeps): Promise<void> {
+  for (const { ref, createdAt } of await driver.list({ installation: DOCTOR_INSTALLATION }))
+    if (createdAt < clock.now() - STALE_MS) await driver.remove(ref);
 }
 
 interface Opened {

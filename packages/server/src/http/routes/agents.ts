@@ -11,7 +11,14 @@ import { type RouteTable, route } from '../openapi.ts';
 import { createdRange, toPage } from './paging.ts';
 
 const tag = 'Agents';
-const UNRUNNABLE = ['harness_unknown', 'model_unknown', 'provider_not_configured', 'capability_unsupported'] as const;
+const UNRUNNABLE = [
+  'harness_unknown',
+  'model_unknown',
+  'provider_not_configured',
+  'capability_unsupported',
+  'skill_not_found',
+  'skill_version_not_found',
+] as const;
 
 export function agentRoutes(table: RouteTable): void {
   const { agents } = table.deps;

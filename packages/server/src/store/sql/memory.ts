@@ -108,7 +108,7 @@ function* requireFree(key: MemoryKey, { id, path }: { readonly id: string; reado
   const parts = path.split('/').slice(1);
   const ancestors = parts.map((_, index) => `/${parts.slice(0, index + 1).join('/')}`);
   const prefix = `${path}/`;
-  const params = { ...key, id, ancestors: JSON.stringify(ancestors), prefix, length: [...prefix].length };
+  const params = { ...key, id, ancestors: JSON.stringify(ancestors), prefix, length: Array.from(prefix).length };
   const other = yield* getAs(parseMemory, IN_THE_WAY, params);
   if (other === undefined) return;
   throw new PlatformError('memory_path_conflict', { detail: `The memory ${other.id} at ${other.path} is in the way.` });
