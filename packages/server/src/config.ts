@@ -1,7 +1,8 @@
 import path from 'node:path';
 import { diskSchema, toBytes } from '@cloister/api';
+import { isPlatformError } from './base/errors.ts';
 import { rememberSecret } from './base/redaction/redaction.ts';
-import { type AdapterSettings, adapterSettings, withAliases } from './config/adapters.ts';
+import { type AdapterSettings, adapterSettings } from './config/adapters.ts';
 import { type AuditSettings, approvalTimeoutMs, auditSettings } from './config/audit.ts';
 import { type BackupSettings, backupSettings } from './config/backup.ts';
 import { type BrokerConfig, brokerConfig } from './config/broker.ts';
@@ -11,8 +12,11 @@ import { dockerCertPath } from './config/engine.ts';
 import { type HttpLimits, httpLimits } from './config/http.ts';
 import { type LogSettings, logSettings } from './config/log.ts';
 import { providers } from './config/providers.ts';
+import { type ConfigProblem, type EffectiveSetting, effectiveSettings, explaining, problemsOf } from './config/report.ts';
+import { type Settings, settingsOf } from './config/schema.ts';
 import { type SealingSettings, sealingSettings } from './config/sealing.ts';
 import { serviceSettings } from './config/services.ts';
+import { type Settled, settle } from './config/settle.ts';
 import { signInSettings } from './config/sign-in.ts';
 import { spendingSettings } from './config/spending.ts';
 import {
@@ -26,6 +30,7 @@ import {
   seconds,
   secret,
   text,
+  textOr,
   times,
   words,
 } from './config/values.ts';
@@ -120,6 +125,8 @@ export interface Config {
   readonly signIn: SignInSettings;
   readonly sealing: SealingSettings;
   readonly adapters: AdapterSettings;
+  /** What the operator is told at the start: settings taken under other systems' names, and those that nothing reads. */
+  readonly notes: readonly string[];
   readonly log: LogSettings;
   readonly backup: BackupSettings;
 }
@@ -131,11 +138,55 @@ const DAY_MS = 24 * HOUR_MS;
 
 /** Reads the whole configuration once. Throws `config_invalid` naming the setting. */
 export function loadConfig(given: Environment = process.env): Config {
-  const env = withAliases(given);
+  const settled = settle(given, knownSettings);
+  return explaining(settled, () => parse(settled));
+}
+
+let known: Settings | undefined;
+
+/** All settings there are: what the code below asks for. */
+export function knownSettings(): Settings {
+  known ??= settingsOf([
+    () => text({}, 'CLOISTER_CONFIG'),
+    () => parse({ env: {}, notes: [] }),
+    () => brokerConfig({}),
+    () => clientConfig({}),
+  ]);
+  return known;
+}
+
+/** Every setting with its value and where that comes from, and all that is wrong. */
+export interface ConfigReport {
+  readonly file: string | undefined;
+  readonly settings: readonly EffectiveSetting[];
+  readonly notes: readonly string[];
+  readonly problems: readonly ConfigProblem[];
+}
+
+export function inspectConfig(given: Environment = process.env): ConfigReport {
+  const problems = problemsOf(given, loadConfig);
+  // What is wrong in the file itself leaves nothing to show.
+  const wrong = new Set(problems.map(({ setting }) => setting));
+  const readable = Object.fromEntries(Object.entries(given).filter(([name]) => !wrong.has(name)));
+  const settled = settledOrNone(readable);
+  const settings = settled === undefined ? [] : effectiveSettings(settled, knownSettings());
+  return { file: settled?.file?.path, settings, notes: settled?.notes ?? [], problems };
+}
+
+function settledOrNone(given: Environment): Settled | undefined {
+  try {
+    return settle(given, knownSettings);
+  } catch (error) {
+    if (isPlatformError(error, 'config_invalid')) return undefined;
+    throw error;
+  }
+}
+
+function parse({ env, notes }: Pick<Settled, 'env' | 'notes'>): Config {
   return Object.freeze({
-    host: text(env, 'HOST') ?? '127.0.0.1',
+    host: textOr(env, 'HOST', '127.0.0.1'),
     port: integer(env, 'PORT', 3000, { min: 0, max: 65_535 }),
-    dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data'),
+    dataDir: path.resolve(textOr(env, 'DATA_DIR', './data')),
     hostDataDir: absolutePath(env, 'HOST_DATA_DIR'),
     adminKey: secret(env, 'CLOISTER_ADMIN_KEY'),
     ...storeOf(env),
@@ -188,7 +239,8 @@ export function loadConfig(given: Environment = process.env): Config {
     approvalTimeoutMs: approvalTimeoutMs(env),
     signIn: signInSettings(env),
     sealing: sealingSettings(env),
-    adapters: adapterSettings(env, given),
+    adapters: adapterSettings(env),
+    notes,
     log: logSettings(env),
     backup: backupSettings(env),
   });
@@ -217,19 +269,19 @@ function decoded(text: string): string {
 
 /** Where `cloister db` finds the databases. */
 export function loadDatabaseConfig(given: Environment = process.env): Pick<Config, 'store' | 'databaseUrl' | 'dataDir' | 'backup'> {
-  const env = withAliases(given);
+  const { env } = settle(given, knownSettings);
   const { store, databaseUrl } = storeOf(env);
-  return { store, databaseUrl, dataDir: path.resolve(text(env, 'DATA_DIR') ?? './data'), backup: backupSettings(env) };
+  return { store, databaseUrl, dataDir: path.resolve(textOr(env, 'DATA_DIR', './data')), backup: backupSettings(env) };
 }
 
 /** Where `cloister logs` finds the log of this installation; undefined where it goes to stderr alone. */
-export function loadLogFile(env: Environment = process.env): string | undefined {
-  return logSettings(withAliases(env)).file;
+export function loadLogFile(given: Environment = process.env): string | undefined {
+  return logSettings(settle(given, knownSettings).env).file;
 }
 
 /** With which keys `cloister audit verify` proves. */
 export function loadAuditKeys(given: Environment = process.env): string | undefined {
-  return auditSettings(withAliases(given)).keys;
+  return auditSettings(settle(given, knownSettings).env).keys;
 }
 
 export function loadBrokerConfig(env: Environment = process.env): BrokerConfig {
@@ -237,18 +289,25 @@ export function loadBrokerConfig(env: Environment = process.env): BrokerConfig {
 }
 
 /** Where the command line looks for a running server and its key. */
-export function loadClientConfig(given: Environment = process.env): {
+export function loadClientConfig(given: Environment = process.env): ClientConfig {
+  return clientConfig(settle(given, knownSettings).env);
+}
+
+interface ClientConfig {
   readonly url: string;
   readonly key: string | undefined;
   readonly keyFile: string;
-} {
-  const env = withAliases(given);
-  const host = text(env, 'HOST') ?? '127.0.0.1';
+}
+
+function clientConfig(env: Environment): ClientConfig {
+  const host = textOr(env, 'HOST', '127.0.0.1');
+  const apiKey = secret(env, 'CLOISTER_API_KEY');
+  const adminKey = secret(env, 'CLOISTER_ADMIN_KEY');
   const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
   return {
     url: text(env, 'CLOISTER_URL') ?? `http://${reachable}:${integer(env, 'PORT', 3000, { min: 1, max: 65_535 })}`,
-    key: secret(env, 'CLOISTER_API_KEY') ?? secret(env, 'CLOISTER_ADMIN_KEY'),
-    keyFile: path.join(path.resolve(text(env, 'DATA_DIR') ?? './data'), 'admin.key'),
+    key: apiKey ?? adminKey,
+    keyFile: path.join(path.resolve(textOr(env, 'DATA_DIR', './data')), 'admin.key'),
   };
 }
 

@@ -82,8 +82,8 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const isDraining = () => !dispatcher.isAccepting();
   const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
-  const { enabled, noclaw, notes } = config.adapters;
-  for (const note of notes) log.info(note);
+  const { enabled, noclaw } = config.adapters;
+  for (const note of config.notes) log.warn(note);
   await ensureEnvironmentKey({
     store,
     clock,

@@ -24,10 +24,10 @@ const refuses = (env: Readonly<Record<string, string>>, message: RegExp) =>
 
 describe('the settings of Claude Agent HTTP', () => {
   it('are its defaults when nothing is said', () => {
-    const { adapters, port, store } = loadConfig({});
+    const { adapters, notes, port, store } = loadConfig({});
     const { sessionTtlMs, maxSessionsPerUser, permissionMode } = adapters.agentHttp;
     assert.deepEqual([sessionTtlMs, maxSessionsPerUser, permissionMode], [3_600_000, 5, 'bypassPermissions']);
-    assert.deepEqual([port, store, adapters.notes], [3000, 'sqlite', []]);
+    assert.deepEqual([port, store, notes], [3000, 'sqlite', []]);
   });
 
   it('come from the environment before the file, and from the file before the defaults', () => {
@@ -49,7 +49,8 @@ plugins: []
 user:
 `);
     const config = loadConfig({ HOST_CONFIG_FILE });
-    const { agentHttp, notes } = config.adapters;
+    const { notes } = config;
+    const { agentHttp } = config.adapters;
     assert.deepEqual([config.store, config.port, config.maxConcurrentSandboxes], ['memory', 8000, 7]);
     assert.deepEqual([agentHttp.sessionTtlMs, agentHttp.maxSessionsPerUser, agentHttp.systemPrompt], [60_000, 2, 'Be brief.']);
     assert.deepEqual([agentHttp.permissionMode, agentHttp.allowedTools], ['plan', ['Read']]);
@@ -76,7 +77,7 @@ user:
     };
     const config = loadConfig(env);
     assert.deepEqual([config.store, config.databaseUrl], ['postgres', 'postgres://postgres:a%20b%2Fc%40d@db:5432/claude_agent']);
-    assert.doesNotMatch(JSON.stringify(config.adapters.notes), /a b/);
+    assert.doesNotMatch(JSON.stringify(config.notes), /a b/);
     assert.equal(loadConfig({ ...env, DATABASE_URL: 'postgres://here/x' }).databaseUrl, 'postgres://here/x');
   });
 
@@ -110,13 +111,14 @@ user:
 
 describe('the settings of NoClaw', () => {
   it('are taken where they have a place, and told of where they have none', () => {
-    const { noclaw, notes } = loadConfig({
+    const { adapters, notes } = loadConfig({
       NOCLAW_API_KEY: 'a-key-of-sixteen-letters',
       CONTAINER_MEMORY_LIMIT: '2g',
       CONTAINER_CPU_LIMIT: '0.5',
       CONTAINER_TIMEOUT: '30',
       WORKSPACE_ROOT: '/workspaces',
-    }).adapters;
+    });
+    const { noclaw } = adapters;
     assert.deepEqual([noclaw.apiKey, noclaw.memory, noclaw.cpus, noclaw.timeoutMs], ['a-key-of-sixteen-letters', '2g', 0.5, 30_000]);
     assert.match(notes.join('\n'), /WORKSPACE_ROOT has no effect/);
     assert.equal(loadConfig({}).adapters.noclaw.timeoutMs, 120_000);

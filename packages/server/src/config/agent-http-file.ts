@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { type Environment, invalid, text } from './values.ts';
+import { nearest } from './nearest.ts';
+import { type Environment, invalid, peek, text } from './values.ts';
 
 /** The configuration file of Claude Agent HTTP: its values by their path, such as `session.ttl`. */
 export interface AgentHttpFile {
@@ -43,6 +44,9 @@ const KEYS: Readonly<Record<string, Kind>> = {
 };
 const SECTIONS: ReadonlySet<string> = new Set(Object.keys(KEYS).flatMap((key) => (key.includes('.') ? [key.split('.')[0] ?? ''] : [])));
 
+/** What stands at the top of the file; in Cloister's own config.yaml, all else is Cloister's. */
+export const AGENT_HTTP_SECTIONS: ReadonlySet<string> = new Set([...SECTIONS, 'mcp_servers', 'plugins']);
+
 const IS: Readonly<Record<Kind, (value: unknown) => boolean>> = {
   text: (value) => typeof value === 'string',
   flag: (value) => typeof value === 'boolean',
@@ -65,10 +69,11 @@ const FILE_VARIABLES = ['CLAUDE_AGENT_CONFIG_FILE', 'HOST_CONFIG_FILE'] as const
 
 /** Undefined when no variable names one. Throws `config_invalid` naming the file and what is wrong with it. */
 export function readAgentHttpFile(env: Environment): AgentHttpFile | undefined {
-  const name = FILE_VARIABLES.find((one) => text(env, one) !== undefined);
-  const path = name === undefined ? undefined : text(env, name);
-  if (name === undefined || path === undefined) return undefined;
-  return { path, values: readValues(load(name, path), path) };
+  const [named] = FILE_VARIABLES.map((name) => ({ name, path: text(env, name) })).filter(({ path }) => path !== undefined);
+  if (named?.path === undefined) return undefined;
+  const { name, path } = named;
+  const document = load(name, path);
+  return { path, values: readValues(path === peek(env, 'CLOISTER_CONFIG') ? sectionsOf(document) : document, path) };
 }
 
 function load(name: string, path: string): unknown {
@@ -83,6 +88,10 @@ function load(name: string, path: string): unknown {
   } catch (cause) {
     throw invalid(name, `the file ${path} is no YAML`, cause);
   }
+}
+
+function sectionsOf(document: unknown): unknown {
+  return isMap(document) ? Object.fromEntries(Object.entries(document).filter(([key]) => AGENT_HTTP_SECTIONS.has(key))) : document;
 }
 
 function readValues(document: unknown, path: string): ReadonlyMap<string, unknown> {
@@ -114,20 +123,6 @@ function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
 
 function suggestion(key: string): string {
   const known = [...Object.keys(KEYS), ...SECTIONS];
-  const [nearest] = known.map((one) => ({ one, distance: distanceOf(key, one) })).toSorted((a, b) => a.distance - b.distance);
-  return nearest !== undefined && nearest.distance <= Math.max(2, key.length / 3)
-    ? `did you mean "${nearest.one}"?`
-    : `the settings are ${Object.keys(KEYS).join(', ')}`;
-}
-
-/** How many letters have to be changed, added or taken out. */
-function distanceOf(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
-  }
-  return row.at(-1) ?? 0;
+  const meant = nearest(key, known);
+  return meant === undefined ? `the settings are ${Object.keys(KEYS).join(', ')}` : `did you mean "${meant}"?`;
 }

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import path from 'node:path';
 import { type McpServerParam, mcpServerParamSchema } from '@cloister/api';
 import { type AgentHttpFile, readAgentHttpFile } from './agent-http-file.ts';
-import { type Environment, integer, invalid, secret, text } from './values.ts';
+import { type Environment, integer, invalid, peek, secret } from './values.ts';
 
 export const PERMISSION_MODES = ['bypassPermissions', 'acceptEdits', 'default', 'plan', 'dontAsk'] as const;
 export type PermissionMode = (typeof PERMISSION_MODES)[number];
@@ -108,33 +108,47 @@ const ALIASES: readonly (readonly [ours: string, theirs: readonly string[], key:
 
 const STORES: Readonly<Record<string, string>> = { sqlite: 'sqlite', memory: 'memory', postgresql: 'postgres', postgres: 'postgres' };
 
-/** Our variables, as far as only theirs are set, and notes for those that mean nothing here. */
-export function agentHttpAliases(env: Environment): { readonly env: Environment; readonly notes: readonly string[] } {
+/** Our variables, as far as only theirs are set, and notes for those that mean nothing here. What is `below` goes before its file alone. */
+export function agentHttpAliases(
+  env: Environment,
+  below: Environment = {},
+): { readonly env: Environment; readonly from: ReadonlyMap<string, string>; readonly notes: readonly string[] } {
   const file = readAgentHttpFile(env);
   const found: Record<string, string> = {};
+  const from = new Map<string, string>();
   const notes: string[] = [];
   for (const [ours, theirs, key] of ALIASES) {
-    const name = theirs.find((one) => text(env, one) !== undefined);
-    const value = (name === undefined ? undefined : text(env, name)) ?? (key === undefined ? undefined : file?.values.get(key));
-    if ((typeof value !== 'string' && typeof value !== 'number') || text(env, ours) !== undefined) continue;
+    const name = theirs.find((one) => peek(env, one) !== undefined);
+    const value = (name === undefined ? undefined : peek(env, name)) ?? (key === undefined ? undefined : file?.values.get(key));
+    if ((typeof value !== 'string' && typeof value !== 'number') || peek(env, ours) !== undefined) continue;
+    if (name === undefined && peek(below, ours) !== undefined) continue;
+    const source = name ?? `${key} of ${file?.path}`;
     found[ours] = String(value);
-    notes.push(`${name ?? `${key} of ${file?.path}`} is taken as ${ours}`);
+    from.set(ours, source);
+    notes.push(`${source} is taken as ${ours}`);
   }
-  const database = databaseOf(env, file);
+  const database = databaseOf(env, file, below);
   if (database !== undefined) {
     Object.assign(found, database.env);
+    for (const name of Object.keys(database.env)) from.set(name, 'the session storage of Claude Agent HTTP');
     notes.push(database.note);
   }
-  return { env: found, notes: [...notes, ...notesOn(env, file)] };
+  return { env: found, from, notes: [...notes, ...notesOn(env, file)] };
 }
 
-function databaseOf(env: Environment, file: AgentHttpFile | undefined): { readonly env: Environment; readonly note: string } | undefined {
+function databaseOf(
+  env: Environment,
+  file: AgentHttpFile | undefined,
+  below: Environment,
+): { readonly env: Environment; readonly note: string } | undefined {
   const name = 'CLAUDE_AGENT_SESSION_STORAGE';
-  const given = text(env, name) ?? textOf(file, 'session.storage');
-  if (given === undefined || text(env, 'CLOISTER_STORE') !== undefined || secret(env, 'DATABASE_URL') !== undefined) return undefined;
+  const given = peek(env, name) ?? textOf(file, 'session.storage');
+  const isSaid = (from: Environment) =>
+    ['CLOISTER_STORE', 'DATABASE_URL', 'DATABASE_URL_FILE'].some((one) => peek(from, one) !== undefined);
+  if (given === undefined || isSaid(env) || (peek(env, name) === undefined && isSaid(below))) return undefined;
   const store = STORES[given];
   if (store === undefined)
-    throw invalid(text(env, name) === undefined ? (file?.path ?? name) : name, `"${given}" is none of sqlite, postgresql, memory`);
+    throw invalid(peek(env, name) === undefined ? (file?.path ?? name) : name, `"${given}" is none of sqlite, postgresql, memory`);
   const note = `the session storage ${given} is taken as CLOISTER_STORE=${store}`;
   return { env: { CLOISTER_STORE: store, ...(store === 'postgres' ? { DATABASE_URL: databaseUrl(env, file) } : {}) }, note };
 }
@@ -164,7 +178,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   'defaults.max_turns': 'a turn ends by TURN_TIMEOUT_SECONDS',
   'defaults.max_budget_usd': 'budgets are set with /v1/budgets',
 };
-const VARIABLES_WITHOUT_EFFECT: Readonly<Record<string, string>> = {
+export const VARIABLES_WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   CLAUDE_AGENT_USER_BASE_DIR: 'the files of users are below DATA_DIR',
   HOST_USER_DATA_DIR: 'the files of users are below DATA_DIR',
   HOST_DB_DIR: 'the database is below DATA_DIR',
@@ -177,7 +191,7 @@ function notesOn(env: Environment, file: AgentHttpFile | undefined): readonly st
       .filter(([key]) => file?.values.has(key) === true && isSaid(file.values.get(key)))
       .map(([key, why]) => `${key} of ${file?.path} has no effect: ${why}`),
     ...Object.entries(VARIABLES_WITHOUT_EFFECT)
-      .filter(([name]) => text(env, name) !== undefined)
+      .filter(([name]) => peek(env, name) !== undefined)
       .map(([name, why]) => `${name} has no effect: ${why}`),
   ];
 }

@@ -5,7 +5,7 @@ import { MAX_BYTES } from './egress.ts';
 import { dockerCertPath } from './engine.ts';
 import { type LogSettings, logSettings } from './log.ts';
 import { serviceSettings } from './services.ts';
-import { absolutePath, type Environment, integer, text, words } from './values.ts';
+import { absolutePath, type Environment, integer, text, textOr, words } from './values.ts';
 
 /** What the socket broker needs to know; it never sees the server's secrets. */
 export interface BrokerConfig {
@@ -33,8 +33,8 @@ export interface BrokerConfig {
 const KNOWN_RUNTIMES = ['runc', 'io.containerd.runc.v2', 'crun', 'runsc', 'kata', 'kata-runtime'] as const;
 
 export function brokerConfig(env: Environment): BrokerConfig {
-  const dataDir = path.resolve(text(env, 'DATA_DIR') ?? './data');
-  const socketPath = absolutePath(env, 'BROKER_SOCKET') ?? '/run/cloister/engine.sock';
+  const dataDir = path.resolve(textOr(env, 'DATA_DIR', './data'));
+  const socketPath = absolutePath(env, 'BROKER_SOCKET', '/run/cloister/engine.sock');
   const { ports, bind } = serviceSettings(env);
   return {
     dataDir,

@@ -1,5 +1,5 @@
 import { memorySchema } from '@cloister/api';
-import { type Environment, integer, invalid, secret, text } from './values.ts';
+import { type Environment, integer, invalid, peek, secret, textOr } from './values.ts';
 
 /** The settings of NoClaw that have a place here. */
 export interface NoclawSettings {
@@ -25,9 +25,9 @@ export function noclawSettings(env: Environment): NoclawSettings {
     cpus: cpus(env),
     timeoutMs: integer(env, 'CONTAINER_TIMEOUT', 120, { min: 1, max: 3600 }) * 1000,
     models: {
-      haiku: text(env, 'NOCLAW_MODEL_HAIKU') ?? 'claude-haiku-4-5',
-      sonnet: text(env, 'NOCLAW_MODEL_SONNET') ?? 'claude-sonnet-4-5',
-      opus: text(env, 'NOCLAW_MODEL_OPUS') ?? 'claude-opus-4-5',
+      haiku: textOr(env, 'NOCLAW_MODEL_HAIKU', 'claude-haiku-4-5'),
+      sonnet: textOr(env, 'NOCLAW_MODEL_SONNET', 'claude-sonnet-4-5'),
+      opus: textOr(env, 'NOCLAW_MODEL_OPUS', 'claude-opus-4-5'),
     },
   };
 }
@@ -39,19 +39,19 @@ function apiKey(env: Environment): string | undefined {
 }
 
 function memory(env: Environment): string {
-  const given = text(env, 'CONTAINER_MEMORY_LIMIT') ?? '1g';
+  const given = textOr(env, 'CONTAINER_MEMORY_LIMIT', '1g');
   if (memorySchema.safeParse(given).success) return given;
   throw invalid('CONTAINER_MEMORY_LIMIT', `"${given}" is no size from 64m to 1024g, such as 1g`);
 }
 
 function cpus(env: Environment): number {
-  const given = text(env, 'CONTAINER_CPU_LIMIT') ?? '1.0';
+  const given = textOr(env, 'CONTAINER_CPU_LIMIT', '1.0');
   const number = Number(given);
   if (number >= 0.05 && number <= 256) return number;
   throw invalid('CONTAINER_CPU_LIMIT', `"${given}" is not a number of CPUs from 0.05 to 256`);
 }
 
-const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
+export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   WORKER_IMAGE: 'sandboxes are made from an image of ours; CLOISTER_SANDBOX_IMAGE names another',
   WORKSPACE_ROOT: 'the files of users are below DATA_DIR',
   LOCAL_MODE: 'no agent runs without a sandbox; CLOISTER_RUNTIME=bubblewrap needs no container engine',
@@ -59,6 +59,6 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
 
 export function noclawNotes(env: Environment): readonly string[] {
   return Object.entries(WITHOUT_EFFECT)
-    .filter(([name]) => text(env, name) !== undefined)
+    .filter(([name]) => peek(env, name) !== undefined)
     .map(([name, why]) => `${name} has no effect: ${why}`);
 }

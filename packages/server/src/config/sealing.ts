@@ -9,6 +9,7 @@ export interface SealingSettings {
 }
 
 export function sealingSettings(env: Environment): SealingSettings {
-  const kek = text(env, 'CLOISTER_KEK');
-  return { kek, kekFile: kek === undefined ? text(env, 'CLOISTER_KEK_FILE') : undefined };
+  const kek = text(env, 'CLOISTER_KEK', { isSecret: true });
+  const kekFile = text(env, 'CLOISTER_KEK_FILE');
+  return { kek, kekFile: kek === undefined ? kekFile : undefined };
 }

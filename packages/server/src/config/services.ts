@@ -1,9 +1,9 @@
 import { isIP } from 'node:net';
 import type { ServiceSettings } from '../core/service-settings.ts';
-import { type Environment, integer, invalid, portRange, seconds, text } from './values.ts';
+import { type Environment, integer, invalid, portRange, seconds, textOr } from './values.ts';
 
 export function serviceSettings(env: Environment): ServiceSettings {
-  const bind = text(env, 'SERVICE_BIND') ?? '127.0.0.1';
+  const bind = textOr(env, 'SERVICE_BIND', '127.0.0.1');
   if (isIP(bind) === 0) throw invalid('SERVICE_BIND', `"${bind}" is not an IP address`);
   return {
     ports: portRange(env, 'SERVICE_PORTS', { first: 19_000, last: 19_999 }),

@@ -1,28 +1,41 @@
-// How settings are read: each function takes one variable, and throws `config_invalid` naming it.
+// How settings are read: each function takes one variable, says what kind of setting it is, and throws
+// `config_invalid` naming it. What these functions are asked for is the schema (config/schema.ts).
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import path from 'node:path';
 import { PlatformError } from '../base/errors.ts';
 import { rememberSecret } from '../base/redaction/redaction.ts';
+import { recordRead } from './recording.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** An empty value counts as not set, so that a line `NAME=` in a file switches nothing on. */
-export function text(env: Environment, name: string): string | undefined {
+/** Looks without making it a setting. An empty value counts as not set, so that a line `NAME=` in a file switches nothing on. */
+export function peek(env: Environment, name: string): string | undefined {
   const value = env[name]?.trim();
   return value === '' ? undefined : value;
 }
 
+export function text(env: Environment, name: string, { isSecret = false }: { readonly isSecret?: boolean } = {}): string | undefined {
+  recordRead({ name, kind: isSecret ? 'secret' : 'text', isSecret });
+  return peek(env, name);
+}
+
+export function textOr(env: Environment, name: string, fallback: string): string {
+  recordRead({ name, kind: 'text', fallback });
+  return peek(env, name) ?? fallback;
+}
+
 /** A secret from `NAME`, or from the file that `NAME_FILE` names. No log shows it from then on. */
 export function secret(env: Environment, name: string): string | undefined {
+  recordRead({ name, kind: 'secret', isSecret: true });
   const value = readSecret(env, name);
   if (value !== undefined) rememberSecret(value, { isLasting: true });
   return value;
 }
 
 function readSecret(env: Environment, name: string): string | undefined {
-  const direct = text(env, name);
-  const file = text(env, `${name}_FILE`);
+  const direct = peek(env, name);
+  const file = peek(env, `${name}_FILE`);
   if (direct !== undefined || file === undefined) return direct;
   try {
     const value = readFileSync(file, 'utf8').trim();
@@ -33,7 +46,8 @@ function readSecret(env: Environment, name: string): string | undefined {
 }
 
 export function integer(env: Environment, name: string, fallback: number, range: { min: number; max: number }): number {
-  const value = text(env, name);
+  recordRead({ name, kind: 'whole number', fallback: String(fallback), allowed: `${range.min} to ${range.max}` });
+  const value = peek(env, name);
   if (value === undefined) return fallback;
   const number = Number(value);
   if (Number.isInteger(number) && number >= range.min && number <= range.max) return number;
@@ -52,7 +66,8 @@ export function times(value: number | undefined, factor: number): number | undef
 
 /** Addresses, or networks such as `10.0.0.0/8`, apart by commas. */
 export function networks(env: Environment, name: string): readonly string[] {
-  const all = (text(env, name) ?? '').split(',').map((one) => one.trim());
+  recordRead({ name, kind: 'list', allowed: 'addresses and networks, apart by commas' });
+  const all = (peek(env, name) ?? '').split(',').map((one) => one.trim());
   return all
     .filter((one) => one !== '')
     .map((one) => {
@@ -66,7 +81,8 @@ export function networks(env: Environment, name: string): readonly string[] {
 
 /** Addresses, each with a port if it is not the usual one, apart by commas. */
 export function nameServers(env: Environment, name: string): readonly string[] {
-  const all = (text(env, name) ?? '').split(',').map((one) => one.trim());
+  recordRead({ name, kind: 'list', allowed: 'addresses, apart by commas' });
+  const all = (peek(env, name) ?? '').split(',').map((one) => one.trim());
   return all
     .filter((one) => one !== '')
     .map((one) => {
@@ -77,7 +93,8 @@ export function nameServers(env: Environment, name: string): readonly string[] {
 }
 
 export function seconds(env: Environment, name: string, fallback: number): number {
-  const value = text(env, name);
+  recordRead({ name, kind: 'seconds', fallback: String(fallback), allowed: '0.1 to 3600' });
+  const value = peek(env, name);
   if (value === undefined) return fallback;
   const number = Number(value);
   if (number >= 0.1 && number <= 3600) return number;
@@ -86,20 +103,25 @@ export function seconds(env: Environment, name: string, fallback: number): numbe
 
 /** Names, apart by commas. */
 export function words(env: Environment, name: string): readonly string[] {
-  return (text(env, name) ?? '')
+  recordRead({ name, kind: 'list', allowed: 'names, apart by commas' });
+  return (peek(env, name) ?? '')
     .split(',')
     .map((one) => one.trim())
     .filter((one) => one !== '');
 }
 
-export function absolutePath(env: Environment, name: string): string | undefined {
-  const value = text(env, name);
-  if (value === undefined || path.isAbsolute(value)) return value;
+export function absolutePath<T extends string | undefined = undefined>(env: Environment, name: string, fallback?: T): string | T {
+  recordRead({ name, kind: 'path', fallback, allowed: 'an absolute path' });
+  const value = peek(env, name);
+  // Without a fallback its type is undefined.
+  if (value === undefined) return fallback as T;
+  if (path.isAbsolute(value)) return value;
   throw invalid(name, `"${value}" is no absolute path`);
 }
 
 export function flag(env: Environment, name: string, fallback = false): boolean {
-  const value = text(env, name)?.toLowerCase();
+  recordRead({ name, kind: 'true or false', fallback: String(fallback), allowed: 'true, false' });
+  const value = peek(env, name)?.toLowerCase();
   if (value === undefined) return fallback;
   if (value === 'false' || value === '0' || value === 'no') return false;
   if (value === 'true' || value === '1' || value === 'yes') return true;
@@ -107,7 +129,8 @@ export function flag(env: Environment, name: string, fallback = false): boolean 
 }
 
 export function choice<const T extends string>(env: Environment, name: string, allowed: readonly T[], fallback: NoInfer<T>): T {
-  const value = text(env, name);
+  recordRead({ name, kind: 'choice', fallback, allowed: allowed.join(', ') });
+  const value = peek(env, name);
   if (value === undefined) return fallback;
   const found = allowed.find((one) => one === value);
   if (found !== undefined) return found;
@@ -115,7 +138,8 @@ export function choice<const T extends string>(env: Environment, name: string, a
 }
 
 export function url(env: Environment, name: string): string | undefined {
-  const value = text(env, name);
+  recordRead({ name, kind: 'URL', allowed: 'an http or https URL' });
+  const value = peek(env, name);
   if (value === undefined) return undefined;
   const parsed = URL.parse(value);
   if (parsed === null || (parsed.protocol !== 'http:' && parsed.protocol !== 'https:'))
@@ -134,7 +158,8 @@ export interface PortRange {
 }
 
 export function portRange(env: Environment, name: string, fallback: PortRange): PortRange {
-  const value = text(env, name);
+  recordRead({ name, kind: 'ports', fallback: `${fallback.first}-${fallback.last}`, allowed: 'a range from 1024 to 65535' });
+  const value = peek(env, name);
   if (value === undefined) return fallback;
   const [, first, last] = /^(\d{1,5})-(\d{1,5})$/.exec(value) ?? [];
   const range = { first: Number(first), last: Number(last) };
