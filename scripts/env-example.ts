@@ -1,16 +1,21 @@
-// Writes .env.example from the tables of docs/configuration.md, and holds these tables against the settings that the
-// program really reads. `--check` writes nothing and fails when a setting is undocumented, documented but not read, or
-// the file stale.
+// Writes .env.example from the tables of docs/configuration.md, and holds these tables against the schema of the
+// settings, which is the code that reads them. `--check` writes nothing and fails when a setting is undocumented,
+// documented but not read, documented with another default, or the file stale.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { loadBrokerConfig, loadClientConfig, loadConfig } from '../packages/server/src/config.ts';
+import { VARIABLES_OF_AGENT_HTTP } from '../packages/server/src/config/agent-http.ts';
+import { ALIASES, UNUSED } from '../packages/server/src/config/aliases.ts';
+import { WITHOUT_EFFECT } from '../packages/server/src/config/noclaw.ts';
+import { knownSettings } from '../packages/server/src/config.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
 const FILE = path.join(ROOT, '.env.example');
 /** In this order; a setting that occurs twice is told of where it comes first. */
 const PAGES = ['docs/container.md', 'docs/configuration.md'];
 const LAST = 'The socket broker';
+/** Names that are taken or explained, and not for the file. */
+const THEIRS = 'Names of other systems';
 
 interface Setting {
   readonly name: string;
@@ -99,34 +104,38 @@ function entry({ name, default: fallback, text, isSecret }: Setting): string {
   return `\n${wrapped(told).join('\n')}\n#${name}=${isSecret ? '' : (literal ?? '')}`;
 }
 
-/** Every variable that the program asks its environment for. */
-function settingsRead(): ReadonlySet<string> {
-  // Read by libraries for themselves.
-  const names = new Set(['NO_COLOR']);
-  // Some settings are read only when others are set, so each way is gone once.
-  const keys = { GEMINI_API_KEY: 'k', DEEPSEEK_API_KEY: 'k', XAI_API_KEY: 'k' };
-  for (const given of [{}, { DATABASE_URL: 'postgres://h/d' }, { DOCKER_TLS_VERIFY: '1' }, keys]) {
-    const env = new Proxy<Record<string, string>>(given, {
-      get: (target, name) => {
-        if (typeof name !== 'string') return undefined;
-        names.add(name);
-        return target[name];
-      },
-    });
-    for (const load of [loadConfig, loadBrokerConfig, loadClientConfig]) load(env);
-  }
-  return new Set([...names].filter((name) => !name.endsWith('_FILE') || !names.has(name.slice(0, -'_FILE'.length))));
-}
+/** Read by libraries for themselves. */
+const OF_LIBRARIES = ['NO_COLOR'];
+const OF_OTHERS = [...Object.keys(ALIASES), ...Object.keys(UNUSED), ...Object.keys(WITHOUT_EFFECT), ...VARIABLES_OF_AGENT_HTTP];
 
 /** What is wrong with the documents, a line each. */
 function problems(sections: readonly Section[], compose: ReadonlySet<string>): string[] {
-  const read = settingsRead();
-  const documented = new Set(sections.flatMap(({ settings }) => settings.map(({ name }) => name)));
-  const undocumented = [...read].filter((name) => !documented.has(name));
-  const unread = [...documented].filter((name) => !read.has(name) && !compose.has(name));
+  const schema = knownSettings();
+  const told = (isTheirs: boolean) =>
+    new Map(
+      sections.filter(({ title }) => (title === THEIRS) === isTheirs).flatMap(({ settings }) => settings.map((one) => [one.name, one])),
+    );
+  const documented = told(false);
+  const theirs = told(true);
+  const read = new Set([...schema.keys(), ...OF_LIBRARIES]);
+  const pages = PAGES.join(' or ');
+  const differing = [...schema.values()].flatMap(({ name, fallback, isSecret }) => {
+    const row = documented.get(name);
+    if (row === undefined) return [`${name} is read, and in no table of ${pages}`];
+    const literal = /^`([^`]*)`$/.exec(row.default)?.[1];
+    const isOther = fallback !== undefined && literal !== undefined && literal !== fallback;
+    return [
+      ...(row.isSecret === isSecret ? [] : [`${name} is ${isSecret ? '' : 'no '}*secret*, and its row says otherwise`]),
+      ...(isOther ? [`${name} is ${fallback} by default, and its row says ${literal}`] : []),
+    ];
+  });
   return [
-    ...undocumented.map((name) => `${name} is read, and in no table of ${PAGES.join(' or ')}`),
-    ...unread.map((name) => `${name} is documented, and nothing reads it`),
+    ...differing,
+    ...[...documented.keys()]
+      .filter((name) => !read.has(name) && !compose.has(name))
+      .map((name) => `${name} is documented, and nothing reads it`),
+    ...OF_OTHERS.filter((name) => !theirs.has(name)).map((name) => `${name} is taken or explained, and not in "${THEIRS}"`),
+    ...[...theirs.keys()].filter((name) => !OF_OTHERS.includes(name)).map((name) => `${name} is in "${THEIRS}", and nothing knows it`),
   ];
 }
 
@@ -141,9 +150,9 @@ function composeSettings(): ReadonlySet<string> {
 function main(): void {
   const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
   const all = PAGES.flatMap(sectionsOf);
-  const sections = [...all.filter(({ title }) => title !== LAST), ...all.filter(({ title }) => title === LAST)];
-  const wrong = problems(sections, composeSettings());
-  const text = example(sections);
+  const wrong = problems(all, composeSettings());
+  const own = all.filter(({ title }) => title !== THEIRS);
+  const text = example([...own.filter(({ title }) => title !== LAST), ...own.filter(({ title }) => title === LAST)]);
   const isFresh = existsSync(FILE) && readFileSync(FILE, 'utf8') === text;
   if (values.check && !isFresh) wrong.push('.env.example is not what scripts/env-example.ts writes');
   if (!values.check && !isFresh) writeFileSync(FILE, text);

@@ -178,7 +178,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   'defaults.max_turns': 'a turn ends by TURN_TIMEOUT_SECONDS',
   'defaults.max_budget_usd': 'budgets are set with /v1/budgets',
 };
-export const VARIABLES_WITHOUT_EFFECT: Readonly<Record<string, string>> = {
+const VARIABLES_WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   CLAUDE_AGENT_USER_BASE_DIR: 'the files of users are below DATA_DIR',
   HOST_USER_DATA_DIR: 'the files of users are below DATA_DIR',
   HOST_DB_DIR: 'the database is below DATA_DIR',
@@ -195,3 +195,11 @@ function notesOn(env: Environment, file: AgentHttpFile | undefined): readonly st
       .map(([name, why]) => `${name} has no effect: ${why}`),
   ];
 }
+
+/** Its variables that are taken as ours or explained, apart from those that its API reads for itself. */
+export const VARIABLES_OF_AGENT_HTTP: readonly string[] = [
+  ...ALIASES.flatMap(([, theirs]) => theirs),
+  'CLAUDE_AGENT_SESSION_STORAGE',
+  ...['HOST', 'PORT', 'DATABASE', 'USER', 'PASSWORD'].map((part) => `CLAUDE_AGENT_SESSION_PG_${part}`),
+  ...Object.keys(VARIABLES_WITHOUT_EFFECT),
+];
