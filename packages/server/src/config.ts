@@ -19,6 +19,7 @@ import { serviceSettings } from './config/services.ts';
 import { type Settled, settle } from './config/settle.ts';
 import { signInSettings } from './config/sign-in.ts';
 import { spendingSettings } from './config/spending.ts';
+import { tracingSettings } from './config/tracing.ts';
 import {
   absolutePath,
   choice,
@@ -34,6 +35,7 @@ import {
   times,
   words,
 } from './config/values.ts';
+import { parseYaml } from './config/yaml.ts';
 import type { ContentLimits } from './core/content-limits.ts';
 import type { EgressSettings } from './core/egress-settings.ts';
 import type { Provider } from './core/model.ts';
@@ -41,6 +43,7 @@ import type { ProviderConfig } from './core/provider-config.ts';
 import type { ServiceSettings } from './core/service-settings.ts';
 import type { SignInSettings } from './core/sign-in-settings.ts';
 import type { SpendingSettings } from './core/spending-settings.ts';
+import type { TracingSettings } from './core/tracing-settings.ts';
 
 export type { AdapterName, AdapterSettings } from './config/adapters.ts';
 export type { BrokerConfig } from './config/broker.ts';
@@ -128,6 +131,8 @@ export interface Config {
   /** What the operator is told at the start: settings taken under other systems' names, and those that nothing reads. */
   readonly notes: readonly string[];
   readonly log: LogSettings;
+  /** Undefined for no traces. */
+  readonly tracing: TracingSettings | undefined;
   readonly backup: BackupSettings;
 }
 
@@ -242,6 +247,7 @@ function parse({ env, notes }: Pick<Settled, 'env' | 'notes'>): Config {
     adapters: adapterSettings(env),
     notes,
     log: logSettings(env),
+    tracing: tracingSettings(env),
     backup: backupSettings(env),
   });
 }
@@ -334,4 +340,9 @@ function diskSize(env: Environment, name: string): number | undefined {
   const parsed = diskSchema.safeParse(given);
   if (!parsed.success) throw invalid(name, `"${given}" is no size from 64m to 1024g, such as 2g`);
   return toBytes(parsed.data);
+}
+
+/** A document of YAML, and so of JSON. Throws `config_invalid` when it is neither. */
+export function parseDocument(source: string): unknown {
+  return parseYaml(source);
 }

@@ -16,6 +16,7 @@ import { type HttpServer, startHttpServer } from './http/server.ts';
 import { type Engine, type Overrides, openEngine, runtimeName, type Undo } from './open-engine.ts';
 import { openHttp } from './open-http.ts';
 import { OutboxWorker } from './outbox/outbox-worker.ts';
+import { traceDeliveries } from './outbox/traced.ts';
 import { createRetention, type Retention } from './retention/retention.ts';
 import type { SandboxObservation } from './runtime/driver.ts';
 import { createReconciler } from './runtime/reconciler.ts';
@@ -196,6 +197,7 @@ async function stopAll(engine: Engine, { live, dispatcher, presence, http, keepe
   await egress.close();
   await driver.close();
   bus.close();
+  await engine.closeTracing();
   await engine.audit.close();
   await store.close();
 }
@@ -205,7 +207,7 @@ function openPresence({ leaseMs, heartbeatMs }: Config, { store, log, nodeId, is
 }
 
 /** What leaves the platform, by kind: webhooks go out over connections of the server's own, to checked addresses. */
-function createOutbox(config: Config, { log, store, installation, nodeId, isSoleNode, sealing }: Engine): OutboxWorker {
+function createOutbox(config: Config, { log, store, installation, nodeId, isSoleNode, sealing, tracer }: Engine): OutboxWorker {
   const clock = systemClock;
   const connect = createConnector({ clock, timeoutMs: WEBHOOK_TIMEOUT_MS, allowPrivateNetwork: config.allowPrivateWebhooks });
   const send = createSender({ connect, clock, timeoutMs: WEBHOOK_TIMEOUT_MS });
@@ -214,7 +216,7 @@ function createOutbox(config: Config, { log, store, installation, nodeId, isSole
     webhook: createWebhookDelivery({ store, clock, send, installation, sealer }),
     callback: createCallbackDelivery({ store, clock, send, sealer, bodies: { noclaw: noclawCallbackBody } }),
   };
-  return new OutboxWorker({ store, clock, log, deliver, nodeId, isSoleNode });
+  return new OutboxWorker({ store, clock, log, deliver: traceDeliveries(deliver, store, tracer), nodeId, isSoleNode });
 }
 
 /** Seals under the current key what is not yet, in the background. */

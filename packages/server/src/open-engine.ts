@@ -4,12 +4,14 @@ import { type Approvals, createApprovals } from './approvals/approvals.ts';
 import { type AnswerRelay, createAnswerRelay } from './approvals/signal.ts';
 import { openAuditSeals, warnOfOtherKeys } from './audit/key.ts';
 import { createAuditSink, type RunningAudit } from './audit/sink.ts';
+import { beforeMigrationOf } from './backups.ts';
 import { systemClock } from './base/clock.ts';
 import { newId } from './base/ids.ts';
 import type { Logger } from './base/log.ts';
 import { chooseRuntime } from './choose-runtime.ts';
 import type { Config } from './config.ts';
 import type { AuditSeals } from './core/audit-chain.ts';
+import type { Tracer } from './core/tracing.ts';
 import { runFakeAgent } from './harness/fake/fake-agent.ts';
 import { FAKE_AGENT_PROGRAM } from './harness/fake/fake-harness.ts';
 import { type Egress, openEgress } from './open-egress.ts';
@@ -22,6 +24,8 @@ import { openPostgresStore } from './store/postgres/postgres-store.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
 import { DEFAULT_TENANT } from './tenants/bootstrap.ts';
+import { openTracing } from './tracing/open-tracing.ts';
+import { createRunTally, type RunTally } from './turns/run-tally.ts';
 import { openSealing, type Sealing } from './vaults/sealing.ts';
 
 /** What tests put around the real parts. */
@@ -55,6 +59,11 @@ export interface Engine {
   readonly volumeId: string;
   readonly isSoleNode: boolean;
   readonly chosen: AgentChoices;
+  /** Undefined where nobody wants traces. */
+  readonly tracer: Tracer | undefined;
+  readonly closeTracing: () => Promise<void>;
+  /** What this server's runs did. */
+  readonly tally: RunTally;
 }
 
 /** Opens store, runtime and gateway; what is to be closed after a failed start goes into `undo`. */
@@ -79,6 +88,8 @@ export async function openEngine(config: Config, { wrapStore }: Overrides, log: 
   undo.push(() => egress.close());
   const installation = await store.installationId();
   const isSoleNode = !store.events.isShared;
+  const tracing = await openTracing({ settings: config.tracing, clock: systemClock, log, installation, nodeId });
+  undo.push(() => tracing.close());
   return {
     log,
     store,
@@ -99,15 +110,22 @@ export async function openEngine(config: Config, { wrapStore }: Overrides, log: 
     volumeId: await ensureVolume(config.dataDir),
     isSoleNode,
     chosen: chooseAgents(config, driver, egress.keys.providersOf),
+    tracer: tracing.tracer,
+    closeTracing: tracing.close,
+    tally: createRunTally(),
   };
 }
 
 async function openStore(config: Config, log: Logger, nodeId: string): Promise<Store> {
   const { databaseUrl: url, databasePoolSize: poolSize, dataDir } = config;
-  if (config.store === 'postgres' && url !== undefined) return openPostgresStore({ url, poolSize, clock: systemClock, log, nodeId });
+  if (config.store === 'postgres' && url !== undefined) {
+    const beforeMigration = beforeMigrationOf(config);
+    return openPostgresStore({ url, poolSize, clock: systemClock, log, nodeId, beforeMigration });
+  }
   if (config.store === 'memory')
     return openSqliteStore({ file: ':memory:', clock: systemClock, installation: await ensureMemoryInstallation(dataDir) });
-  return openSqliteStore({ file: path.join(dataDir, 'cloister.db'), clock: systemClock });
+  const keepsBefore = config.backup.beforeMigration;
+  return openSqliteStore({ file: path.join(dataDir, 'cloister.db'), clock: systemClock, keepsBefore });
 }
 
 const SHORTCOMINGS = { container: '', weaker: ' (weaker isolation)', none: ' (no isolation)' } as const;

@@ -130,7 +130,16 @@ function openSessions(config: Config, engine: Engine, { live, dispatcher, admiss
   const { giving, kept } = contentPartsOf(config, engine);
   const checkFiles = kept.storedFiles.requireAll;
   const { admit } = admission;
-  const sendEvents = createSendEvents({ store, clock, bus, signal: dispatcher, maxQueuedPerSession, admit, checkFiles });
+  const sendEvents = createSendEvents({
+    store,
+    clock,
+    bus,
+    signal: dispatcher,
+    maxQueuedPerSession,
+    admit,
+    checkFiles,
+    tracer: engine.tracer,
+  });
   const sessions = createSessions({
     store,
     clock,
@@ -203,6 +212,9 @@ export async function openHttp(config: Config, engine: Engine, parts: HttpParts)
     turnTimeoutMs: config.turnTimeoutMs,
     adapters: config.adapters,
     refusals,
+    tracer: engine.tracer,
+    tally: engine.tally,
+    about: { runtime: engine.driver.name, store: config.store },
     requestLeaseMs: config.leaseMs,
     assets: findAssets(),
   };

@@ -83,7 +83,7 @@ export interface TurnParts {
 
 /** What runs turns, and the sandboxes that they run in. */
 export function createTurnParts(config: Config, engine: Engine): TurnParts {
-  const { log, store, driver, egress, bus, installation, nodeId, volumeId, isSoleNode, chosen } = engine;
+  const { log, store, driver, egress, bus, installation, nodeId, volumeId, isSoleNode, chosen, tracer, tally } = engine;
   const clock = systemClock;
   const stages = createStageLog();
   // The dispatcher runs turns in sandboxes, and the sandboxes ask it for room; their files ask which of them live.
@@ -163,6 +163,8 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     maxConcurrentTurns: config.maxConcurrentSandboxes,
     drainMs: config.drainMs,
     stages,
+    tracer,
+    tally,
     async keepWorkspace(session) {
       await provisioner.afterTurn(session);
       await turnSnapshots.take(session);

@@ -1,6 +1,5 @@
 import { Hono } from 'hono';
 import { actAs } from '../audit/acting.ts';
-import { newId } from '../base/ids.ts';
 import { authorise } from './access.ts';
 import { acpRoutes } from './acp/routes.ts';
 import { chooseAdapters } from './adapters/adapters.ts';
@@ -9,7 +8,8 @@ import { createOrigin, type FindOrigin } from './browser.ts';
 import type { AppVariables, HttpDeps } from './context.ts';
 import { renderError } from './errors.ts';
 import { createLimits, isAlwaysAnswered } from './limits/limits.ts';
-import { countRequests, createMetrics } from './metrics.ts';
+import { createMetrics } from './metrics.ts';
+import { observeRequests } from './observe.ts';
 import { createOpenRequests } from './open-requests.ts';
 import { createDocument, type RouteTable } from './openapi.ts';
 import { agentRoutes } from './routes/agents.ts';
@@ -52,17 +52,10 @@ export function createApp(deps: HttpDeps): App {
   const limits = createLimits(deps.limits, deps);
   const metrics = createMetrics({ ...deps, requests: limits.flights.current, streams: limits.streams.open });
   const table: RouteTable = { app, deps, limits, document: createDocument(), methods: new Map() };
-  app.use(async (c, next) => {
-    const requestId = newId('request');
-    c.set('requestId', requestId);
-    c.header('request-id', requestId);
-    await next();
-    deps.log.debug({ requestId, method: c.req.method, path: c.req.path, status: c.res.status }, 'request');
-  });
+  app.use(observeRequests({ ...deps, registry: metrics }));
   const { settings, credentials } = deps.access;
   const originOf = createOrigin(settings.publicUrl, limits.isFromTrusted);
   app.use(securityHeaders(originOf));
-  app.use(countRequests(metrics));
   const adapters = chooseAdapters(deps.adapters);
   app.onError((error, c) =>
     renderError(

@@ -12,6 +12,7 @@ import type { Principal } from '../core/access.ts';
 import type { AuditSink } from '../core/audit.ts';
 import type { EgressReport } from '../core/egress-report.ts';
 import type { Sealer } from '../core/sealing.ts';
+import type { Tracer } from '../core/tracing.ts';
 import type { Environments } from '../environments/environments.ts';
 import type { AttemptCounts } from '../outbox/outbox-worker.ts';
 import type { KeptParts } from '../resources/wiring.ts';
@@ -26,6 +27,7 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { Turns } from '../sessions/turns.ts';
 import type { SessionKey, Store } from '../store/store.ts';
 import type { AccessParts } from '../tenants/wiring.ts';
+import type { RunTally } from '../turns/run-tally.ts';
 import type { SpendingParts } from '../usage/wiring.ts';
 import type { Providers } from '../vaults/providers.ts';
 import type { KeyRotation } from '../vaults/rotation.ts';
@@ -91,6 +93,11 @@ export interface HttpDeps extends KeptParts {
   readonly purged: () => ReadonlyMap<string, number>;
   /** What was found in disorder on the engine and the host. */
   readonly reconciler: () => ReconcilerReport;
+  /** Undefined where nobody wants traces. */
+  readonly tracer: Tracer | undefined;
+  /** What this server's runs did. */
+  readonly tally: RunTally;
+  readonly about: { readonly runtime: string; readonly store: string };
   readonly version: string;
   readonly maxBodyBytes: number;
   readonly limits: HttpLimits;

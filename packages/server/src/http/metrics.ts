@@ -1,5 +1,3 @@
-import type { MiddlewareHandler } from 'hono';
-import { matchedRoutes } from 'hono/route';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Refusals } from '../base/refusals.ts';
 import type { EgressReport } from '../core/egress-report.ts';
@@ -10,10 +8,10 @@ import type { WarmInfo, WarmPool } from '../sandboxes/pool/warm-pool.ts';
 import type { StageLog } from '../sandboxes/stages.ts';
 import type { Store } from '../store/store.ts';
 import type { SpendingParts } from '../usage/wiring.ts';
-import type { AppVariables } from './context.ts';
 import { spendingMetrics } from './spending-metrics.ts';
+import { type WorkSources, workMetrics } from './work-metrics.ts';
 
-export interface MetricSources {
+export interface MetricSources extends WorkSources {
   readonly store: Store;
   readonly egress: EgressReport;
   readonly spending: Pick<SpendingParts, 'records' | 'reports'>;
@@ -67,6 +65,7 @@ export function createMetrics(sources: MetricSources): Registry {
   spendingMetrics(registry, sources.spending);
   reconcilerMetrics(registry, sources.reconciler);
   loadMetrics(registry, sources);
+  workMetrics(registry, sources);
   return registry;
 }
 
@@ -238,19 +237,4 @@ function outboxMetrics(registry: Registry, store: Store, deliveryAttempts: Metri
       for (const [outcome, count] of Object.entries(deliveryAttempts())) this.inc({ outcome }, count);
     },
   });
-}
-
-/** Counts answers by route pattern, never by path: ids must not become labels. */
-export function countRequests(registry: Registry): MiddlewareHandler<{ Variables: AppVariables }> {
-  const counter = new Counter({
-    name: 'cloister_http_requests_total',
-    help: 'HTTP answers',
-    labelNames: ['method', 'route', 'status'],
-    registers: [registry],
-  });
-  return async (c, next) => {
-    await next();
-    const pattern = matchedRoutes(c).findLast((one) => one.method === c.req.method)?.path ?? 'none';
-    counter.inc({ method: c.req.method, route: pattern, status: c.res.status });
-  };
 }

@@ -40,6 +40,13 @@ const encoder = new TextEncoder();
 /** One frame per event, whatever the number of readers. */
 const frames = new WeakMap<StoredEvent, Uint8Array>();
 
+let cut = 0;
+
+/** How many readers this process has cut since its start. */
+export function cutReaders(): number {
+  return cut;
+}
+
 /** The session's log as a text/event-stream: no gap, no double, bounded memory. */
 export function eventStream(deps: EventStreamDeps, input: EventStreamInput): ReadableStream<Uint8Array> {
   const reader = new StreamReader(deps, input);
@@ -97,14 +104,14 @@ class StreamReader {
     this.input.onEnd?.();
   }
 
-  private end(cut?: string): void {
+  private end(why?: string): void {
     if (this.isOver) return;
     this.onCancel();
-    if (cut === undefined) this.controller?.close();
+    if (why === undefined) this.controller?.close();
     else {
-      this.deps.log.info({ session: this.input.sessionId, cursor: this.cursor }, cut);
+      this.deps.log.info({ session: this.input.sessionId, cursor: this.cursor }, why);
       // The HTTP adapter would print the error of a stream that fails; of a connection that ends it says nothing.
-      if (this.input.cut === undefined) this.controller?.error(new Error(cut));
+      if (this.input.cut === undefined) this.controller?.error(new Error(why));
       else this.input.cut();
     }
   }
@@ -155,7 +162,10 @@ class StreamReader {
         const page = await this.deps.store.events.listAfter({ tenantId, sessionId, after: this.cursor, limit });
         this.tellOfGap(page[0]?.seq ?? (this.input.head ?? 0) + 1);
         const bytes = await this.writePage(page);
-        if (bytes === undefined) return this.end('a stream was cut: its reader does not read');
+        if (bytes === undefined) {
+          cut++;
+          return this.end('a stream was cut: its reader does not read');
+        }
         limit = bytes < PAGE.growsBelowBytes ? Math.min(limit * 2, PAGE.most) : PAGE.first;
         this.isLive = page.length === 0 && !this.hasNews;
       }

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { isPlatformError, PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import type { Logger } from '../base/log.ts';
+import { currentWork, type WorkContext, withWork } from '../base/work-context.ts';
 import type { Provider } from '../core/model.ts';
 import type { EgressGateway, GatewayConnection, ModelCallObserver } from '../egress/gateway.ts';
 import { type AgentConnection, AgentFailure, connectAgent, type PromptPowers } from '../harness/acp/connection.ts';
@@ -100,16 +101,22 @@ export async function openSandbox(deps: SandboxDeps, input: OpenSandboxInput): P
     ),
   );
   const signal = AbortSignal.any([input.signal, timeout.signal]);
+  // It outlives the turn that it is opened for: what it writes to the log is of the turn that has it then.
+  const session = input.ahead === undefined ? { session: input.session.id } : {};
+  const work: WorkContext = { fields: { ...currentWork()?.fields, ...session, sandbox: input.sandboxId } };
   try {
-    return await assemble(deps, input, {
-      timer,
-      undo,
-      signal,
-      onCreated(ref) {
-        const forget = deps.starting?.add(ref, (report) => timeout.abort(exitProblem(report, '')));
-        if (forget !== undefined) done.push(forget);
-      },
-    });
+    return await withWork(work, () =>
+      assemble(deps, input, {
+        work,
+        timer,
+        undo,
+        signal,
+        onCreated(ref) {
+          const forget = deps.starting?.add(ref, (report) => timeout.abort(exitProblem(report, '')));
+          if (forget !== undefined) done.push(forget);
+        },
+      }),
+    );
   } catch (error) {
     for (const step of undo.reverse())
       await step()?.catch((cause: unknown) => deps.log.warn({ err: cause }, 'cleaning up after a failed start'));
@@ -121,13 +128,18 @@ export async function openSandbox(deps: SandboxDeps, input: OpenSandboxInput): P
 }
 
 interface Assembly {
+  readonly work: WorkContext;
   readonly timer: StageTimer;
   readonly undo: (() => Promise<unknown> | undefined)[];
   readonly signal: AbortSignal;
   readonly onCreated: (ref: SandboxRef) => void;
 }
 
-async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, undo, signal, onCreated }: Assembly): Promise<OpenSandbox> {
+async function assemble(
+  deps: SandboxDeps,
+  input: OpenSandboxInput,
+  { work, timer, undo, signal, onCreated }: Assembly,
+): Promise<OpenSandbox> {
   const { session, sandboxId } = input;
   const observer = createObserverRelay();
   const socketDirectory = await ensureSocketDirectory(deps.dataDir, sandboxId, { installation: deps.installation, node: deps.nodeId });
@@ -167,8 +179,12 @@ async function assemble(deps: SandboxDeps, input: OpenSandboxInput, { timer, und
     ...watchLoss({ exited: io.exited, closed: ready.agent.closed, clock: deps.clock }),
     stages: timer.stages,
     runtimeClass: spec.runtimeClass,
-    assign: gateway.assign,
+    assign(sessionId) {
+      work.fields = { ...work.fields, session: sessionId };
+      return gateway.assign(sessionId);
+    },
     observe(next) {
+      work.fields = { ...work.fields, turn: next?.turn?.id, attempt: undefined };
       if (next !== undefined) gateway.beginTurn();
       observer.use(next);
     },

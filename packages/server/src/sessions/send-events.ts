@@ -7,8 +7,11 @@ import { crashPoint } from '../base/crash-points.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { toJsonObject } from '../base/json.ts';
+import { currentWork } from '../base/work-context.ts';
+import { type Tracer, toTraceparent } from '../core/tracing.ts';
 import {
   type AcceptedEventInput,
+  type AcceptResult,
   isTerminal,
   type JsonObject,
   type MessagePolicy,
@@ -41,6 +44,7 @@ export interface SendEventsDeps {
   readonly admit?: (tenantId: string, messages: number) => void;
   /** Throws for a file that is not there. */
   readonly checkFiles?: ((tenantId: string, ids: readonly string[]) => Promise<void>) | undefined;
+  readonly tracer?: Tracer | undefined;
 }
 
 export interface SendEventsInput {
@@ -78,17 +82,19 @@ export function createSendEvents(deps: SendEventsDeps): SendEvents {
     if (files.length > 0) await deps.checkFiles?.(tenantId, files);
     const now = clock.now();
     deps.admit?.(tenantId, input.events.filter(({ type }) => type === 'user.message').length);
-    const accepted = await store.turns.accept({
-      tenantId,
-      sessionId,
-      events: input.events.map((event) => toAccepted(event, { ...input, now })),
-      ...(input.idempotencyKey === undefined
-        ? {}
-        : { idempotency: { key: input.idempotencyKey, requestHash: hash(input), keepMs: IDEMPOTENCY_MS } }),
-      maxQueuedPerSession: deps.maxQueuedPerSession,
-      policyOf,
-      now,
-    });
+    const accepted = await traced(deps.tracer, input, (traceparent) =>
+      store.turns.accept({
+        tenantId,
+        sessionId,
+        events: input.events.map((event) => toAccepted(event, { ...input, traceparent, now })),
+        ...(input.idempotencyKey === undefined
+          ? {}
+          : { idempotency: { key: input.idempotencyKey, requestHash: hash(input), keepMs: IDEMPOTENCY_MS } }),
+        maxQueuedPerSession: deps.maxQueuedPerSession,
+        policyOf,
+        now,
+      }),
+    );
     crashPoint('accept.after_commit');
     if (!accepted.isReplay) announce(signal, accepted.events);
     const data = accepted.events.map(toWireEvent);
@@ -98,6 +104,25 @@ export function createSendEvents(deps: SendEventsDeps): SendEvents {
     const turn = await waitForTurn(deps, input, turnId, input.waitMs);
     return { data, turn: toTurn(turn), events: await eventsOfTurn(store, { tenantId, sessionId, turnId }) };
   };
+}
+
+/** The turns of a request that is traced belong to its trace, wherever they run. */
+async function traced(
+  tracer: Tracer | undefined,
+  { sessionId }: SendEventsInput,
+  accept: (traceparent: string | undefined) => Promise<AcceptResult>,
+): Promise<AcceptResult> {
+  const parent = currentWork()?.span;
+  if (tracer === undefined || parent === undefined) return accept(undefined);
+  const span = tracer.begin({ name: 'accept', kind: 'producer', parent, attributes: { 'cloister.session.id': sessionId } });
+  try {
+    const accepted = await accept(toTraceparent(span.context));
+    span.set({ 'cloister.turn.id': accepted.turnIds.at(-1), 'cloister.replay': accepted.isReplay });
+    span.end();
+    return accepted;
+  } finally {
+    span.end({ failure: 'refused' });
+  }
 }
 
 /** All of them, however many pages they are. */
@@ -132,10 +157,11 @@ function policyOf(agent: JsonObject): MessagePolicy {
 }
 
 interface Acceptance extends SendEventsInput {
+  readonly traceparent: string | undefined;
   readonly now: number;
 }
 
-function toAccepted(event: SupportedEvent, { now, retryOf, interruptedTurn, model, turnId }: Acceptance): AcceptedEventInput {
+function toAccepted(event: SupportedEvent, { now, retryOf, interruptedTurn, model, turnId, traceparent }: Acceptance): AcceptedEventInput {
   const id = newId('event');
   switch (event.type) {
     case 'user.message':
@@ -144,7 +170,7 @@ function toAccepted(event: SupportedEvent, { now, retryOf, interruptedTurn, mode
         type: event.type,
         payload: toJsonObject({ content: event.content, retry_of: retryOf, model }),
         processedAt: null,
-        effect: { kind: 'message', turnId: turnId ?? newId('turn') },
+        effect: { kind: 'message', turnId: turnId ?? newId('turn'), traceparent },
       };
     case 'user.interrupt':
       return {

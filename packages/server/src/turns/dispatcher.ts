@@ -2,6 +2,7 @@ import { delay } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
 import { PlatformError } from '../base/errors.ts';
 import type { Service } from '../base/service.ts';
+import { withWork } from '../base/work-context.ts';
 import type { ConcurrencyCaps } from '../store/store.ts';
 import { statusRunning } from './events.ts';
 import { withMessageModel } from './message-model.ts';
@@ -59,7 +60,8 @@ export class Dispatcher implements Service {
   wake(): void {
     this.isWoken = true;
     if (this.state !== 'running' || this.leasing !== undefined) return;
-    this.leasing = this.leaseAll()
+    // Whoever wakes it, a request perhaps: what is leased is not part of that.
+    this.leasing = withWork({ fields: {} }, () => this.leaseAll())
       .catch((error: unknown) => this.deps.log.error({ err: error }, 'leasing failed; the sweep tries again'))
       .finally(() => {
         this.leasing = undefined;
@@ -130,6 +132,7 @@ export class Dispatcher implements Service {
       const leased = await store.turns.lease({ ...place, leaseMs, running: statusRunning(now), now });
       if (leased === undefined) return;
       crashPoint('lease.after_commit');
+      this.deps.tally?.lease('taken');
       const run = new TurnRun(this.deps, withMessageModel(leased));
       this.runs.set(run.sessionId, run);
       void run.done.then(() => {

@@ -3,6 +3,7 @@ import type { HarnessCatalog } from '../harness/catalog.ts';
 import type { LeasedTurn, Store } from '../store/store.ts';
 import { finishTurn, parkTurn, requeueTurn } from './outcome.ts';
 import type { Patience } from './recorder.ts';
+import type { RunTally } from './run-tally.ts';
 
 export interface RecoveryDeps extends Patience {
   readonly store: Store;
@@ -10,6 +11,7 @@ export interface RecoveryDeps extends Patience {
   readonly catalog: HarnessCatalog;
   readonly nodeId: string;
   readonly leaseMs: number;
+  readonly tally?: RunTally | undefined;
 }
 
 /** A turn that dies this often is itself the reason. */
@@ -32,6 +34,7 @@ export async function recoverTurns(
       now,
     });
     if (leased === undefined) return count;
+    deps.tally?.lease('taken_over');
     await recoverTurn(deps, leased);
   }
 }

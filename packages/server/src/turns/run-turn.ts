@@ -2,8 +2,10 @@ import { delay } from '../base/clock.ts';
 import { crashPoint } from '../base/crash-points.ts';
 import { isPlatformError, PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { withWork } from '../base/work-context.ts';
 import type { AuditEntry } from '../core/audit.ts';
 import type { Provider } from '../core/model.ts';
+import type { Tracer } from '../core/tracing.ts';
 import type { HarnessCatalog } from '../harness/catalog.ts';
 import type { LiveSandboxes } from '../sandboxes/live-sandboxes.ts';
 import { exitProblem, type OpenSandbox } from '../sandboxes/open-sandbox.ts';
@@ -11,7 +13,7 @@ import type { StageLog, Stages } from '../sandboxes/stages.ts';
 import type { ApprovalRow, LeasedTurn, RunToken, SessionRow, Store } from '../store/store.ts';
 import { resolveAgent } from './agent-options.ts';
 import type { Attach } from './attachments.ts';
-import { endOfStop, openApprovals } from './continuation.ts';
+import { openApprovals } from './continuation.ts';
 import { describeFailure } from './failure.ts';
 import { openPermissions } from './open-permissions.ts';
 import { finishTurn, parkTurn, requeueTurn, retryTurn, type TurnEnd } from './outcome.ts';
@@ -19,6 +21,9 @@ import type { Permissions } from './permissions.ts';
 import { messageContent, promptContent } from './prompt-content.ts';
 import { type Patience, type PreviewSink, Recorder } from './recorder.ts';
 import { exhausted, type RetryPolicy, retryDelay } from './retry.ts';
+import type { RunTally } from './run-tally.ts';
+import { beginRunTrace, type RunTrace } from './run-trace.ts';
+import { type FinalEnd, type StopCause, stoppedEnd } from './stopped-end.ts';
 
 export interface RunDeps extends Patience {
   readonly store: Store;
@@ -38,6 +43,8 @@ export interface RunDeps extends Patience {
   /** A turn that waits for a person this long gives its sandbox up. */
   readonly idleMs: number;
   readonly stages?: StageLog | undefined;
+  readonly tracer?: Tracer | undefined;
+  readonly tally?: RunTally | undefined;
   /** How long a question to a person stays open; undefined for without end. */
   readonly approvalTimeoutMs?: number | undefined;
   readonly tell?: ((entry: AuditEntry) => void) | undefined;
@@ -46,9 +53,6 @@ export interface RunDeps extends Patience {
   /** Keeps the workspace as the turn leaves it, where that is wanted. Never throws. */
   readonly keepWorkspace?: ((session: SessionRow) => Promise<void>) | undefined;
 }
-
-type StopCause = 'interrupt' | 'timeout' | 'park' | 'hand_back' | 'lease_lost';
-type FinalEnd = Exclude<TurnEnd, { type: 'stopped' }>;
 
 /** How long an agent may take to honour a cancel before its sandbox is removed: a stop is felt within a second. */
 const CANCEL_GRACE_MS = 700;
@@ -75,6 +79,8 @@ export class TurnRun {
   private permissions: Permissions | undefined;
   /** What this turn had to wait for. */
   private readonly stages: Stages = {};
+  private readonly trace: RunTrace;
+  private end: FinalEnd | undefined;
   private cancelTimeout: () => void = () => undefined;
   private cancelIdle: () => void = () => undefined;
 
@@ -101,7 +107,8 @@ export class TurnRun {
     if (turn.attempt === 1) this.noteStage('queue', deps.clock.now() - turn.createdAt);
     // Asked for before this attempt began.
     if (turn.cancelRequested) this.halt('interrupt');
-    this.done = this.run();
+    this.trace = beginRunTrace(deps, leased);
+    this.done = withWork(this.trace.work, () => this.run());
   }
 
   isWaiting(): boolean {
@@ -162,6 +169,7 @@ export class TurnRun {
   private halt(cause: StopCause): void {
     if (this.cause !== undefined) return;
     this.cause = cause;
+    if (cause === 'lease_lost') this.deps.tally?.lease('lost');
     // Whoever runs the turn next passes the answers on; here they come too late, and the sandbox goes.
     if (cause === 'park' || cause === 'lease_lost') this.permissions?.abandon();
     this.stop.abort(new PlatformError('bug', { detail: `The run was stopped: ${cause}.` }));
@@ -181,6 +189,7 @@ export class TurnRun {
       this.cancelTimeout();
       this.cancelIdle();
       cancelHeartbeat();
+      this.trace.end(this.end);
     }
   }
 
@@ -202,6 +211,7 @@ export class TurnRun {
     try {
       const { cancelRequested } = await deps.store.turns.heartbeat({ ...this.token, leaseMs: deps.leaseMs });
       this.leaseEnds = began + deps.leaseMs;
+      deps.tally?.lease('renewed');
       if (cancelRequested) this.halt('interrupt');
       if (!deps.isSoleNode) await this.lookForNews();
     } catch (error) {
@@ -228,7 +238,8 @@ export class TurnRun {
       // Elsewhere the conversation has gone on without the sandbox that may have been left here.
       if (!leased.isHere) await deps.live.discard(session.id);
       this.stop.signal.throwIfAborted();
-      sandbox = await deps.live.acquire({ session, harness, options, signal: this.stop.signal, stages: this.stages });
+      const request = { session, harness, options, signal: this.stop.signal, stages: this.stages };
+      sandbox = await this.trace.acquire(this.stages, () => deps.live.acquire(request));
       crashPoint('run.after_sandbox');
       const approvals = await openApprovals(deps.store, leased);
       const { store, clock, approvalTimeoutMs: timeoutMs, tell } = deps;
@@ -236,7 +247,7 @@ export class TurnRun {
         tools: options.tools,
         earlier: approvals,
       });
-      sandbox.observe({ ...recorder.observer, turn: { id: this.token.turnId, park: () => this.park() } });
+      sandbox.observe({ ...this.trace.observe(recorder.observer), turn: { id: this.token.turnId, park: () => this.park() } });
       return await this.prompt(sandbox, this.permissions, approvals);
     } catch (error) {
       if (isPlatformError(error, 'lease_lost')) throw error;
@@ -255,11 +266,12 @@ export class TurnRun {
     await recorder.append([], { isPrompted: true, ...(isNew && { harnessSessionId }) });
     stop.signal.throwIfAborted();
     const began = this.deps.clock.monotonic();
-    const prompt = sandbox.agent.prompt({
+    const asked = {
       sessionId: sandbox.harnessSessionId,
       content,
       onUpdate: (update) => {
         recorder.onUpdate(update);
+        this.trace.onUpdate(update, recorder.toolLog.nameOf);
         if (this.stages.first_token === undefined && recorder.hasBegun())
           this.noteStage('first_token', this.deps.clock.monotonic() - began);
       },
@@ -267,7 +279,8 @@ export class TurnRun {
         this.startIdle();
         return permissions.decide(request);
       },
-    });
+    } satisfies Parameters<OpenSandbox['agent']['prompt']>[0];
+    const prompt = this.trace.prompt(() => sandbox.agent.prompt(asked));
     this.prompted = sandbox;
     // What came between the lease and the prompt.
     this.followUp();
@@ -361,6 +374,7 @@ export class TurnRun {
     const { live, store, clock, giveUp } = this.deps;
     const context = { store, clock, giveUp, leased: this.leased, recorder: this.recorder, stages: this.stages };
     const final = end.type === 'stopped' ? this.stoppedEnd() : end;
+    this.end = final;
     if (final.type === 'parked') await parkTurn(context);
     if (final.type !== 'finished') await live.discard(this.sessionId);
     if (final.type === 'requeue') await requeueTurn(context);
@@ -372,28 +386,13 @@ export class TurnRun {
     await this.steering;
     // Before the outcome: the next turn may begin with it.
     await this.deps.keepWorkspace?.(this.leased.session);
-    await finishTurn(context, final);
+    await this.trace.outcome(() => finishTurn(context, final));
+    this.deps.tally?.ended(final.outcome, final.problem?.code);
     live.release(this.sessionId);
   }
 
   private stoppedEnd(): FinalEnd {
-    switch (this.cause) {
-      case 'lease_lost':
-        return { type: 'lost' };
-      case 'park':
-        return { type: 'parked' };
-      case 'timeout': {
-        const message = `The turn ran longer than ${this.deps.turnTimeoutMs / 1000} s and was stopped.`;
-        return { type: 'finished', outcome: 'failed', stopReason: null, problem: { code: 'turn_timeout', message } };
-      }
-      case 'hand_back': {
-        if (this.recorder.toolLog.isEmpty()) return { type: 'requeue' };
-        const problem = { code: 'turn_interrupted', message: 'The server was stopped in the middle of this turn.' } as const;
-        return { type: 'finished', outcome: 'interrupted', stopReason: null, problem };
-      }
-      case 'interrupt':
-      case undefined:
-        return endOfStop(this.leased);
-    }
+    const { leased, cause, recorder, deps } = this;
+    return stoppedEnd(cause, { leased, hasToolCalls: !recorder.toolLog.isEmpty(), turnTimeoutMs: deps.turnTimeoutMs });
   }
 }

@@ -24,6 +24,8 @@ export interface ToolLog {
   /** What comes under this id from now on is a new call. */
   renew(toolCallId: string): void;
   resultText(call: ToolCallFields): string;
+  /** What the call's tool is called, once it is known. */
+  nameOf(toolCallId: string): string | undefined;
   /** True while no call has been logged: no tool can have run. */
   isEmpty(): boolean;
 }
@@ -55,6 +57,7 @@ export function createToolLog(toolName: (name: string) => string): ToolLog {
         ? `${text.slice(0, MAX_RESULT_CHARACTERS)}\n[cut: ${text.length - MAX_RESULT_CHARACTERS} more characters]`
         : text;
     },
+    nameOf: (toolCallId) => entries.get(toolCallId)?.name,
     isEmpty: () => !hasRenewed && [...entries.values()].every((entry) => entry.eventId === undefined),
   };
 }

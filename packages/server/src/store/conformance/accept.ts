@@ -61,6 +61,7 @@ export const acceptLaws: Laws = {
       retries: 0,
       retryAt: null,
       stages: null,
+      traceparent: null,
       steeredInto: null,
       attempt: 0,
       leaseOwner: null,
@@ -197,6 +198,19 @@ export const acceptLaws: Laws = {
     const { id } = await createSession(store);
     await send(store, id, {});
     assert.equal((await send(store, id, { now: T0 + 25 * 3_600_000 })).isReplay, true);
+  }),
+
+  'a turn remembers its trace, and the oldest one that waits is known': law(async (store) => {
+    assert.deepEqual(await store.turns.waits(), { oldestQueuedAt: undefined, openApprovals: 0 });
+    const { id } = await createSession(store);
+    const input = message();
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    await accept(store, id, [{ ...input, effect: { ...input.effect, traceparent } }], T0 + 1);
+    await accept(store, id, [message()], T0 + 2);
+    assert.deepEqual(await store.turns.waits(), { oldestQueuedAt: T0 + 1, openApprovals: 0 });
+    const { turn } = await lease(store);
+    assert.equal(turn.traceparent, traceparent);
+    assert.deepEqual(await store.turns.waits(), { oldestQueuedAt: T0 + 2, openApprovals: 0 });
   }),
 
   'counts tell the open turns': law(async (store) => {

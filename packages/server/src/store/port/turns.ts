@@ -41,6 +41,8 @@ export interface TurnRow {
   readonly error: JsonObject | null;
   /** Milliseconds of each stage it went through; null before its end, and of turns that never ran. */
   readonly stages: JsonObject | null;
+  /** Where its spans belong, as a W3C `traceparent`; null while nobody traces it. */
+  readonly traceparent: string | null;
   readonly createdAt: number;
   readonly startedAt: number | null;
   readonly endedAt: number | null;
@@ -128,6 +130,7 @@ export type AcceptedEventInput = NewEvent & {
         readonly kind: 'message';
         readonly turnId: string;
         readonly priority?: TurnPriority | undefined;
+        readonly traceparent?: string | undefined;
       }
     /**
      * Asks the running or waiting turn to stop. One that is parked, or else the oldest queued one, is cancelled
@@ -285,6 +288,8 @@ export interface TurnStore {
   ): Promise<Page<TurnRow>>;
   /** How many turns are in each state that is not terminal. */
   counts(): Promise<{ readonly queued: number; readonly running: number; readonly waitingApproval: number }>;
+  /** What waits in all tenants: since when the oldest queued turn, and how many questions to people. */
+  waits(): Promise<{ readonly oldestQueuedAt: number | undefined; readonly openApprovals: number }>;
   /** How many turns of all tenants have ended `failed` since then. */
   failedSince(input: { since: number }): Promise<number>;
   /** How many turns of each tenant are queued; a tenant with none may be left out. */

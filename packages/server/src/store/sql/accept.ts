@@ -19,8 +19,8 @@ const FIND_SESSION: Sql = ({ forUpdate }) => `SELECT s.agent_id, s.archived_at, 
   FROM sessions s JOIN session_definitions d ON d.tenant_id = s.tenant_id AND d.session_id = s.id
   WHERE s.tenant_id = :tenantId AND s.id = :sessionId ${forUpdate('s')}`;
 const COUNT_QUEUED = `SELECT count(*) AS queued FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND state = 'queued'`;
-const INSERT_TURN = `INSERT INTO turns (tenant_id, session_id, id, event_id, agent_id, agent_cap, priority, state, created_at)
-  VALUES (:tenantId, :sessionId, :turnId, :eventId, :agentId, :agentCap, :priority, 'queued', :now)`;
+const INSERT_TURN = `INSERT INTO turns (tenant_id, session_id, id, event_id, agent_id, agent_cap, priority, state, traceparent, created_at)
+  VALUES (:tenantId, :sessionId, :turnId, :eventId, :agentId, :agentCap, :priority, 'queued', :traceparent, :now)`;
 const HAS_OPEN = `SELECT 1 AS found FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId
   AND state IN ('queued', 'running', 'waiting_approval') LIMIT 1`;
 const FIND_TURN = 'SELECT * FROM turns WHERE tenant_id = :tenantId AND session_id = :sessionId AND id = :turnId';
@@ -102,7 +102,7 @@ function* acceptOne(tx: Transaction, input: SessionInput, { effect, ...event }: 
 
 function* queueTurn(input: SessionInput, effect: EffectOf<'message'>, append: Append): Query<StoredEvent> {
   const { tenantId, sessionId, agentId, agentCap, maxQueuedPerSession, now } = input;
-  const { turnId, priority = 'message' } = effect;
+  const { turnId, priority = 'message', traceparent = null } = effect;
   const row = yield* get(COUNT_QUEUED, { tenantId, sessionId });
   if (row !== undefined && integer(row, 'queued') >= maxQueuedPerSession) {
     throw new PlatformError('capacity_exhausted', {
@@ -119,6 +119,7 @@ function* queueTurn(input: SessionInput, effect: EffectOf<'message'>, append: Ap
     agentId,
     agentCap,
     priority: priority === 'scheduled' ? 1 : 0,
+    traceparent,
     now,
   });
   return event;

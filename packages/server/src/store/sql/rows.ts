@@ -150,6 +150,7 @@ export function parseTurn(row: Row): TurnRow {
     stopReason: optionalText(row, 'stop_reason'),
     error: row.error === null ? null : json(row, 'error'),
     stages: row.stages === null ? null : json(row, 'stages'),
+    traceparent: optionalText(row, 'traceparent'),
     createdAt: integer(row, 'created_at'),
     startedAt: optionalInteger(row, 'started_at'),
     endedAt: optionalInteger(row, 'ended_at'),

@@ -5,12 +5,14 @@ import type { Engine } from './engine.ts';
 import { hasReady, lease, takeOver } from './lease.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { all, allAs, type Dialect, get, getAs, type Query } from './query.ts';
-import { integer, parseApproval, parseTurn, text } from './rows.ts';
+import { integer, optionalInteger, parseApproval, parseTurn, text } from './rows.ts';
 import { append, finish, heartbeat, requeue } from './run-writes.ts';
 import { steer, unsteer } from './steering.ts';
 
 const FIND = 'SELECT * FROM turns WHERE id = :id AND tenant_id = :tenantId';
 const COUNTS = `SELECT state, count(*) AS number FROM turns WHERE state IN ('queued', 'running', 'waiting_approval') GROUP BY state`;
+const OLDEST_QUEUED = `SELECT min(created_at) AS oldest FROM turns WHERE state = 'queued'`;
+const OPEN_APPROVALS = `SELECT count(*) AS number FROM approvals WHERE state = 'pending'`;
 const APPROVALS = `SELECT * FROM approvals
   WHERE tenant_id = :tenantId AND session_id = :sessionId AND (CAST(:state AS TEXT) IS NULL OR state = :state) ORDER BY created_at, turn_id, position`;
 
@@ -32,6 +34,7 @@ export function createTurnStore(engine: Engine): TurnStore {
     find: ({ tenantId, id }) => engine.read(() => getAs(parseTurn, FIND, { tenantId, id })),
     list: (input) => engine.read(() => list(input)),
     counts: () => engine.read(countOpen),
+    waits: () => engine.read(findWaits),
     failedSince: ({ since }) =>
       engine.read(function* () {
         const row = yield* get(FAILED_SINCE, { since });
@@ -69,4 +72,13 @@ function* countQueued() {
 function* countOpen() {
   const counts = new Map((yield* all(COUNTS)).map((row) => [text(row, 'state'), integer(row, 'number')]));
   return { queued: counts.get('queued') ?? 0, running: counts.get('running') ?? 0, waitingApproval: counts.get('waiting_approval') ?? 0 };
+}
+
+function* findWaits(): Query<Awaited<ReturnType<TurnStore['waits']>>> {
+  const queued = yield* get(OLDEST_QUEUED, {});
+  const open = yield* get(OPEN_APPROVALS, {});
+  return {
+    oldestQueuedAt: queued === undefined ? undefined : (optionalInteger(queued, 'oldest') ?? undefined),
+    openApprovals: open === undefined ? 0 : integer(open, 'number'),
+  };
 }

@@ -17,6 +17,7 @@ import { contents } from './0015-contents.ts';
 import { adapters } from './0016-adapters.ts';
 import { usage } from './0017-usage.ts';
 import { planCaps } from './0018-plan-caps.ts';
+import { turnTrace } from './0019-turn-trace.ts';
 
 /** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
 export const MIGRATIONS: readonly Migration[] = [
@@ -38,4 +39,5 @@ export const MIGRATIONS: readonly Migration[] = [
   adapters,
   usage,
   planCaps,
+  turnTrace,
 ];
