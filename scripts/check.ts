@@ -28,7 +28,14 @@ const STEPS: readonly Step[] = [
   { name: 'types', args: [bin('tsc'), '-p', '.'] },
   { name: 'types (dashboard)', args: [bin('tsc'), '-p', 'packages/dashboard'] },
   { name: 'import rules', args: ['scripts/import-rules.ts'] },
-  ...generators('scripts/problem-pages.ts', 'scripts/openapi.ts', 'scripts/env-example.ts'),
+  { name: 'licences', args: ['scripts/licences.ts'] },
+  ...generators(
+    'scripts/problem-pages.ts',
+    'scripts/openapi.ts',
+    'scripts/env-example.ts',
+    'scripts/check-docs.ts',
+    'scripts/check-translations.ts',
+  ),
 ];
 
 /** Scripts that write documents from the code and with `--check` only say whether they are fresh. */
