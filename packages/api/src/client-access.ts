@@ -1,3 +1,4 @@
+import type { Json, PageOf, Query } from './client-calls.ts';
 import type {
   AcceptInvitation,
   ApiKey,
@@ -19,14 +20,6 @@ import type {
   User,
   UserUpdate,
 } from './wire/access.ts';
-
-interface PageOf<T> {
-  readonly data: readonly T[];
-  readonly next_page: string | null;
-}
-
-type Query = Readonly<Record<string, string | number | boolean | undefined>>;
-type Json = <T>(method: string, path: string, input?: { readonly query?: Query; readonly body?: unknown }) => Promise<T>;
 
 /** Tenants, people and keys: the part of the client that manages who may do what. */
 export function accessOf(json: Json) {

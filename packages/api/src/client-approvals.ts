@@ -1,19 +1,6 @@
+import type { Json, PageOf, Query, Request } from './client-calls.ts';
 import type { Approval, ApprovalAnswer } from './wire/approvals.ts';
 import type { AuditEntry, AuditHead, AuditVerdict } from './wire/audit.ts';
-
-interface PageOf<T> {
-  readonly data: readonly T[];
-  readonly next_page: string | null;
-}
-
-type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
-interface Input {
-  readonly query?: Query;
-  readonly body?: unknown;
-  readonly signal?: AbortSignal | undefined;
-}
-type Json = <T>(method: string, path: string, input?: Input) => Promise<T>;
-type Request = (method: string, path: string, input?: Input) => Promise<Response>;
 
 /** Questions to people: what waits for an answer, and the answers. */
 export function approvalsOf(json: Json) {

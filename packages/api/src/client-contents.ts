@@ -1,3 +1,4 @@
+import type { Json, PageOf, Query, Request } from './client-calls.ts';
 import type {
   Memory,
   MemoryCreate,
@@ -10,21 +11,6 @@ import type {
 } from './wire/memory.ts';
 import type { Skill, SkillVersion } from './wire/skills.ts';
 import type { ResourceParam, SessionResource, StoredFile } from './wire/stored-files.ts';
-
-interface PageOf<T> {
-  readonly data: readonly T[];
-  readonly next_page: string | null;
-}
-
-type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
-interface Input {
-  readonly query?: Query;
-  readonly body?: unknown;
-  readonly form?: FormData;
-  readonly signal?: AbortSignal | undefined;
-}
-type Json = <T>(method: string, path: string, input?: Input) => Promise<T>;
-type Request = (method: string, path: string, input?: Input) => Promise<Response>;
 
 const one = (kind: string, id: string) => `/v1/${kind}/${encodeURIComponent(id)}`;
 
@@ -100,6 +86,7 @@ function memoryOf(json: Json) {
     remove: (store: string, id: string, expected?: string) =>
       json<{ id: string }>('DELETE', memory(store, id), { query: { expected_content_sha256: expected } }),
     versions: (store: string, query: Query = {}) => json<PageOf<MemoryVersion>>('GET', versions(store), { query }),
+    getVersion: (store: string, version: string) => json<MemoryVersion>('GET', `${versions(store)}/${encodeURIComponent(version)}`),
     redact: (store: string, version: string) => json<MemoryVersion>('POST', `${versions(store)}/${encodeURIComponent(version)}/redact`),
   };
 }
@@ -108,6 +95,7 @@ function resourcesOf(json: Json) {
   const path = (session: string) => `${one('sessions', session)}/resources`;
   return {
     list: (session: string) => json<PageOf<SessionResource>>('GET', path(session)),
+    get: (session: string, id: string) => json<SessionResource>('GET', `${path(session)}/${encodeURIComponent(id)}`),
     add: (session: string, body: Extract<ResourceParam, { type: 'file' }>) => json<SessionResource>('POST', path(session), { body }),
     remove: (session: string, id: string) => json<{ id: string }>('DELETE', `${path(session)}/${encodeURIComponent(id)}`),
   };

@@ -1,15 +1,7 @@
+import type { Json, PageOf, Query, Request } from './client-calls.ts';
 import type { Budget, BudgetCreateInput, BudgetUpdate } from './wire/budgets.ts';
 import type { Plan, PlanCreate, PlanUpdate, TenantPlan } from './wire/plans.ts';
 import type { ModelCall, UsageReport } from './wire/usage.ts';
-
-interface PageOf<T> {
-  readonly data: readonly T[];
-  readonly next_page: string | null;
-}
-
-type Query = Readonly<Record<string, string | number | boolean | undefined>>;
-type Json = <T>(method: string, path: string, input?: { readonly query?: Query; readonly body?: unknown }) => Promise<T>;
-type Request = (method: string, path: string, input?: { readonly query?: Query }) => Promise<Response>;
 
 /** What models cost and what bounds it: the part of the client for usage, budgets and plans. */
 export function spendingOf(request: Request, json: Json) {

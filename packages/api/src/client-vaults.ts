@@ -1,3 +1,4 @@
+import type { Json, PageOf, Query } from './client-calls.ts';
 import type {
   CredentialCreate,
   CredentialTest,
@@ -11,14 +12,6 @@ import type {
   VaultCredential,
   VaultUpdate,
 } from './wire/vaults.ts';
-
-interface PageOf<T> {
-  readonly data: readonly T[];
-  readonly next_page: string | null;
-}
-
-type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
-type Json = <T>(method: string, path: string, input?: { readonly query?: Query; readonly body?: unknown }) => Promise<T>;
 
 /** Vaults and what is in them. No answer ever shows a secret. */
 export function vaultsOf(json: Json) {

@@ -125,5 +125,6 @@ export const sandboxSchema = z.object({
 
 export type Health = z.infer<typeof healthSchema>;
 export type HealthCheck = z.infer<typeof healthCheckSchema>;
+export type Sandbox = z.infer<typeof sandboxSchema>;
 export type SessionSandbox = z.infer<typeof sessionSandboxSchema>;
 export type Status = z.infer<typeof statusSchema>;
