@@ -26,6 +26,7 @@ await runScript('npm test', async () => {
   if (options.only === undefined && (await runNode(['scripts/check.ts'])) !== 0) failures.push('static checks');
   if ((await runNode(['scripts/build.ts'])) !== 0) throw new SetupError('the build failed, see above.');
   failures.push(...(await buildImages()));
+  if (options.only === undefined && (await runNode(['scripts/report.ts'])) !== 0) failures.push('sizes');
   const { failed, ran, skips } = await runTests(files);
   if (failed) failures.push('tests');
   if (ran === 0) failures.push('no test ran');

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { SIZE_LIMITS } from '../../../../scripts/gates.ts';
+import { smokeImage } from '../../../../scripts/image-smoke.ts';
+import { findAssets } from '../../src/assets.ts';
+import { newUnique } from '../../src/base/ids.ts';
+import { ensureSandboxImage, ensureServerImage } from '../../src/runtime/image.ts';
+import { docker, engineMissing } from '../support/engine.ts';
+
+const run = promisify(execFile);
+const ROOT = path.resolve(import.meta.dirname, '../../../..');
+const BASE = 'node:24-bookworm-slim';
+const TOOLS = ['git', 'python3', 'rg', 'jq', 'curl'];
+
+describe('the images', { timeout: 600_000 }, () => {
+  const tag = newUnique().toLowerCase();
+  const server = `cloister:images-${tag}`;
+  const minimal = `cloister-sandbox:images-${tag}-minimal`;
+  const standard = `cloister-sandbox:images-${tag}`;
+  const made: string[] = [];
+  let skip: string | false = false;
+
+  before(async () => {
+    skip = await engineMissing();
+    if (skip !== false) return;
+    const distDir = path.join(ROOT, 'packages/server/dist');
+    if (!existsSync(path.join(distDir, 'cloister.mjs'))) await run(process.execPath, [path.join(ROOT, 'scripts/build.ts'), '--quiet']);
+    const { sandboxImage: recipeDir, sandboxRunner: runnerDir } = findAssets();
+    const onProgress = () => undefined;
+    for (const [variant, image] of [
+      ['minimal', minimal],
+      ['default', standard],
+    ] as const) {
+      await ensureSandboxImage({ variant, tag: image, recipeDir, runnerDir, onProgress });
+      made.push(image);
+    }
+    await ensureServerImage({ tag: server, recipeDir: ROOT, distDir, onProgress });
+    made.push(server);
+  });
+  after(async () => {
+    if (made.length > 0) await docker('rmi', ...made);
+  });
+
+  const sizeOf = async (image: string) => Number(await docker('image', 'inspect', '--format', '{{.Size}}', image));
+  /** As a sandbox is: no rights, nothing to write to but the workspace, no network. */
+  const inside = (image: string, script: string) =>
+    docker(
+      ...['run', '--rm', '--read-only', '--network', 'none', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges:true'],
+      ...['--tmpfs', '/tmp', '--tmpfs', '/workspace:uid=4321', image, 'sh', '-c', script],
+    );
+
+  it('weigh no more than they may', async (t) => {
+    if (skip !== false) return t.skip(skip);
+    const base = await sizeOf(BASE);
+    for (const [name, image] of [
+      ['server image over its base', server],
+      ['sandbox image minimal over its base', minimal],
+      ['sandbox image default over its base', standard],
+    ] as const) {
+      const over = (await sizeOf(image)) - base;
+      assert.ok(over >= 0 && over < SIZE_LIMITS[name], `${name}: ${over} bytes`);
+    }
+  });
+
+  it('give the default sandbox its tools, as user 1000 on a read-only root, and the minimal one none', async (t) => {
+    if (skip !== false) return t.skip(skip);
+    const tried = await inside(
+      standard,
+      `id -u; touch /opt/x 2>&1; git -C /workspace status 2>&1 | head -n 1; cd /tmp && git init -q . && echo needle > hay && rg -l needle;
+       python3 -c 'print(6 * 7)'; echo '{"a":"b"}' | jq -r .a; curl --version | head -c 5; echo; ps -o pid= -p 1; unzip -v | head -c 6; less --version | head -c 5`,
+    );
+    const lines = tried.split('\n').map((line) => line.trim());
+    assert.equal(lines[0], '1000', tried);
+    assert.match(lines[1] ?? '', /Read-only file system/);
+    // The workspace may belong to another user of the host.
+    assert.match(lines[2] ?? '', /not a git repository/);
+    assert.deepEqual(lines.slice(3, 8), ['hay', '42', 'b', 'curl', '1'], tried);
+    assert.match(lines.slice(8).join(' '), /^UnZip.?less$/, tried);
+    const absent = await inside(
+      minimal,
+      `for tool in ${TOOLS.join(' ')}; do command -v $tool || echo no $tool; done; node /opt/cloister/supervisor.mjs --nothing; :`,
+    );
+    assert.equal(absent.trim().split('\n').length >= 1, true);
+  });
+
+  it('have labels that say what they are, and nothing of who built them', async (t) => {
+    if (skip !== false) return t.skip(skip);
+    for (const image of [server, standard]) {
+      const labels = await docker('image', 'inspect', '--format', '{{json .Config.Labels}}', image);
+      for (const label of ['title', 'description', 'licenses', 'version'])
+        assert.match(labels, new RegExp(`org\\.opencontainers\\.image\\.${label}"`), image);
+    }
+  });
+
+  it('start a server that is healthy and stays so; one that ends is told with its code and last lines', async (t) => {
+    if (skip !== false) return t.skip(skip);
+    await smokeImage(server);
+    await assert.rejects(
+      smokeImage(server, { env: { PORT: 'many' } }),
+      (error) => error instanceof Error && /ended with code [1-9][\s\S]*PORT/.test(error.message),
+    );
+  });
+});
