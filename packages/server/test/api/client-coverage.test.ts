@@ -55,8 +55,9 @@ async function callAll(part: object): Promise<void> {
       continue;
     }
     const attempts = [['ID', 'ID', 'ID'], [new Blob([]), 'name'], ['ID', { files: {} }], [{ files: {} }], ['ID', { after: 0 }]];
-    const outcomes = await Promise.all(attempts.map((values) => outcomeOf(value, values)));
-    assert.ok(outcomes.includes('called'), `${name} calls nothing`);
+    let outcome = 'refused';
+    for (const values of attempts) if (outcome === 'refused') outcome = await outcomeOf(value, values);
+    assert.equal(outcome, 'called', `${name} calls nothing`);
   }
 }
 
