@@ -19,6 +19,7 @@ import { OutboxWorker } from './outbox/outbox-worker.ts';
 import { traceDeliveries } from './outbox/traced.ts';
 import { createRetention, type Retention } from './retention/retention.ts';
 import type { SandboxObservation } from './runtime/driver.ts';
+import { sandboxImageTag } from './runtime/image.ts';
 import { createReconciler } from './runtime/reconciler.ts';
 import { createFileSweep } from './sandboxes/file-sweep.ts';
 import type { LiveSandboxes } from './sandboxes/live-sandboxes.ts';
@@ -81,7 +82,9 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
   const { installation } = engine;
   const reconciler = createReconciler({ driver, installation, clock, log, isOwned, desired: turnParts.desired, residues });
   const isDraining = () => !dispatcher.isAccepting();
-  const health = createHealthMonitor({ store, driver, clock, dataDir: config.dataDir, version: VERSION, isDraining });
+  const leases = { leaseMs: config.leaseMs, ageMs: presence.beatAgeMs };
+  const { dataDir, sandboxImage: image = sandboxImageTag('default') } = config;
+  const health = createHealthMonitor({ store, driver, clock, dataDir, version: VERSION, isDraining, image, leases });
   const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
   const { enabled, noclaw } = config.adapters;
   for (const note of config.notes) log.warn(note);

@@ -6,6 +6,7 @@ import { isPlatformError } from '../base/errors.ts';
 import type { Service } from '../base/service.ts';
 import type { RuntimeDriver } from '../runtime/driver.ts';
 import type { Store } from '../store/store.ts';
+import { createClockCheck, createImageCheck, createLeaseCheck, type LeaseAge } from './health-checks.ts';
 
 export interface HealthDeps {
   readonly store: Store;
@@ -14,6 +15,9 @@ export interface HealthDeps {
   readonly dataDir: string;
   readonly version: string;
   readonly isDraining: () => boolean;
+  /** What sandboxes are started from, where nothing else is asked for. */
+  readonly image: string;
+  readonly leases: LeaseAge;
 }
 
 /** Real checks, made in the background every few seconds; an answer never waits for one. */
@@ -29,12 +33,22 @@ const DISK_FULL_BYTES = 16 * 1024 ** 2;
 
 export function createHealthMonitor(deps: HealthDeps): HealthMonitor {
   let checks: Record<string, HealthCheck> = { store: { status: 'unhealthy', detail: 'Not checked yet.' } };
+  const checkImage = createImageCheck(deps.driver, deps.image);
+  const checkClock = createClockCheck(deps.clock);
+  const checkLeases = createLeaseCheck(deps.leases);
   let cancel: () => void = () => undefined;
   let running: Promise<void> | undefined;
 
   async function checkAll(): Promise<void> {
-    const [store, runtime, disk] = await Promise.all([checkStore(deps), checkRuntime(deps.driver), checkDisk(deps.dataDir)]);
-    checks = { store, runtime, disk };
+    const [store, runtime, image, disk, clock, leases] = await Promise.all([
+      checkStore(deps),
+      checkRuntime(deps.driver),
+      checkImage(),
+      checkDisk(deps.dataDir),
+      checkClock(),
+      checkLeases(),
+    ]);
+    checks = { store, runtime, image, disk, clock, leases };
   }
 
   /** One round at a time: a slow check delays the next round, it does not pile up. */

@@ -20,15 +20,20 @@ export interface NodePresenceDeps {
 export interface NodePresence extends Service {
   /** True for another node that was alive at the last beat. */
   isAliveElsewhere(nodeId: string): boolean;
+  /** How long ago this node last said that it is alive; undefined before the first time. */
+  beatAgeMs(): number | undefined;
 }
 
 export function createNodePresence(deps: NodePresenceDeps): NodePresence {
   const { nodes, clock, log, nodeId, leaseMs, live } = deps;
   let others: ReadonlySet<string> = new Set();
   let cancel: (() => void) | undefined;
+  let beatAt: number | undefined;
 
   async function beat(): Promise<void> {
+    const began = clock.monotonic();
     await nodes.beat({ id: nodeId, host: hostname(), leaseMs, isSoleNode: deps.isSoleNode });
+    beatAt = began;
     if (deps.isSoleNode) return;
     await discardStrayed();
     await nodes.letGo({ id: nodeId, except: live.list().map(({ sessionId }) => sessionId) });
@@ -44,6 +49,7 @@ export function createNodePresence(deps: NodePresenceDeps): NodePresence {
   return {
     name: 'node presence',
     isAliveElsewhere: (id) => others.has(id),
+    beatAgeMs: () => (beatAt === undefined ? undefined : clock.monotonic() - beatAt),
     async start() {
       if (cancel !== undefined) return;
       await beat();
