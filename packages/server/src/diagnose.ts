@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { systemClock } from './base/clock.ts';
 import { PlatformError } from './base/errors.ts';
@@ -5,11 +6,16 @@ import { newId } from './base/ids.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import { chooseRuntime } from './choose-runtime.ts';
 import { type Config, loadConfig } from './config.ts';
+import type { Provider } from './core/model.ts';
+import { authOf, baseUrlOf } from './core/provider-config.ts';
 import { configuredDatabase } from './databases.ts';
 import { createAttackQuota } from './doctor/attack/quota.ts';
 import { type AttackResult, runAttack } from './doctor/attack/run.ts';
 import { checkInstallation, type Finding } from './doctor/checks.ts';
+import { createDnsResolve } from './egress/dns.ts';
 import { createEgressGateway } from './egress/egress-gateway.ts';
+import type { KeyVerdict } from './egress/gateway.ts';
+import { createKeyCheck } from './egress/key-check.ts';
 import { createUnkeptAudit } from './egress/unkept-audit.ts';
 import type { RuntimeDriver } from './runtime/driver.ts';
 import { seesOurMounts } from './runtime/engine-mounts.ts';
@@ -28,13 +34,33 @@ export async function diagnose(config: Config = loadConfig()): Promise<readonly 
       images: imagesOf(config),
       dataDir: config.dataDir,
       hasConfiguredKey: config.adminKey !== undefined,
-      isDemo: config.providers.size === 0,
+      providers: config.providers,
+      // The operator's own providers may be anywhere, also on this machine.
+      checkKey: createKeyCheck({ clock: systemClock, resolve: createDnsResolve(), isDenied: () => false }),
+      listen: { host: config.host, port: config.port },
+      socket: socketOf(config),
+      notes: config.notes,
       database: () => configuredDatabase().status(),
       clock: systemClock,
     });
   } finally {
     if (!(runtime instanceof PlatformError)) await runtime.close();
   }
+}
+
+/** Where the engine's socket should be, when it is one that this user may lack the right to; undefined where there is none. */
+function socketOf({ dockerHost, runtime }: Config): string | undefined {
+  if (dockerHost !== undefined) return dockerHost.startsWith('unix://') ? dockerHost.slice('unix://'.length) : undefined;
+  return (runtime === 'auto' || runtime === 'docker') && existsSync(USUAL_SOCKET) ? USUAL_SOCKET : undefined;
+}
+
+const USUAL_SOCKET = '/var/run/docker.sock';
+
+/** Whether a provider takes a key, for `cloister init`. */
+export async function tryProviderKey(provider: Provider, key: string | undefined, baseUrl?: string): Promise<KeyVerdict> {
+  const check = createKeyCheck({ clock: systemClock, resolve: createDnsResolve(), isDenied: () => false });
+  const auth = key === undefined ? undefined : authOf(provider === 'openai-compatible' ? 'openai' : provider, key);
+  return check(provider, { baseUrl: baseUrl ?? baseUrlOf(provider) ?? '', auth });
 }
 
 /** Attacks a sandbox of this installation from inside. Throws `runtime_unreachable`, or `image_missing`. */

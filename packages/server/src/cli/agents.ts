@@ -1,10 +1,21 @@
+import type { AgentCreate } from '@cloister/api';
 import { Command } from 'commander';
 import { connect } from './connection.ts';
-import { printLine, printTable } from './output.ts';
+import { readDefinition } from './definition.ts';
+import { note, printable, printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 export function agentsCommand(): Command {
-  const list = new Command('list')
+  return new Command('agents')
+    .description('agents of the running server')
+    .addCommand(listCommand(), { isDefault: true })
+    .addCommand(showCommand())
+    .addCommand(createCommand())
+    .addCommand(archiveCommand());
+}
+
+function listCommand(): Command {
+  return new Command('list')
     .description('the agents that can be talked with')
     .option('--json', 'print JSON')
     .action(async ({ json }: { json?: true }) => {
@@ -15,5 +26,64 @@ export function agentsCommand(): Command {
         agents.map((one) => [one.id, String(one.version), one.model.id, one.harness, one.name]),
       );
     });
-  return new Command('agents').description('agents of the running server').addCommand(list, { isDefault: true });
+}
+
+function showCommand(): Command {
+  return new Command('show')
+    .description('all that is known of an agent')
+    .argument('<id>')
+    .option('--json', 'print JSON')
+    .action(async (id: string, { json }: { json?: true }) => {
+      const agent = await connect().agents.get(id);
+      if (json) return printLine(JSON.stringify(agent, null, 2));
+      printRows([
+        ['id', `${agent.id}, version ${agent.version}`],
+        ['name', agent.name],
+        ['about', agent.description ?? ''],
+        ['model', agent.model.id],
+        ['harness', agent.harness],
+        ['system', agent.system ?? ''],
+        ['archived', agent.archived_at ?? ''],
+      ]);
+    });
+}
+
+interface CreateOptions {
+  readonly model?: string;
+  readonly system?: string;
+  readonly harness?: string;
+  readonly file?: string;
+  readonly json?: true;
+}
+
+function createCommand(): Command {
+  return new Command('create')
+    .description('create an agent and print its id')
+    .argument('<name>')
+    .option('--model <model>', 'such as claude-sonnet-4-5')
+    .option('--system <text>', 'its system prompt')
+    .option('--harness <name>', 'the program that runs it')
+    .option('-f, --file <file>', 'its other fields as the API takes them, in JSON or YAML; - reads standard input')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  cloister agents create reviewer --model claude-sonnet-4-5 --system "You review code."\n')
+    .action(async (name: string, { file, json, ...fields }: CreateOptions) => {
+      // The server says what is wrong with it.
+      const created = await connect().agents.create({ ...readDefinition(file), ...fields, name } as AgentCreate);
+      printLine(json ? JSON.stringify(created, null, 2) : created.id);
+    });
+}
+
+function archiveCommand(): Command {
+  return new Command('archive')
+    .description('let no new session use an agent')
+    .argument('<id>')
+    .action(async (id: string) => {
+      await connect().agents.archive(id);
+      note(`archived ${id}`);
+    });
+}
+
+/** Names and values, without those that are empty. */
+export function printRows(rows: readonly (readonly [string, string])[]): void {
+  for (const [name, value] of rows) if (value !== '') printLine(`${name.padEnd(12)} ${printable(value)}`);
 }

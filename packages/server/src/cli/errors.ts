@@ -2,7 +2,8 @@ import { ClientError, isProblemCode, PROBLEMS } from '@cloister/api';
 import { CommanderError } from 'commander';
 import { isPlatformError } from '../base/errors.ts';
 import { redact } from '../base/redaction/redaction.ts';
-import { EXIT, exitCodeOfKind, exitCodeOfStatus } from './exit-codes.ts';
+import { exitCodeOfKind, exitCodeOfStatus } from './exit-code-of.ts';
+import { EXIT } from './exit-codes.ts';
 import { note, printable } from './output.ts';
 
 interface Explanation {

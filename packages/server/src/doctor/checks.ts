@@ -4,7 +4,11 @@ import { PROBLEMS } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import { isPlatformError, PlatformError } from '../base/errors.ts';
 import { newUnique } from '../base/ids.ts';
+import type { Provider } from '../core/model.ts';
+import type { ProviderConfig } from '../core/provider-config.ts';
+import type { KeyCheck } from '../egress/gateway.ts';
 import type { RuntimeDriver } from '../runtime/driver.ts';
+import { checkModels, checkPort, checkSettings, checkSocket } from './host-checks.ts';
 
 export interface Finding {
   readonly name: string;
@@ -20,7 +24,15 @@ export interface CheckDeps {
   readonly images: readonly string[];
   readonly dataDir: string;
   readonly hasConfiguredKey: boolean;
-  readonly isDemo: boolean;
+  /** Those that have a key, and what tells whether it is taken. */
+  readonly providers: ReadonlyMap<Provider, ProviderConfig>;
+  readonly checkKey: KeyCheck;
+  /** Where the server listens, or will. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** The engine's socket; undefined where there is none to look at. */
+  readonly socket: string | undefined;
+  /** What is to be said of the settings. */
+  readonly notes: readonly string[];
   readonly database: () => Promise<{ readonly place: string; readonly pending: readonly string[] }>;
   readonly clock: Clock;
 }
@@ -28,14 +40,17 @@ export interface CheckDeps {
 /** Looks at each thing that the server needs, changes nothing, and never throws: what cannot be told is a finding. */
 export async function checkInstallation(deps: CheckDeps): Promise<readonly Finding[]> {
   const checks: readonly (readonly [string, () => Promise<readonly Omit<Finding, 'name'>[]>])[] = [
+    ['settings', () => checkSettings(deps)],
     ['engine', () => checkEngine(deps)],
+    ['socket', () => checkSocket(deps)],
     ['image', () => checkImages(deps)],
     ['data', () => checkDataDir(deps)],
     ['database', () => checkDatabase(deps)],
     ['disk', () => checkDisk(deps)],
     ['clock', () => checkClock(deps)],
     ['key', () => checkKey(deps)],
-    ['model', () => checkModel(deps)],
+    ['port', () => checkPort(deps)],
+    ['model', () => checkModels(deps)],
   ];
   const found = await Promise.all(checks.map(async ([name, check]) => (await check().catch(failure)).map((one) => ({ name, ...one }))));
   return found.flat();
@@ -47,7 +62,7 @@ function failure(error: unknown): readonly Omit<Finding, 'name'>[] {
   return [{ status: 'fail', detail, fix: 'Look at the message; it comes from the system.' }];
 }
 
-type Found = Promise<readonly Omit<Finding, 'name'>[]>;
+export type Found = Promise<readonly Omit<Finding, 'name'>[]>;
 
 async function checkEngine({ runtime: driver }: CheckDeps): Found {
   if (driver instanceof PlatformError) throw driver;
@@ -171,11 +186,4 @@ async function checkKey({ dataDir, hasConfiguredKey }: CheckDeps): Found {
   if ((found.mode & 0o077) !== 0)
     return [{ status: 'fail', detail: `Other users of this machine may read ${file}.`, fix: `Close it to them: \`chmod 600 ${file}\`.` }];
   return [{ status: 'ok', detail: `${file} is this user's alone.` }];
-}
-
-async function checkModel({ isDemo }: CheckDeps): Found {
-  if (!isDemo) return [{ status: 'ok', detail: 'A provider has a key.' }];
-  return [
-    { status: 'warn', detail: 'No provider has a key: the demo model answers.', fix: "Set ANTHROPIC_API_KEY, or another provider's key." },
-  ];
 }
