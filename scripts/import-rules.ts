@@ -77,6 +77,7 @@ const COMPOSITION = [
   'choose-runtime.ts',
   'prepare-images.ts',
   'databases.ts',
+  'backups.ts',
   'diagnose.ts',
   'open-egress.ts',
   'open-broker.ts',

@@ -2,6 +2,7 @@ import { type ProblemDefinition, p } from './problem-kinds.ts';
 import { PROBLEMS_OF_ACCESS } from './problems-of-access.ts';
 import { PROBLEMS_OF_ADAPTERS } from './problems-of-adapters.ts';
 import { PROBLEMS_OF_APPROVALS } from './problems-of-approvals.ts';
+import { PROBLEMS_OF_BACKUP } from './problems-of-backup.ts';
 import { PROBLEMS_OF_CONTENT } from './problems-of-content.ts';
 import { PROBLEMS_OF_RUNNING } from './problems-of-running.ts';
 import { PROBLEMS_OF_SECRETS } from './problems-of-secrets.ts';
@@ -273,6 +274,7 @@ export const PROBLEMS = {
   ...PROBLEMS_OF_ADAPTERS,
   ...PROBLEMS_OF_SPENDING,
   ...PROBLEMS_OF_SECRETS,
+  ...PROBLEMS_OF_BACKUP,
 } as const satisfies Record<string, ProblemDefinition>;
 
 export type ProblemCode = keyof typeof PROBLEMS;

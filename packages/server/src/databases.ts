@@ -2,6 +2,7 @@ import path from 'node:path';
 import type { AuditVerdict } from '@cloister/api';
 import { toVerdict, verifyChain } from './audit/audit-log.ts';
 import { openAuditSeals } from './audit/key.ts';
+import { beforeMigrationOf } from './backups.ts';
 import { systemClock } from './base/clock.ts';
 import { PlatformError } from './base/errors.ts';
 import { loadAuditKeys, loadDatabaseConfig } from './config.ts';
@@ -24,13 +25,15 @@ export interface ConfiguredDatabase {
 }
 
 export function configuredDatabase(): ConfiguredDatabase {
-  const { store, databaseUrl: url, dataDir } = loadDatabaseConfig();
+  const settings = loadDatabaseConfig();
+  const { store, databaseUrl: url, dataDir } = settings;
   if (store === 'memory')
     throw new PlatformError('config_invalid', { detail: 'CLOISTER_STORE: a database in memory is gone with its server.' });
   if (store === 'postgres' && url !== undefined)
-    return { status: () => inspectPostgres(url), migrate: () => migratePostgres(url, systemClock) };
+    return { status: () => inspectPostgres(url), migrate: () => migratePostgres(url, systemClock, beforeMigrationOf(settings)) };
   const file = path.join(dataDir, 'cloister.db');
-  return { status: async () => inspectSqlite(file), migrate: async () => migrateSqlite(file, systemClock) };
+  const keepsBefore = settings.backup.beforeMigration;
+  return { status: async () => inspectSqlite(file), migrate: async () => migrateSqlite(file, systemClock, { keepsBefore }) };
 }
 
 /** Proves the chains in the database that the settings name, with the keys that they name; no server is asked. */

@@ -8,6 +8,8 @@ export const BLOCK = 512;
 /** What a header may take in memory, long names and pax fields included. */
 export const MAX_EXTENSION_BYTES = 64 * 1024;
 
+const MAX_UID = 0o7777777;
+
 export type TarKind = 'file' | 'directory' | 'link';
 
 export interface TarHeader {
@@ -18,6 +20,8 @@ export interface TarHeader {
   readonly modifiedAt: number;
   /** Of a link. */
   readonly target: Buffer;
+  /** Whose it is, as a number; 0 unless told. Only backups say and heed it. */
+  readonly uid?: number;
 }
 
 export interface RawHeader {
@@ -27,6 +31,7 @@ export interface RawHeader {
   readonly mode: number;
   readonly modifiedAt: number;
   readonly linkName: Buffer;
+  readonly uid: number;
 }
 
 export function archiveInvalid(why: string): PlatformError {
@@ -49,6 +54,7 @@ export function parseHeader(block: Buffer): RawHeader | undefined {
     mode: number(block, 100, 8),
     modifiedAt: number(block, 136, 12),
     linkName: field(block, 157, 100),
+    uid: number(block, 108, 8),
   };
 }
 
@@ -104,8 +110,9 @@ function block(name: Buffer, input: Omit<TarHeader, 'path' | 'kind'> & { readonl
   const digits = (value: number, length: number) => `${value.toString(8).padStart(length - 1, '0')}\0`;
   put(name, 0);
   put(digits(input.mode & 0o777, 8), 100);
-  put(digits(0, 8), 108);
-  put(digits(0, 8), 116);
+  const uid = digits(Math.min(input.uid ?? 0, MAX_UID), 8);
+  put(uid, 108);
+  put(uid, 116);
   put(digits(input.size, 12), 124);
   put(digits(Math.max(0, Math.floor(input.modifiedAt)), 12), 136);
   put(input.type, 156);

@@ -6,7 +6,7 @@ import type { DatabaseStatus } from '../sql/database-status.ts';
 import { pendingMigrations } from '../sql/migrations.ts';
 import { integer, text } from '../sql/rows.ts';
 import type { AuditReader } from '../store.ts';
-import { prepareDatabase, readLedger, withAdminClient } from './migrate.ts';
+import { type BeforeMigration, prepareDatabase, readLedger, withAdminClient } from './migrate.ts';
 import { MIGRATIONS } from './migrations/all.ts';
 import { createStatements } from './statements.ts';
 import { runStatements } from './transaction.ts';
@@ -24,10 +24,10 @@ export function inspectPostgres(url: string): Promise<DatabaseStatus> {
 }
 
 /** Brings the schema up to date, with or without servers; answers the names of the steps that were made. */
-export function migratePostgres(url: string, clock: Clock): Promise<readonly string[]> {
+export function migratePostgres(url: string, clock: Clock, beforeMigration?: BeforeMigration): Promise<readonly string[]> {
   return withAdminClient(url, async (client) => {
     const before = (await readLedger(client)).length;
-    await prepareDatabase(client, MIGRATIONS, clock.now());
+    await prepareDatabase(client, MIGRATIONS, clock.now(), beforeMigration);
     return MIGRATIONS.slice(before).map(({ name }) => name);
   });
 }

@@ -35,14 +35,25 @@ export async function withAdminClient<T>(url: string, work: (client: Client) => 
 /** A table that is there while a copy into this database is under way. */
 export const UNFINISHED_MOVE = 'unfinished_move';
 
+/** Called before the schema of a database with data changes, with its version to be; what it throws keeps it as it is. */
+export type BeforeMigration = (version: number) => Promise<void>;
+
 /**
  * Brings the database to the newest version, each step whole or not at all, while other servers wait. Answers the
  * installation's id, made on the first time. Throws as SQLite's does, and `store_move_unfinished`, before anything
  * was changed.
  */
-export function prepareDatabase(client: Client, migrations: readonly Migration[], now: number): Promise<string> {
+export function prepareDatabase(
+  client: Client,
+  migrations: readonly Migration[],
+  now: number,
+  beforeMigration?: BeforeMigration,
+): Promise<string> {
   return withSchemaLock(client, async () => {
     if (await hasTable(client, UNFINISHED_MOVE)) throw new PlatformError('store_move_unfinished');
+    const applied = await readLedger(client);
+    // What has no table yet has nothing to lose.
+    if (applied.length > 0 && pendingMigrations(migrations, applied).length > 0) await beforeMigration?.(migrations.length);
     await makeSchema(client, migrations, now);
     await client.query(CREATE_BOOTS);
     return ensureInstallation(client, now);
@@ -82,7 +93,7 @@ export async function readLedger(client: Client): Promise<readonly AppliedMigrat
   return (await client.query(READ_LEDGER)).rows.map(parseApplied);
 }
 
-async function hasTable(client: Client, name: string): Promise<boolean> {
+export async function hasTable(client: Client, name: string): Promise<boolean> {
   const { rows } = await client.query<{ found: boolean }>('SELECT to_regclass($1) IS NOT NULL AS found', [name]);
   return rows[0]?.found === true;
 }

@@ -5,7 +5,7 @@ import { createSqlStore } from '../sql/sql-store.ts';
 import type { Store } from '../store.ts';
 import { createPostgresEngine } from './engine.ts';
 import { isConnectionFailure } from './failures.ts';
-import { prepareDatabase, withAdminClient, withSchemaLock } from './migrate.ts';
+import { type BeforeMigration, prepareDatabase, withAdminClient, withSchemaLock } from './migrate.ts';
 import { MIGRATIONS } from './migrations/all.ts';
 import { createPeerLink } from './peers.ts';
 import { createPool } from './pool.ts';
@@ -20,6 +20,8 @@ export interface PostgresStoreOptions {
   readonly nodeId: string;
   /** Connections at most, and one more to hear from the other servers. */
   readonly poolSize?: number | undefined;
+  /** Makes a backup before the schema changes; none unless told. */
+  readonly beforeMigration?: BeforeMigration | undefined;
   /** How long the opening waits for a database that does not answer yet. */
   readonly startPatienceMs?: number | undefined;
 }
@@ -43,12 +45,13 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
 }
 
 /** The database may start beside us, and answer only in a while. */
-async function prepare(url: string, { clock, log, startPatienceMs = START_PATIENCE_MS }: PostgresStoreOptions): Promise<Scopes> {
+async function prepare(url: string, options: PostgresStoreOptions): Promise<Scopes> {
+  const { clock, log, beforeMigration, startPatienceMs = START_PATIENCE_MS } = options;
   const deadline = clock.monotonic() + startPatienceMs;
   for (;;) {
     try {
       return await withAdminClient(url, async (client) => {
-        await prepareDatabase(client, MIGRATIONS, clock.now());
+        await prepareDatabase(client, MIGRATIONS, clock.now(), beforeMigration);
         if (await withSchemaLock(client, () => ensureRowSecurity(client))) return createScopes();
         log.warn(`row-level security is off: let the database's user create roles, or make the role ${TENANT_ROLE} and grant it to them`);
         return NO_SCOPES;

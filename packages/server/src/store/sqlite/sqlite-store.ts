@@ -6,7 +6,8 @@ import { isPlatformError, PlatformError } from '../../base/errors.ts';
 import { newId } from '../../base/ids.ts';
 import { createSqlStore } from '../sql/sql-store.ts';
 import type { Store } from '../store.ts';
-import { type Checkpointer, startCheckpointer } from './checkpointer.ts';
+import { keepBefore } from './before-migration.ts';
+import { startCheckpointer } from './checkpointer.ts';
 import { type Connection, openReader, openWriter } from './connection.ts';
 import { createEngine } from './engine.ts';
 import { toStoreError } from './failures.ts';
@@ -23,6 +24,8 @@ export interface SqliteStoreOptions {
   /** Said, with the process id, to those who find the database locked. */
   readonly nodeId?: string | undefined;
   readonly clock: Clock;
+  /** Whether a database with data is copied into `backups/` beside it before its schema changes; true unless told. */
+  readonly keepsBefore?: boolean | undefined;
   /** How the kind of file system is found out; Linux's way unless told. */
   readonly fileSystemType?: FileSystemType | undefined;
 }
@@ -41,7 +44,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   const file = await resolveFile(options);
   const lock = acquireOwnerLock(file, { pid: process.pid, nodeId: options.nodeId ?? null, now: options.clock.now() });
   try {
-    return assemble(openFile(file, lock), options, () => startCheckpointer(file, options.clock));
+    return assemble(openFile(file, lock), options, file);
   } catch (error) {
     lock.release();
     throw toStoreError(error);
@@ -102,12 +105,15 @@ function unusable(file: string, error: unknown): PlatformError {
 }
 
 /** Brings the schema up to date and puts the store together; closes the connections when that fails. */
-function assemble(connections: Connections, { clock, installation }: SqliteStoreOptions, startFolding?: () => Checkpointer): Store {
+function assemble(connections: Connections, options: SqliteStoreOptions, file?: string): Store {
   const { writer, reader, onClosed } = connections;
+  const { clock, installation, keepsBefore = true } = options;
   try {
+    if (file !== undefined && keepsBefore) keepBefore(writer, file, clock.now());
     migrate(writer, MIGRATIONS, clock.now());
     ensureInstallation(writer, installation ?? newId('installation'), clock.now());
-    return createSqlStore(createEngine({ writer, reader, checkpointer: startFolding?.() }, clock), onClosed);
+    const checkpointer = file === undefined ? undefined : startCheckpointer(file, clock);
+    return createSqlStore(createEngine({ writer, reader, checkpointer }, clock), onClosed);
   } catch (error) {
     if (reader !== writer) reader.close();
     writer.close();

@@ -70,7 +70,8 @@ async function readProgress(client: Client): Promise<{ installationId: string; p
   return { installationId: rows[0] === undefined ? '' : text(rows[0], 'installation_id'), progress };
 }
 
-async function refuseData(client: Client): Promise<void> {
+/** Throws `store_not_empty` for a database that a server has used. */
+export async function refuseData(client: Client): Promise<void> {
   const used = (await countRows(client)).filter(({ name, rows }) => rows > 0 && !WITHOUT_MEANING.has(name));
   if (used.length === 0) return;
   const found = used.map(({ name, rows }) => `${name}: ${rows}`).join(', ');
@@ -109,15 +110,20 @@ export async function checksumOf(client: Client, table: string, columns: readonl
 /** Lets new rows count on from those that were copied, and makes the database one that servers may open. */
 export async function finishMove(client: Client): Promise<void> {
   await inTransaction(client, async () => {
-    for (const row of (await client.query(IDENTITIES)).rows) {
-      const table = text(row, 'table_name');
-      const column = text(row, 'column_name');
-      await client.query(
-        `SELECT setval(pg_get_serial_sequence('${table}', '${column}'), greatest(max("${column}"), 1), count(*) > 0) FROM "${table}"`,
-      );
-    }
+    await countOn(client);
     await client.query(`DROP TABLE ${UNFINISHED_MOVE}`);
   });
   // Plans for tables that were empty a moment ago would be bad ones.
   await client.query('ANALYZE');
+}
+
+/** Lets identities go on behind the highest that there is. */
+export async function countOn(client: Client): Promise<void> {
+  for (const row of (await client.query(IDENTITIES)).rows) {
+    const table = text(row, 'table_name');
+    const column = text(row, 'column_name');
+    await client.query(
+      `SELECT setval(pg_get_serial_sequence('${table}', '${column}'), greatest(max("${column}"), 1), count(*) > 0) FROM "${table}"`,
+    );
+  }
 }
