@@ -250,6 +250,25 @@ describe('the keeper of services', () => {
     assert.equal(bench.runtime.containers().length, 1);
   });
 
+  it('tries each port of the pool once, and says that none is free when other programs have them all', async () => {
+    await using bench = await setUp();
+    for (let port = 19_100; port <= 19_108; port++) bench.foreign.add(port);
+    bench.keep();
+    const row = await bench.create();
+    assert.equal((await bench.until(row, 'running')).port, 19_109);
+    await bench.want(row, 'stopped');
+    await bench.until(row, 'stopped');
+    bench.foreign.add(19_109);
+    await bench.want(row, 'running');
+    const failed = await bench.until(row, 'failed');
+    assert.match(failed.reason ?? '', /^no port from 19100 to 19109 is free on its host/);
+    const { data } = await bench.store.services.listEvents({ ...keyOf(row), limit: 100, order: 'asc' });
+    assert.equal(data.filter(({ type }) => type === 'port_changed').length, 18, 'nine moves to the free one, and nine more');
+    bench.foreign.delete(19_104);
+    await bench.want(row, 'running');
+    assert.equal((await bench.until(row, 'running')).port, 19_104);
+  });
+
   it('fails at once when the image is missing, and waits while the engine is away', async () => {
     await using bench = await setUp();
     bench.keep();

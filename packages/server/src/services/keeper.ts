@@ -14,6 +14,7 @@ import { prepareFiles, removeFiles, type ServiceFiles } from './files.ts';
 import type { GatewaySockets } from './gateway-sockets.ts';
 import type { Probe } from './health.ts';
 import { createHealthChecks, type HealthChecks } from './health-checks.ts';
+import { createPortMoves, type PortMoves } from './port-moves.ts';
 import { createReport } from './report.ts';
 import { openEnv, readDefinition, STOP_GRACE_MS } from './spec.ts';
 
@@ -44,13 +45,18 @@ export interface Keeper {
   wake(): void;
 }
 
+interface Parts extends KeeperDeps {
+  readonly portMoves: PortMoves;
+}
+
 /** Looked at without a reason as well: another server may have written what is wanted. */
 const LOOK_MS = 2000;
 /** They say nothing about the service. */
 const PASSING: ReadonlySet<ProblemCode> = new Set(['runtime_unreachable', 'store_unavailable', 'disk_full', 'bug']);
 const TMP_BYTES = 64 * 1024 * 1024;
 
-export function createKeeper(deps: KeeperDeps): Keeper {
+export function createKeeper(given: KeeperDeps): Keeper {
+  const deps: Parts = { ...given, portMoves: createPortMoves(given) };
   let onWake: (() => void) | undefined;
   let isWanted = false;
   const wake = () => {
@@ -103,7 +109,7 @@ interface Look {
 }
 
 /** Begins what there is to do, and says after how long to look again. */
-async function look(deps: KeeperDeps, { health, sockets, busy, wake, signal }: Look): Promise<number> {
+async function look(deps: Parts, { health, sockets, busy, wake, signal }: Look): Promise<number> {
   const { runtime, services, hostId, log } = deps;
   // The containers first: what is made while we look has its row already.
   const seen = await runtime.list(deps, { signal });
@@ -134,7 +140,7 @@ async function look(deps: KeeperDeps, { health, sockets, busy, wake, signal }: L
 }
 
 /** Removes what belongs to no service that there is. */
-async function clearAway(deps: KeeperDeps, id: string, seen: readonly ServiceObservation[]): Promise<void> {
+async function clearAway(deps: Parts, id: string, seen: readonly ServiceObservation[]): Promise<void> {
   for (const { ref } of seen) if (ref.service === id) await deps.runtime.remove(ref);
   await deps.runtime.forget({ installation: deps.installation, service: id });
   await removeFiles(deps.dataDir, id);
@@ -148,7 +154,7 @@ interface Found {
 }
 
 /** One step for one service; true when there may be another at once. */
-async function bring(deps: KeeperDeps, row: ServiceRow, { own, health }: Found): Promise<boolean> {
+async function bring(deps: Parts, row: ServiceRow, { own, health }: Found): Promise<boolean> {
   const { clock, settings } = deps;
   const isOwn = ({ ref }: ServiceObservation) => ref.incarnation === row.incarnation;
   for (const stray of own) if (!isOwn(stray)) await deps.runtime.remove(stray.ref);
@@ -157,7 +163,7 @@ async function bring(deps: KeeperDeps, row: ServiceRow, { own, health }: Found):
   return take(deps, row, { step, refs: seen === undefined ? [] : [seen.ref] });
 }
 
-async function take(deps: KeeperDeps, row: ServiceRow, { step, refs }: { step: Step; refs: readonly ServiceRef[] }): Promise<boolean> {
+async function take(deps: Parts, row: ServiceRow, { step, refs }: { step: Step; refs: readonly ServiceRef[] }): Promise<boolean> {
   switch (step.type) {
     case 'none':
       return false;
@@ -181,6 +187,7 @@ async function take(deps: KeeperDeps, row: ServiceRow, { step, refs }: { step: S
       await deps.runtime.forget({ installation: deps.installation, service: row.id });
       await removeFiles(deps.dataDir, row.id);
       await deps.services.purge(row);
+      deps.portMoves.forget(row.id);
       deps.log.info({ service: row.id }, 'a service was deleted');
       return false;
     }
@@ -192,7 +199,7 @@ async function take(deps: KeeperDeps, row: ServiceRow, { step, refs }: { step: S
 }
 
 /** Writes what has come of it, unless somebody wants something else meanwhile; that is heard at the next look. */
-async function settle(deps: KeeperDeps, row: ServiceRow, step: { changes: ServiceChanges; event?: ServiceEventInput }): Promise<boolean> {
+async function settle(deps: Parts, row: ServiceRow, step: { changes: ServiceChanges; event?: ServiceEventInput }): Promise<boolean> {
   if ((await record(deps, row, step.changes, step.event)) !== undefined) return true;
   // A health check that was written meanwhile is nobody's wish.
   const current = await deps.services.find(row);
@@ -201,13 +208,8 @@ async function settle(deps: KeeperDeps, row: ServiceRow, step: { changes: Servic
 }
 
 /** The incarnation's name is on disk before its container can be there. */
-async function launch(deps: KeeperDeps, row: ServiceRow): Promise<boolean> {
-  const { bind, ports } = deps.settings;
-  if (!(await deps.isPortFree(bind, row.port))) {
-    deps.log.warn({ service: row.id, port: row.port }, "another program has a service's port; it gets another one");
-    await deps.services.movePort({ tenantId: row.tenantId, id: row.id, ports, avoid: [row.port], now: deps.clock.now() });
-    return true;
-  }
+async function launch(deps: Parts, row: ServiceRow): Promise<boolean> {
+  if (!(await deps.isPortFree(deps.settings.bind, row.port))) return moveOn(deps, row);
   const changes = {
     state: 'starting',
     incarnation: newId('incarnation'),
@@ -220,7 +222,7 @@ async function launch(deps: KeeperDeps, row: ServiceRow): Promise<boolean> {
   return named === undefined ? true : start(deps, named);
 }
 
-async function start(deps: KeeperDeps, row: ServiceRow): Promise<boolean> {
+async function start(deps: Parts, row: ServiceRow): Promise<boolean> {
   const { runtime, settings, clock } = deps;
   let ref: ServiceRef | undefined;
   try {
@@ -230,6 +232,7 @@ async function start(deps: KeeperDeps, row: ServiceRow): Promise<boolean> {
     await deps.gateways.ensure(ready);
     ref = await runtime.create(toSpec(deps, ready, files));
     await runtime.start(ref);
+    deps.portMoves.forget(row.id);
     await record(deps, ready, { state: 'running', startedAt: clock.now() }, { type: 'started' });
     return true;
   } catch (error) {
@@ -254,16 +257,28 @@ async function start(deps: KeeperDeps, row: ServiceRow): Promise<boolean> {
 }
 
 /** Somebody took the port between the look and the start. */
-async function startElsewhere(deps: KeeperDeps, row: ServiceRow, refs: readonly ServiceRef[]): Promise<boolean> {
+async function startElsewhere(deps: Parts, row: ServiceRow, refs: readonly ServiceRef[]): Promise<boolean> {
   for (const ref of refs) await deps.runtime.remove(ref);
   const freed = await record(deps, row, { state: 'pending', incarnation: null });
-  if (freed === undefined) return true;
-  const { ports } = deps.settings;
-  await deps.services.movePort({ tenantId: row.tenantId, id: row.id, ports, avoid: [row.port], now: deps.clock.now() });
+  return freed === undefined ? true : moveOn(deps, freed);
+}
+
+/** Another program has its port: it gets the next one, or has failed when all have been tried. */
+async function moveOn(deps: Parts, row: ServiceRow): Promise<boolean> {
+  deps.log.warn({ service: row.id, port: row.port }, "another program has a service's port; it gets another one");
+  try {
+    await deps.portMoves.next(row);
+  } catch (error) {
+    if (!isPlatformError(error, 'service_ports_exhausted')) throw error;
+    const { first, last } = deps.settings.ports;
+    const reason = `no port from ${first} to ${last} is free on its host: services and other programs have them all`;
+    const changes = { state: 'failed', incarnation: null, startedGeneration: row.generation, nextStartAt: null, reason } as const;
+    await record(deps, row, changes, { type: 'failed', detail: reason });
+  }
   return true;
 }
 
-function record(deps: KeeperDeps, row: ServiceRow, changes: ServiceChanges, event?: ServiceEventInput): Promise<ServiceRow | undefined> {
+function record(deps: Parts, row: ServiceRow, changes: ServiceChanges, event?: ServiceEventInput): Promise<ServiceRow | undefined> {
   const { tenantId, id, revision } = row;
   return deps.services.record({ tenantId, id, revision, changes, event, now: deps.clock.now() });
 }
