@@ -70,7 +70,7 @@ export function createOtlpTracer({ settings, clock, log, resource }: OtlpTracerD
     let failure: unknown;
     for (let attempt = 1; attempt <= TRIES && !giveUp.signal.aborted; attempt++) {
       try {
-        const status = await post(redactKnown(body));
+        const status = await post(settings, redactKnown(body), giveUp.signal);
         if (status < 300) return undefined;
         failure = new Error(`The collector answered ${status}.`);
         // Anything else would be answered so again.
@@ -82,14 +82,6 @@ export function createOtlpTracer({ settings, clock, log, resource }: OtlpTracerD
       if (attempt < TRIES) await delay(clock, RETRY_MS * attempt, giveUp.signal).catch(() => undefined);
     }
     return failure ?? giveUp.signal.reason;
-  }
-
-  async function post(body: string): Promise<number> {
-    const signal = AbortSignal.any([giveUp.signal, AbortSignal.timeout(SEND_TIMEOUT_MS)]);
-    const headers = { 'content-type': 'application/json', ...settings.headers };
-    const response = await fetch(settings.url, { method: 'POST', headers, body, signal, redirect: 'error' });
-    await response.body?.cancel();
-    return response.status;
   }
 
   const begin = (input: SpanInput) => beginSpan(input, { now: clock.now, add });
@@ -109,6 +101,19 @@ export function createOtlpTracer({ settings, clock, log, resource }: OtlpTracerD
       cancelTimer();
     },
   };
+}
+
+/** Answers the collector's status. */
+async function post({ url, headers }: TracingSettings, body: string, giveUp: AbortSignal): Promise<number> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body,
+    signal: AbortSignal.any([giveUp, AbortSignal.timeout(SEND_TIMEOUT_MS)]),
+    redirect: 'error',
+  });
+  await response.body?.cancel();
+  return response.status;
 }
 
 function isKept(part: number): boolean {

@@ -109,7 +109,7 @@ function traced(tracer: Tracer, clock: Clock, run: Span, work: WorkContext): Run
     observe: (observer) => modelSpans(observer, begin, close),
     end(end) {
       // What an attempt that was stopped has left open ends with it.
-      for (const span of [...open]) close(span, 'aborted');
+      for (const span of open) close(span, 'aborted');
       const failure = end?.type === 'finished' ? end.problem?.code : end?.type === 'retry' ? end.problem.code : undefined;
       run.set({ 'cloister.turn.outcome': end === undefined ? 'lost' : end.type === 'finished' ? end.outcome : end.type });
       run.end({ failure });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { globSync } from 'node:fs';
-import { createServer, request } from 'node:http';
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { message, startTestServer, type TestServer, type Wire } from '../support/server.ts';
@@ -31,16 +31,7 @@ async function startCollector(): Promise<Collector> {
   const spans: SeenSpan[] = [];
   const bodies: string[] = [];
   const keys = new Set<string | undefined>();
-  const server = createServer(async (incoming, response) => {
-    let body = '';
-    for await (const chunk of incoming.setEncoding('utf8')) body += chunk;
-    if (incoming.url !== '/v1/traces') return void response.writeHead(404).end();
-    keys.add(incoming.headers.authorization);
-    bodies.push(body);
-    for (const { resource, scopeSpans } of JSON.parse(body).resourceSpans)
-      for (const span of scopeSpans[0].spans) spans.push(toSpan(span, plain(resource.attributes)['service.instance.id'] ?? ''));
-    response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
-  }).listen(0, '127.0.0.1');
+  const server = createServer((incoming, response) => void take(incoming, response)).listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
@@ -52,6 +43,16 @@ async function startCollector(): Promise<Collector> {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+  async function take(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    let body = '';
+    for await (const chunk of incoming.setEncoding('utf8')) body += chunk;
+    if (incoming.url !== '/v1/traces') return void response.writeHead(404).end();
+    keys.add(incoming.headers.authorization);
+    bodies.push(body);
+    for (const { resource, scopeSpans } of JSON.parse(body).resourceSpans)
+      for (const span of scopeSpans[0].spans) spans.push(toSpan(span, plain(resource.attributes)['service.instance.id'] ?? ''));
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+  }
 }
 
 function plain(attributes: readonly Wire[]): Record<string, string> {
