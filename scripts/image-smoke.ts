@@ -21,11 +21,10 @@ export async function smokeImage(
   { env = {}, timeoutMs = 120_000 }: { readonly env?: Readonly<Record<string, string>>; readonly timeoutMs?: number } = {},
 ): Promise<void> {
   const settings = { CLOISTER_RUNTIME: 'fake', ...env };
-  const { stdout } = await run('docker', [
-    ...['run', '--detach', '--init', '--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges:true'],
-    ...['--volume', '/data', '--tmpfs', '/tmp', '--memory', '512m', '--pids-limit', '256', '--network', 'none'],
-    ...['--health-interval', '1s', ...Object.entries(settings).flatMap(([name, value]) => ['--env', `${name}=${value}`]), image],
-  ]);
+  const asMeant = '--init --read-only --cap-drop ALL --security-opt no-new-privileges:true --volume /data --tmpfs /tmp --network none';
+  const limits = '--memory 512m --pids-limit 256 --health-interval 1s';
+  const variables = Object.entries(settings).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
+  const { stdout } = await run('docker', ['run', '--detach', ...`${asMeant} ${limits}`.split(' '), ...variables, image]);
   const id = stdout.trim();
   try {
     await untilHealthy(id, timeoutMs);

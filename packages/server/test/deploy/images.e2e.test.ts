@@ -14,7 +14,6 @@ import { docker, engineMissing } from '../support/engine.ts';
 const run = promisify(execFile);
 const ROOT = path.resolve(import.meta.dirname, '../../../..');
 const BASE = 'node:24-bookworm-slim';
-const TOOLS = ['git', 'python3', 'rg', 'jq', 'curl'];
 
 describe('the images', { timeout: 600_000 }, () => {
   const tag = newUnique().toLowerCase();
@@ -47,11 +46,9 @@ describe('the images', { timeout: 600_000 }, () => {
 
   const sizeOf = async (image: string) => Number(await docker('image', 'inspect', '--format', '{{.Size}}', image));
   /** As a sandbox is: no rights, nothing to write to but the workspace, no network. */
-  const inside = (image: string, script: string) =>
-    docker(
-      ...['run', '--rm', '--read-only', '--network', 'none', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges:true'],
-      ...['--tmpfs', '/tmp', '--tmpfs', '/workspace:uid=4321', image, 'sh', '-c', script],
-    );
+  const SANDBOXED =
+    '--rm --read-only --network none --cap-drop ALL --security-opt no-new-privileges:true --tmpfs /tmp --tmpfs /workspace:uid=4321';
+  const inside = (image: string, script: string) => docker('run', ...SANDBOXED.split(' '), image, 'sh', '-c', script);
 
   it('weigh no more than they may', async (t) => {
     if (skip !== false) return t.skip(skip);
@@ -80,11 +77,8 @@ describe('the images', { timeout: 600_000 }, () => {
     assert.match(lines[2] ?? '', /not a git repository/);
     assert.deepEqual(lines.slice(3, 8), ['hay', '42', 'b', 'curl', '1'], tried);
     assert.match(lines.slice(8).join(' '), /^UnZip.?less$/, tried);
-    const absent = await inside(
-      minimal,
-      `for tool in ${TOOLS.join(' ')}; do command -v $tool || echo no $tool; done; node /opt/cloister/supervisor.mjs --nothing; :`,
-    );
-    assert.equal(absent.trim().split('\n').length >= 1, true);
+    const absent = await inside(minimal, 'for tool in git python3 rg jq curl; do command -v $tool || echo no $tool; done');
+    assert.deepEqual(absent.trim().split('\n'), ['no git', 'no python3', 'no rg', 'no jq', 'no curl']);
   });
 
   it('have labels that say what they are, and nothing of who built them', async (t) => {

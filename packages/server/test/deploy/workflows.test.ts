@@ -3,9 +3,9 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { stagesFor } from '../packages/server/src/runtime/recipe.ts';
+import { stagesFor } from '../../src/runtime/recipe.ts';
 
-const ROOT = path.resolve(import.meta.dirname, '..');
+const ROOT = path.resolve(import.meta.dirname, '../../../..');
 
 interface Step {
   readonly uses?: string;
