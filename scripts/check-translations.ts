@@ -48,7 +48,9 @@ function problemOf({ file, source, hash }: Translation): string | undefined {
 function renew({ file, text, source }: Translation): void {
   if (source === undefined || !existsSync(path.join(ROOT, source))) return;
   const renewed = text.replace(MARK, `<!-- translation of ${source}, sha256 ${hashOf(source)} -->`);
-  if (renewed !== text) writeFileSync(path.join(ROOT, file), renewed);
+  if (renewed === text) return;
+  writeFileSync(path.join(ROOT, file), renewed);
+  console.log(`${file} now counts as the translation of ${source} as it is.`);
 }
 
 function main(): void {
