@@ -78,6 +78,7 @@ const COMPOSITION = [
   'prepare-images.ts',
   'databases.ts',
   'backups.ts',
+  'operations.ts',
   'diagnose.ts',
   'open-egress.ts',
   'open-broker.ts',

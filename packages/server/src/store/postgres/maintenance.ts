@@ -56,3 +56,11 @@ export async function countRows(client: Client): Promise<{ name: string; rows: n
   }
   return counted;
 }
+
+/** How many deliveries have ended before `before`. */
+export function countEndedInPostgres(url: string, before: number): Promise<number> {
+  return withAdminClient(url, async (client) => {
+    const { rows } = await client.query<{ n: number }>('SELECT count(*) AS n FROM deliveries WHERE ended_at < $1', [before]);
+    return integer(rows[0] ?? {}, 'n');
+  });
+}
