@@ -6,11 +6,13 @@ import { createClient, type Status } from '@cloister/api';
 import { lastLines, packBundle } from './backup/bundle.ts';
 import { forgottenDirectories, removeForgotten } from './backup/forgotten.ts';
 import { oldBackups, removeBackup } from './backup/keep.ts';
+import { secretFiles } from './backup/places.ts';
 import { describeSettings } from './backup/settings.ts';
 import { systemClock, toTimestamp } from './base/clock.ts';
 import { isPlatformError } from './base/errors.ts';
 import { newId } from './base/ids.ts';
 import { silentLogger } from './base/log.ts';
+import { rememberSecret } from './base/redaction/redaction.ts';
 import { VERSION } from './base/version.ts';
 import { chooseRuntime } from './choose-runtime.ts';
 import { type Config, loadClientConfig, loadConfig } from './config.ts';
@@ -249,6 +251,7 @@ export async function makeSupportBundle({ to, logLines }: { readonly to: string 
   readonly files: readonly string[];
 }> {
   const config = loadConfig();
+  await rememberKeys(config);
   const { file: logFile } = config.log;
   const stamp = toTimestamp(systemClock.now()).replaceAll(/[-:]|\.\d+/g, '');
   const files = [
@@ -264,6 +267,15 @@ export async function makeSupportBundle({ to, logLines }: { readonly to: string 
   const drafts = existsSync(config.dataDir) ? path.join(config.dataDir, 'backups') : os.tmpdir();
   const place = await packBundle(files, { to: to ?? `cloister-support-${stamp}.tar.gz`, drafts, stdout: process.stdout });
   return { place, files: files.map(({ name }) => name) };
+}
+
+/** A server that runs knows what is secret to it; here its keys are read to be covered, wherever they stand. */
+async function rememberKeys({ dataDir, sealing, audit }: Config): Promise<void> {
+  const files = (await secretFiles(dataDir)).map((name) => path.join(dataDir, name));
+  if (sealing.kekFile !== undefined) files.push(sealing.kekFile);
+  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => '')));
+  for (const text of [...texts, sealing.kek ?? '', audit.keys ?? ''])
+    for (const word of text.split(/[\s,]+/)) for (const secret of [word, word.slice(word.indexOf(':') + 1)]) rememberSecret(secret);
 }
 
 function versions(): object {
