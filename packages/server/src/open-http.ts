@@ -22,6 +22,7 @@ import type { QueueAdmission } from './sessions/queue-admission.ts';
 import { createSendEvents } from './sessions/send-events.ts';
 import { createSessions, type SessionsDeps } from './sessions/sessions.ts';
 import { createTurns } from './sessions/turns.ts';
+import type { SessionKey } from './store/store.ts';
 import type { HealthMonitor } from './system/health.ts';
 import { createStageSummary } from './system/stage-summary.ts';
 import { createStatus, liveSandboxOf, sandboxDescriber } from './system/status.ts';
@@ -191,13 +192,14 @@ export async function openHttp(config: Config, engine: Engine, parts: HttpParts)
     ...openVaults(config, engine),
     encryptionKeys: auditKeys(parts.encryptionKeys, engine.audit, DEFAULT_TENANT),
     access: parts.access,
-    ...createWorkspaces({ store, clock, dataDir, sessionFiles, limits, release, turnSnapshots, volumeId, takeOver }),
+    ...createWorkspaces({ store, clock, log, dataDir, sessionFiles, limits, release, turnSnapshots, volumeId, takeOver }),
     ...contentPartsOf(config, engine).kept,
     services: services.services,
     spending: createSpending({ ...engine, clock, accounts: engine.egress.accounts }),
     health: () => health.current(),
     status: openStatus(config, engine, parts),
     sandboxes: live.list,
+    discardIdleSandbox: (session: SessionKey) => live.discardIdle({ only: [session] }),
     pool: live.pool,
     describeSandbox,
     stages,

@@ -9,6 +9,8 @@ export interface Contents {
   /** What is written is nobody's until something names it. Throws `file_too_large`. */
   write(tenantId: string, source: AsyncIterable<Uint8Array>, limits: { readonly maxBytes: number }): Promise<WholeBlob>;
   read(tenantId: string, blobId: string): AsyncGenerator<Uint8Array>;
+  /** Runs what names the blob; when that is refused, nothing of it stays. */
+  naming<T>(tenantId: string, blob: WholeBlob, name: () => Promise<T>): Promise<T>;
   /** Removes what was written and then not needed. Harmless for what has been named. */
   discard(tenantId: string, blobId: string): Promise<void>;
 }
@@ -42,6 +44,15 @@ export function createContents({ store, clock }: { readonly store: Pick<Store, '
       } catch (error) {
         // Where the store is away too, it is swept later; the first reason is what counts.
         await blobs.discard({ tenantId, id }).catch(() => undefined);
+        throw error;
+      }
+    },
+    async naming(tenantId, { blobId }, name) {
+      try {
+        return await name();
+      } catch (error) {
+        // Where the store is away too, it is swept later; the first reason is what counts.
+        await blobs.discard({ tenantId, id: blobId }).catch(() => undefined);
         throw error;
       }
     },

@@ -46,7 +46,8 @@ export function createStoredFiles({ store, contents, clock, limits }: StoredFile
       const now = clock.now();
       const expiresIn = expiresInMs?.();
       const expiresAt = expiresIn === undefined ? null : now + expiresIn;
-      const row = await store.files.create({ tenantId, id, ...blob, filename: name, mimeType: checkedType(mimeType), expiresAt, now });
+      const kept = { filename: name, mimeType: checkedType(mimeType), expiresAt, now };
+      const row = await contents.naming(tenantId, blob, () => store.files.create({ tenantId, id, ...blob, ...kept }));
       if (row.blobId !== blob.blobId) await contents.discard(tenantId, blob.blobId);
       return toStoredFile(row);
     },

@@ -42,7 +42,9 @@ export function createSkills({ store, contents, clock }: SkillsDeps): Skills {
   return {
     async create(tenantId, { package: skill, displayName }, id = newId('skill')) {
       const version = await keep(tenantId, skill, newId('skillVersion'));
-      const row = await skills.create({ tenantId, id, displayName: displayName ?? skill.name, version, now: clock.now() });
+      const row = await contents.naming(tenantId, version, () =>
+        skills.create({ tenantId, id, displayName: displayName ?? skill.name, version, now: clock.now() }),
+      );
       if (row.latestVersionId !== version.id) await contents.discard(tenantId, version.blobId);
       return toSkill(row);
     },
@@ -54,7 +56,7 @@ export function createSkills({ store, contents, clock }: SkillsDeps): Skills {
     async addVersion(tenantId, skillId, skill, id = newId('skillVersion')) {
       await requireSkill(skills, tenantId, skillId);
       const version = await keep(tenantId, skill, id);
-      const row = await skills.addVersion({ tenantId, skillId, version, now: clock.now() });
+      const row = await contents.naming(tenantId, version, () => skills.addVersion({ tenantId, skillId, version, now: clock.now() }));
       if (row.blobId !== version.blobId) await contents.discard(tenantId, version.blobId);
       return toVersion(row);
     },

@@ -1,4 +1,5 @@
-import { PlatformError } from '../base/errors.ts';
+import { isPlatformError, PlatformError } from '../base/errors.ts';
+import type { StorageRoom } from '../plans/storage-room.ts';
 import { sandboxUser } from '../sandboxes/directories.ts';
 import type { SessionFiles, SessionPlaces } from '../sandboxes/session-files.ts';
 import { requireSession } from '../sessions/sessions.ts';
@@ -7,7 +8,7 @@ import { type HeldFile, makeBelow, openBelow, openRoot } from './held-directory.
 import { mergeInto } from './merge.ts';
 import { packTree } from './pack.ts';
 import { parsePath } from './paths.ts';
-import { bounded, within } from './quota.ts';
+import { bounded, type Room, within } from './quota.ts';
 import { randomName } from './random-name.ts';
 import { removeTree } from './remove-tree.ts';
 import { createSafeTree, openStaging, type SafeTree, type TreeEntry, type TreePlaces } from './safe-tree.ts';
@@ -44,12 +45,13 @@ export interface WorkspaceFilesDeps {
   readonly store: Pick<Store, 'sessions'>;
   readonly sessionFiles: Pick<SessionFiles, 'ensure'>;
   readonly limits: FileLimits;
+  readonly storage: StorageRoom;
 }
 
 /** Files and directories that one archive may hold. */
 export const MAX_ENTRIES = 200_000;
 
-export function createWorkspaceFiles({ store, sessionFiles, limits }: WorkspaceFilesDeps): WorkspaceFiles {
+export function createWorkspaceFiles({ store, sessionFiles, limits, storage }: WorkspaceFilesDeps): WorkspaceFiles {
   async function placesOf({ tenantId, sessionId }: SessionKey, { isWriting }: { isWriting: boolean }): Promise<SessionPlaces> {
     const session = await requireSession(store, tenantId, sessionId);
     if (isWriting && session.archivedAt !== null) throw new PlatformError('session_archived');
@@ -59,6 +61,23 @@ export function createWorkspaceFiles({ store, sessionFiles, limits }: WorkspaceF
     createSafeTree(treePlaces(await placesOf(session, { isWriting: false })));
   const changing = async (session: SessionKey): Promise<SafeTree> =>
     createSafeTree(treePlaces(await placesOf(session, { isWriting: true })));
+  /** Puts something in that is no larger than the server, the session's disk and the tenant's plan allow, and counts it. */
+  async function put<T>(
+    session: SessionKey,
+    limit: number,
+    run: (places: SessionPlaces, max: number, room: Room) => Promise<T>,
+  ): Promise<T> {
+    const places = await placesOf(session, { isWriting: true });
+    const left = await storage.left(session.tenantId);
+    try {
+      const done = await within(places, (room) => bounded(places, room, Math.min(limit, left), (max) => run(places, max, room)));
+      await storage.count(session, places);
+      return done;
+    } catch (error) {
+      const isOver = isPlatformError(error, 'file_too_large') || isPlatformError(error, 'archive_too_large');
+      throw isOver && left < limit ? await storage.refusal(session.tenantId) : error;
+    }
+  }
   return {
     async list(session, { path, limit, page, signal }) {
       const [names, after] = [parsePath(path), page === undefined ? undefined : parseCursor(page)];
@@ -71,15 +90,15 @@ export function createWorkspaceFiles({ store, sessionFiles, limits }: WorkspaceF
     },
     async write(session, path, source, { isNew }) {
       const names = parsePath(path);
-      const places = await placesOf(session, { isWriting: true });
-      const tree = createSafeTree(treePlaces(places));
-      return within(places, (room) =>
-        bounded(places, room, limits.maxFileBytes, (maxBytes) => tree.write(names, source, { maxBytes, isNew })),
+      return put(session, limits.maxFileBytes, (places, maxBytes) =>
+        createSafeTree(treePlaces(places)).write(names, source, { maxBytes, isNew }),
       );
     },
     async remove(session, path, options) {
       const names = parsePath(path);
-      await (await changing(session)).remove(names, options);
+      const places = await placesOf(session, { isWriting: true });
+      await createSafeTree(treePlaces(places)).remove(names, options);
+      await storage.count(session, places);
     },
     async makeDirectory(session, path) {
       const names = parsePath(path, '/path');
@@ -96,11 +115,8 @@ export function createWorkspaceFiles({ store, sessionFiles, limits }: WorkspaceF
     },
     async unpack(session, path, source) {
       const names = parsePath(path);
-      const places = await placesOf(session, { isWriting: true });
-      return within(places, (room) =>
-        bounded(places, room, limits.maxArchiveBytes, (maxBytes) =>
-          unpackBelow(treePlaces(places), names, source, { maxBytes, maxEntries: Math.min(MAX_ENTRIES, room.entries) }),
-        ),
+      return put(session, limits.maxArchiveBytes, (places, maxBytes, { entries }) =>
+        unpackBelow(treePlaces(places), names, source, { maxBytes, maxEntries: Math.min(MAX_ENTRIES, entries) }),
       );
     },
   };

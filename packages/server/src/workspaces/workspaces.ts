@@ -1,3 +1,4 @@
+import { createStorageRoom, type StorageRoomDeps } from '../plans/storage-room.ts';
 import type { SessionFiles } from '../sandboxes/session-files.ts';
 import type { SessionKey } from '../store/store.ts';
 import { createFork, type Fork, type ForksDeps } from './fork.ts';
@@ -13,9 +14,9 @@ export interface Workspaces {
 }
 
 /** All that can be done with the files of sessions from outside their sandboxes. */
-export function createWorkspaces(deps: SnapshotsDeps & ForksDeps & { readonly sessionFiles: SessionFiles }): Workspaces {
+export function createWorkspaces(deps: SnapshotsDeps & ForksDeps & StorageRoomDeps & { readonly sessionFiles: SessionFiles }): Workspaces {
   return {
-    files: createWorkspaceFiles(deps),
+    files: createWorkspaceFiles({ ...deps, storage: createStorageRoom(deps) }),
     snapshots: createSnapshots(deps),
     fork: createFork(deps),
     workspaceInfo: createWorkspaceInfo(deps),

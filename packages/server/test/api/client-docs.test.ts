@@ -148,6 +148,6 @@ function here(source: string, url: string): string {
 }
 
 function expected(lines: readonly string[]): RegExp {
-  const escaped = lines.map((line) => (line === '…' ? '[^]*' : RegExp.escape(line)));
+  const escaped = lines.map((line) => (line === '…' ? '[^]*' : line.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')));
   return new RegExp(`^${escaped.join('\n')}$`);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { budgetSchema, tenantPlanSchema, usageReportSchema } from '@cloister/api';
+import { budgetSchema, createClient, tenantPlanSchema, usageReportSchema } from '@cloister/api';
 import { newId } from '../../src/base/ids.ts';
 import type { CallRecord, Store } from '../../src/store/store.ts';
 import { message, OTHER_KEY, startTestServer, type TestServer, type Wire } from '../support/server.ts';
@@ -126,6 +126,43 @@ describe('usage, budgets and plans', { timeout: 120_000 }, () => {
     assert.deepEqual((await server.json('GET', '/v1/budgets')).body.data, []);
     const entries = (await store.audit.list({ tenantId: 'default', limit: 100, order: 'asc' })).data.map(({ action }) => action);
     for (const action of ['budget.created', 'budget.changed', 'budget.removed'] as const) assert.ok(entries.includes(action), action);
+  });
+
+  it('takes in nothing more when the storage of a plan is used up', async () => {
+    const client = createClient({ url: server.url, key: server.key });
+    const session = await server.createSession();
+    const agent = (await client.sessions.get(session)).agent.id;
+    const [notes, environment] = [await client.memory.createStore({ name: 'notes' }), (await client.environments.list()).data[0]?.id ?? ''];
+    const base = (await client.plans.own()).used.storage_bytes;
+    const plan = await client.plans.create({ name: 'small disk', limits: { storage_bytes: base + 100_000 } });
+    await client.plans.assign('default', plan.id);
+    const refused = { status: 403, code: 'plan_limit_reached' };
+    const bytes = (size: number) => new Blob([new Uint8Array(size).fill(7)]);
+    try {
+      const file = await client.uploads.create(bytes(60_000), 'a.bin');
+      await assert.rejects(client.uploads.create(bytes(60_000), 'b.bin'), refused);
+      await assert.rejects(client.files.write(session, 'b.bin', bytes(60_000)), refused);
+      await client.files.write(session, 'a.bin', bytes(40_000));
+      assert.ok((await client.plans.own()).used.storage_bytes >= base + 100_000, 'files count when they are written');
+      const archive = await (await client.files.download(session)).blob();
+      const skill = { files: { 'tidy/SKILL.md': new Blob(['---\nname: tidy\ndescription: Tidies up.\n---\nTidy up.\n']) } };
+      for (const attempt of [
+        () => client.uploads.create(bytes(1), 'c.bin'),
+        () => client.files.write(session, 'c.bin', bytes(1)),
+        () => client.files.upload(session, archive, 'copy'),
+        () => client.skills.create(skill),
+        () => client.memory.create(notes.id, { path: '/a.md', content: 'a' }),
+        () => client.sessions.create({ agent, environment_id: environment }),
+        () => client.sessions.fork(session),
+      ])
+        await assert.rejects(attempt, refused, attempt.toString());
+      await client.files.remove(session, 'a.bin');
+      await client.uploads.remove(file.id);
+      await client.skills.create(skill);
+      await client.files.upload(session, archive, 'copy');
+    } finally {
+      await client.plans.assign('default', null);
+    }
   });
 
   it('holds a tenant to its plan, and says what is used and when it renews', async () => {

@@ -31,7 +31,7 @@ const FOUND = [
   'workspace_unavailable',
   'capability_unsupported',
 ] as const;
-const WRITING = [...FOUND, 'session_archived', 'file_conflict', 'workspace_full', 'disk_full'] as const;
+const WRITING = [...FOUND, 'session_archived', 'file_conflict', 'workspace_full', 'plan_limit_reached', 'disk_full'] as const;
 
 /** The files of a session's workspace. */
 export function fileRoutes(table: RouteTable): void {

@@ -183,7 +183,7 @@ function writeRoutes(table: RouteTable): void {
       query: memoryViewQuerySchema,
       body: memoryCreateSchema,
       response: storedMemorySchema,
-      problems: [...WRITING, 'memory_path_conflict', 'memory_limit_reached'],
+      problems: [...WRITING, 'memory_path_conflict', 'memory_limit_reached', 'plan_limit_reached'],
     },
     ({ c, tenantId, body, param, reservation }) =>
       memory.create({ tenantId, storeId: param('id') }, body, actorOf(c), reservation.idFor('memory')),
@@ -199,7 +199,7 @@ function writeRoutes(table: RouteTable): void {
       query: memoryViewQuerySchema,
       body: memoryUpdateSchema,
       response: storedMemorySchema,
-      problems: [...WRITING, 'memory_not_found', 'memory_path_conflict', 'memory_precondition_failed'],
+      problems: [...WRITING, 'memory_not_found', 'memory_path_conflict', 'memory_precondition_failed', 'plan_limit_reached'],
     },
     ({ c, tenantId, body, param }) => memory.update({ tenantId, storeId: param('id') }, param('memory_id'), body, actorOf(c)),
   );

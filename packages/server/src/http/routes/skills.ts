@@ -19,7 +19,15 @@ import { toPage } from './paging.ts';
 const tag = 'Skills';
 const MISSING = ['skill_not_found'] as const;
 const MISSING_VERSION = [...MISSING, 'skill_version_not_found'] as const;
-const REFUSED = ['upload_invalid', 'skill_invalid', 'archive_invalid', 'archive_too_large', 'body_timeout', 'disk_full'] as const;
+const REFUSED = [
+  'upload_invalid',
+  'skill_invalid',
+  'archive_invalid',
+  'archive_too_large',
+  'body_timeout',
+  'plan_limit_reached',
+  'disk_full',
+] as const;
 const FORM = {
   mediaType: 'multipart/form-data',
   description:

@@ -94,7 +94,7 @@ function uploadRoute(table: RouteTable): void {
         description: 'A part `file` with a filename; a field `expires_in_seconds` may come before it',
       },
       response: storedFileSchema,
-      problems: ['upload_invalid', 'file_too_large', 'body_timeout', 'disk_full'],
+      problems: ['upload_invalid', 'file_too_large', 'body_timeout', 'plan_limit_reached', 'disk_full'],
     },
     async ({ c, tenantId, reservation }) =>
       uploading(table, c, async (source) => {
@@ -104,7 +104,7 @@ function uploadRoute(table: RouteTable): void {
           if (name !== 'file' || filename === undefined) continue;
           const file = { filename, mimeType: contentType, body };
           // Awaited here: the source ends with the loop.
-        return await table.deps.storedFiles.upload(tenantId, file, { id: reservation.idFor('file'), expiresInMs: () => expiresInMs });
+          return await table.deps.storedFiles.upload(tenantId, file, { id: reservation.idFor('file'), expiresInMs: () => expiresInMs });
         }
         throw new PlatformError('upload_invalid', {
           detail: 'The upload has no part `file` with a filename.',

@@ -198,6 +198,48 @@ export const usageLaws: Laws = {
     assert.equal(await store.plans.remove({ id: 'pln_small' }), true);
   }),
 
+  'what is kept counts, and nothing is added to storage that is used up': law(async (store) => {
+    await store.plans.create({ id: 'pln_small', name: 'small', limits: { storage_bytes: 100 }, now: T0 });
+    await store.plans.assign({ tenantId: TENANT, planId: 'pln_small', now: T0 });
+    const used = async () => (await store.plans.use({ tenantId: TENANT, now: T0 })).storage_bytes;
+    const upload = async (sizeBytes: number) => {
+      const [id, blobId] = [newId('file'), newId('blob')];
+      await store.blobs.begin({ tenantId: TENANT, id: blobId, now: T0 });
+      const about = { filename: 'a', mimeType: 'text/plain', expiresAt: null, now: T0 };
+      return store.files.create({ tenantId: TENANT, id, blobId, sha256: 'digest', sizeBytes, ...about });
+    };
+    const { id: sessionId } = await createSession(store);
+    const file = await upload(60);
+    const notes = { tenantId: TENANT, id: newId('memoryStore'), name: 'Notes', description: '', metadata: {}, now: T0 };
+    const { id: storeId } = await store.memory.createStore(notes);
+    const remember = (path: string, sizeBytes: number) => {
+      const version = { versionId: newId('memoryVersion'), actor: { type: 'x' }, now: T0, max: 10 };
+      return store.memory.create({
+        tenantId: TENANT,
+        storeId,
+        id: newId('memory'),
+        path,
+        content: 'x',
+        sha256: path,
+        sizeBytes,
+        ...version,
+      });
+    };
+    await remember('/a', 30);
+    assert.equal(await used(), 90);
+    await refuses(upload(11), 'plan_limit_reached');
+    await refuses(remember('/b', 11), 'plan_limit_reached');
+    assert.equal(await used(), 90, 'what is refused leaves nothing');
+    await store.plans.measure({ tenantId: TENANT, sessionId, bytes: 10, now: T0 });
+    await refuses(upload(0), 'plan_limit_reached');
+    await refuses(createSession(store), 'plan_limit_reached');
+    await refuses(queue(store, sessionId), 'plan_limit_reached');
+    await createSession(store, { tenantId: 'other' });
+    await store.files.remove({ tenantId: TENANT, id: file.id });
+    assert.equal(await used(), 40);
+    await createSession(store);
+  }),
+
   'a plan lets as many turns work at once as it says': law(async (store) => {
     for (let index = 0; index < 3; index++) {
       const { id } = await createSession(store);

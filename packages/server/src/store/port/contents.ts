@@ -3,6 +3,7 @@ import type { CreatedRange, Page, PageInput } from './common.ts';
 
 /** Bytes in pieces. They are nobody's until a file or a version of a skill names them, and gone with it. */
 export interface BlobStore {
+  /** Throws `plan_limit_reached` when the tenant's storage is used up. */
   begin(input: { tenantId: string; id: string; now: number }): Promise<void>;
   /** `data` is base64; pieces are numbered from 0. Throws `file_not_found` when it was swept meanwhile. */
   append(input: { tenantId: string; id: string; number: number; data: string }): Promise<void>;

@@ -2,6 +2,7 @@ import { PlatformError } from '../../base/errors.ts';
 import type { BlobStore, FileRow, FileStore, WholeBlob } from '../store.ts';
 import type { Engine } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
+import { requireStorage } from './plans.ts';
 import { all, get, getAs, type Query, type Row, run, type Sql } from './query.ts';
 import { integer, optionalInteger, text } from './rows.ts';
 
@@ -29,6 +30,7 @@ export function createBlobStore(engine: Engine): BlobStore {
   return {
     begin: ({ tenantId, id, now }) =>
       engine.write(function* () {
+        yield* requireStorage(tenantId, { isKept: false });
         yield* run(BEGIN, { tenantId, id, now });
       }),
     append: ({ tenantId, id, number, data }) =>
@@ -54,10 +56,11 @@ export function createBlobStore(engine: Engine): BlobStore {
   };
 }
 
-/** From now on it is somebody's. Throws when it is gone. */
+/** From now on it is somebody's, and counts. Throws when it is gone, and `plan_limit_reached` when it is too much. */
 export function* nameBlob({ tenantId, blobId, sha256, sizeBytes }: WholeBlob & { readonly tenantId: string }): Query<void> {
   if ((yield* run(FINISH, { tenantId, blobId, sha256, sizeBytes })) === 0)
     throw new PlatformError('file_not_found', { detail: 'What was sent is gone: it took too long.' });
+  yield* requireStorage(tenantId, { isKept: true });
 }
 
 export function* removeBlob({ tenantId, id }: { readonly tenantId: string; readonly id: string }): Query<void> {

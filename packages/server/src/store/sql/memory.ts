@@ -4,6 +4,7 @@ import type { Engine } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
 import { parseMemory, parseStore, parseVersion, parseWithContent } from './memory-rows.ts';
 import { archiveStore, createStore, holdOpenStore, listStores, removeStore, updateStore } from './memory-stores.ts';
+import { requireStorage } from './plans.ts';
 import { allAs, get, getAs, type Query, run, type Sql } from './query.ts';
 import { integer } from './rows.ts';
 
@@ -67,6 +68,7 @@ function* create(input: Parameters<MemoryStores['create']>[0]): Query<MemoryWith
     throw new PlatformError('memory_limit_reached', { detail: `The store has ${max} memories, and more are not allowed.` });
   yield* run(INSERT, { ...key, id, path, content, sha256, sizeBytes, versionId, now });
   yield* addVersion(key, { ...input, operation: 'created' });
+  yield* requireStorage(tenantId, { isKept: true });
   return yield* requireMemory({ ...key, id });
 }
 
@@ -83,6 +85,7 @@ function* update(input: Parameters<MemoryStores['update']>[0]): Query<MemoryWith
   if (path !== current.path) yield* requireFree(key, { id, path });
   yield* run(UPDATE, { ...key, id, path, content, sha256, sizeBytes, versionId, now });
   yield* addVersion(key, { ...input, path, content, sha256, sizeBytes, operation: 'modified' });
+  yield* requireStorage(tenantId, { isKept: true });
   return yield* requireMemory({ ...key, id });
 }
 

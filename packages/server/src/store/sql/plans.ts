@@ -1,5 +1,6 @@
 import { PlatformError } from '../../base/errors.ts';
 import { DAY_MS, dayStart, monthStart, nextMonth } from '../../core/periods.ts';
+import { planLimitReached } from '../../core/plan-limits.ts';
 import { PLAN_LIMITS, type PlanLimit, type PlanLimits, type PlanRow, type PlanStore, type PlanUse } from '../store.ts';
 import type { Engine } from './engine.ts';
 import { listPage } from './listing.ts';
@@ -33,7 +34,10 @@ const COUNTS: Readonly<Record<'agents' | 'sessions' | 'concurrent_sandboxes' | '
   agents: 'SELECT count(*) AS used FROM agents WHERE tenant_id = :tenantId AND archived_at IS NULL',
   sessions: 'SELECT count(*) AS used FROM sessions WHERE tenant_id = :tenantId AND archived_at IS NULL',
   concurrent_sandboxes: `SELECT count(*) AS used FROM turns WHERE tenant_id = :tenantId AND state = 'running'`,
-  storage_bytes: 'SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) AS used FROM session_storage WHERE tenant_id = :tenantId',
+  // Uploads and skills by their bytes, memory with its history, and the files of sessions as they were measured last.
+  storage_bytes: `SELECT CAST((SELECT coalesce(sum(bytes), 0) FROM session_storage WHERE tenant_id = :tenantId)
+    + (SELECT coalesce(sum(size_bytes), 0) FROM blobs WHERE tenant_id = :tenantId)
+    + (SELECT coalesce(sum(size_bytes), 0) FROM memory_versions WHERE tenant_id = :tenantId) AS BIGINT) AS used`,
   tokens_per_month: `SELECT CAST(coalesce(sum(input_tokens + output_tokens + cache_read_tokens + cache_creation_tokens), 0) AS BIGINT) AS used
     FROM usage_days WHERE tenant_id = :tenantId AND day >= :since`,
 };
@@ -99,9 +103,26 @@ export function createPlanStore(engine: Engine): PlanStore {
 export function* requireRoom(tenantId: string, limit: 'agents' | 'sessions'): Query<void> {
   const plan = yield* getAs(parsePlan, HOLD_OF_TENANT, { tenantId });
   const max = plan?.limits[limit];
+  if (max !== undefined) {
+    const used = yield* countOf(limit, tenantId, 0);
+    if (used > max) throw planLimitReached({ limit, used: used - 1, max });
+  }
+  if (limit === 'sessions') yield* requireStorageOf(plan, tenantId, { isKept: false });
+}
+
+/**
+ * Throws `plan_limit_reached` when the tenant's storage is used up, or with `isKept` when what the same commit keeps is
+ * too much; nothing of it is then kept. Holds the tenant's plan.
+ */
+export function* requireStorage(tenantId: string, options: { readonly isKept: boolean }): Query<void> {
+  yield* requireStorageOf(yield* getAs(parsePlan, HOLD_OF_TENANT, { tenantId }), tenantId, options);
+}
+
+function* requireStorageOf(plan: PlanRow | undefined, tenantId: string, { isKept }: { readonly isKept: boolean }): Query<void> {
+  const max = plan?.limits.storage_bytes;
   if (max === undefined) return;
-  const used = yield* countOf(limit, tenantId, 0);
-  if (used > max) throw reached({ limit, used: used - 1, max });
+  const used = yield* countOf('storage_bytes', tenantId, 0);
+  if (isKept ? used > max : used >= max) throw planLimitReached({ limit: 'storage_bytes', used, max });
 }
 
 /** Counts the messages in, and throws `plan_limit_reached` when they are too many; the caller's commit takes both or none. */
@@ -133,9 +154,9 @@ export function parseLimits(value: unknown): PlanLimits {
 }
 
 function reached({ limit, used, max }: { limit: PlanLimit; used: number; max: number }, retryAfterMs?: number): PlatformError {
+  if (retryAfterMs === undefined) return planLimitReached({ limit, used, max });
   const detail = `The plan allows ${max} of ${limit}, and ${used} are used.`;
   const fields = [{ pointer: limit, message: `used ${used} of ${max}` }];
-  if (retryAfterMs === undefined) return new PlatformError('plan_limit_reached', { detail, fields });
   return new PlatformError('plan_quota_used_up', { detail, fields, retryAfterMs });
 }
 
