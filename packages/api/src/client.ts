@@ -165,6 +165,8 @@ export function createClient(options: ClientOptions) {
     status: () => json<Status>('GET', '/v1/status'),
     /** The live ones of our sessions, on the server that answers. */
     sandboxes: () => json<PageOf<Sandbox>>('GET', '/v1/sandboxes'),
+    /** Stops one that no turn uses; its session goes on. */
+    removeSandbox: (id: string) => json<{ id: string }>('DELETE', pathOf('sandboxes', id)),
     agents: {
       list: (query: Query = {}) => json<PageOf<Agent>>('GET', '/v1/agents', { query }),
       get: (id: string, query: { version?: number } = {}) => json<Agent>('GET', pathOf('agents', id), { query }),

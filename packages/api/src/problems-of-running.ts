@@ -62,6 +62,12 @@ export const PROBLEMS_OF_RUNNING = {
     'The turn ran longer than allowed and was stopped.',
     'Ask for less in one turn, or raise TURN_TIMEOUT_SECONDS.',
   ),
+  sandbox_not_found: p(
+    'not_found',
+    'never',
+    'There is no such live sandbox on this server.',
+    'List the live sandboxes at GET /v1/sandboxes; another server has its own.',
+  ),
   // the model
   model_authentication_failed: p(
     'upstream',

@@ -123,6 +123,9 @@ export const sandboxSchema = z.object({
   stages: stagesSchema.describe('Milliseconds each stage of its start took'),
 });
 
+/** It has been stopped; its session goes on, with a new one when it needs one. */
+export const sandboxDeletedSchema = z.object({ id: z.string(), type: z.literal('sandbox_deleted') });
+
 export type Health = z.infer<typeof healthSchema>;
 export type HealthCheck = z.infer<typeof healthCheckSchema>;
 export type Sandbox = z.infer<typeof sandboxSchema>;

@@ -31,6 +31,11 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['budgets', async () => (await import('./usage.ts')).budgetsCommand()],
   ['vaults', async () => (await import('./vaults.ts')).vaultsCommand()],
   ['db', async () => (await import('./db.ts')).dbCommand()],
+  ['backup', async () => (await import('./backup.ts')).backupCommand()],
+  ['restore', async () => (await import('./backup.ts')).restoreCommand()],
+  ['prune', async () => (await import('./prune.ts')).pruneCommand()],
+  ['upgrade', async () => (await import('./upgrade.ts')).upgradeCommand()],
+  ['support-bundle', async () => (await import('./support-bundle.ts')).supportBundleCommand()],
   ['broker', async () => (await import('./broker.ts')).brokerCommand()],
   ['completions', async () => (await import('./completions.ts')).completionsCommand()],
 ]);

@@ -3,13 +3,14 @@ import { printRows } from './agents.ts';
 import { connect } from './connection.ts';
 import { CommandError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
-import { printLine, printTable } from './output.ts';
+import { note, printLine, printTable } from './output.ts';
 
 export function sandboxesCommand(): Command {
   return new Command('sandboxes')
     .description('sandboxes that live on the server that is asked')
     .addCommand(listCommand(), { isDefault: true })
-    .addCommand(showCommand());
+    .addCommand(showCommand())
+    .addCommand(removeCommand());
 }
 
 function listCommand(): Command {
@@ -45,5 +46,17 @@ function showCommand(): Command {
         ['runtime', found.runtime_class ?? "the engine's own"],
         ['start', stages.join(', ')],
       ]);
+    });
+}
+
+function removeCommand(): Command {
+  return new Command('remove')
+    .description('stop a sandbox that no turn uses; its session goes on, with a new one when it needs one')
+    .argument('<id>')
+    .option('--json', 'print JSON')
+    .action(async (id: string, { json }: { json?: true }) => {
+      const removed = await connect().removeSandbox(id);
+      if (json) return printLine(JSON.stringify(removed, null, 2));
+      note(`removed ${removed.id}`);
     });
 }

@@ -82,6 +82,8 @@ export interface HttpDeps extends KeptParts {
   readonly health: () => Health;
   readonly status: (tenantId: string) => Promise<Status>;
   readonly sandboxes: () => readonly LiveSandboxInfo[];
+  /** Stops the sandbox of a session, unless a turn has it. */
+  readonly discardIdleSandbox: (session: SessionKey) => Promise<void>;
   /** A live sandbox as the API tells of it. */
   readonly describeSandbox: (sandbox: LiveSandboxInfo) => SessionSandbox;
   readonly pool: Pick<WarmPool, 'list' | 'tally'> | undefined;

@@ -50,6 +50,7 @@ export const UNKNOWN_IDS: readonly Case[] = [
     send: ['POST', '/v1/sessions/ses_0/events', { body: { events: [message('m')] } }],
     code: 'session_not_found',
   },
+  { what: 'sandbox to stop', send: ['DELETE', '/v1/sandboxes/sbx_0'], code: 'sandbox_not_found' },
   { what: 'session with egress', send: ['GET', '/v1/sessions/ses_0/egress'], code: 'session_not_found' },
   { what: 'session to stream', send: ['GET', '/v1/sessions/ses_0/events/stream'], code: 'session_not_found' },
   { what: 'session with files', send: ['GET', '/v1/sessions/ses_0/files'], code: 'session_not_found' },

@@ -1,4 +1,4 @@
-import { type Health, healthSchema, pageOf, readinessSchema, sandboxSchema, statusSchema } from '@cloister/api';
+import { type Health, healthSchema, pageOf, readinessSchema, sandboxDeletedSchema, sandboxSchema, statusSchema } from '@cloister/api';
 import type { Registry } from 'prom-client';
 import { PlatformError } from '../../base/errors.ts';
 import { openApiDocument, type RouteTable, route } from '../openapi.ts';
@@ -80,6 +80,19 @@ export function systemRoutes(table: RouteTable, metrics: Registry): void {
   route(
     table,
     {
+      method: 'delete',
+      path: '/v1/sandboxes/{id}',
+      operationId: 'deleteSandbox',
+      summary: 'Stop a live sandbox that no turn uses; its session goes on, with a new one when it needs one',
+      tag,
+      response: sandboxDeletedSchema,
+      problems: ['sandbox_not_found', 'session_busy'],
+    },
+    ({ tenantId, param }) => removeSandbox(deps, tenantId, param('id')),
+  );
+  route(
+    table,
+    {
       method: 'get',
       path: '/metrics',
       operationId: 'getMetrics',
@@ -106,6 +119,21 @@ export function systemRoutes(table: RouteTable, metrics: Registry): void {
       return c.body(document, 200, { 'Content-Type': 'application/json' });
     },
   );
+}
+
+/** A turn may take it in between: then it stays, as it does when one has it already. */
+async function removeSandbox(
+  { sandboxes, store, discardIdleSandbox }: RouteTable['deps'],
+  tenantId: string,
+  id: string,
+): Promise<{ id: string; type: 'sandbox_deleted' }> {
+  const find = () => sandboxes().find(({ sandboxId }) => sandboxId === id);
+  const sessionId = find()?.sessionId;
+  const session = sessionId === undefined ? undefined : await store.sessions.find({ tenantId, id: sessionId });
+  if (session === undefined) throw new PlatformError('sandbox_not_found', { detail: `There is no live sandbox ${id.slice(0, 100)} here.` });
+  await discardIdleSandbox({ tenantId, sessionId: session.id });
+  if (find() !== undefined) throw new PlatformError('session_busy', { detail: `A turn of ${session.id} uses its sandbox.` });
+  return { id, type: 'sandbox_deleted' };
 }
 
 const isServing = (health: Health): boolean => health.status !== 'unhealthy';
