@@ -20,7 +20,7 @@ import { traceDeliveries } from './outbox/traced.ts';
 import { createRetention, type Retention } from './retention/retention.ts';
 import type { SandboxObservation } from './runtime/driver.ts';
 import { sandboxImageTag } from './runtime/image.ts';
-import { createReconciler } from './runtime/reconciler.ts';
+import { createReconciler, type Reconciler } from './runtime/reconciler.ts';
 import { createFileSweep } from './sandboxes/file-sweep.ts';
 import type { LiveSandboxes } from './sandboxes/live-sandboxes.ts';
 import type { SessionFiles } from './sandboxes/session-files.ts';
@@ -29,7 +29,7 @@ import { createServiceParts } from './services/wiring.ts';
 import { createQueueAdmission } from './sessions/queue-admission.ts';
 import type { SessionsDeps } from './sessions/sessions.ts';
 import { createDuty } from './system/duty.ts';
-import { createHealthMonitor } from './system/health.ts';
+import { createHealthMonitor, type HealthMonitor } from './system/health.ts';
 import { createNodePresence, type NodePresence } from './system/node-presence.ts';
 import { type AdminKey, ensureAdminKey } from './tenants/bootstrap.ts';
 import { ensureEnvironmentKey } from './tenants/environment-key.ts';
@@ -72,51 +72,28 @@ export async function startServer(config: Config = loadConfig(), overrides: Over
 async function assemble(config: Config, overrides: Overrides, log: Logger, undo: Undo): Promise<RunningServer> {
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const engine = await openEngine(config, overrides, log, undo);
-  const { store, driver, chosen } = engine;
+  const { driver, chosen } = engine;
   const turnParts = createTurnParts(config, engine);
   const { live, dispatcher, sessionFiles, quotaWatch } = turnParts;
   const clock = systemClock;
-  const presence = openPresence(config, engine, live);
-  const isOwned = ({ ref, labels }: SandboxObservation) => live.isOwned(ref) || presence.isAliveElsewhere(labels.node);
-  const residues = [createSocketResidue({ ...engine, dataDir: config.dataDir, clock, ...ownersOf(live, presence) })];
-  const { installation } = engine;
-  const reconciler = createReconciler({ driver, installation, clock, log, isOwned, desired: turnParts.desired, residues });
-  const isDraining = () => !dispatcher.isAccepting();
-  const leases = { leaseMs: config.leaseMs, ageMs: presence.beatAgeMs };
-  const { dataDir, sandboxImage: image = sandboxImageTag('default') } = config;
-  const health = createHealthMonitor({ store, driver, clock, dataDir, version: VERSION, isDraining, image, leases });
-  const adminKey = await ensureAdminKey({ store, clock, dataDir: config.dataDir, configured: config.adminKey, hash: hashApiKey });
-  const { enabled, noclaw } = config.adapters;
-  for (const note of config.notes) log.warn(note);
-  await ensureEnvironmentKey({
-    store,
-    clock,
-    name: 'NOCLAW_API_KEY',
-    role: 'member',
-    key: enabled.has('noclaw') ? noclaw.apiKey : undefined,
-    hash: hashApiKey,
-  });
+  const { presence, reconciler, health } = createWatch(config, engine, turnParts);
+  const adminKey = await openKeys(config, engine);
   const outbox = createOutbox(config, engine);
   const encryptionKeys = openKeyRotation(engine);
   const services = await createServiceParts({ ...engine, config, runtime: driver.services, clock });
   const release = createRelease(live, sessionFiles);
-  const retention = createRetentionOf(config, engine, release);
-  const duty = createRetentionDuty(config, engine, retention);
+  const { retention, duty, fileSweep, expiry } = createUpkeep(config, engine, turnParts, release);
   const refusals = createRefusals();
-  const { maxQueued: max, maxQueuedPerTenant: maxPerTenant } = config;
-  const admission = createQueueAdmission({ store, clock, log, refusals, max, maxPerTenant });
-  const fileSweep = createFileSweep({ ...store, installation, dataDir: config.dataDir, files: sessionFiles, clock, log });
-  const signal = dispatcher;
+  const admission = createQueueAdmission({ ...engine, clock, refusals, max: config.maxQueued, maxPerTenant: config.maxQueuedPerTenant });
   const { access, removal } = createAccess({
     ...engine,
     clock,
     refusals,
-    signal,
+    signal: dispatcher,
     services: services.services,
     release,
     settings: config,
   });
-  const expiry = createApprovalExpiry({ ...engine, clock, signal: dispatcher, sweepMs: config.sweepMs });
   const app = await openHttp(config, engine, {
     ...turnParts,
     access,
@@ -131,22 +108,9 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     reconciler,
   });
   const keepers = [removal, ...services.keepers, ...(live.pool === undefined ? [] : [live.pool])];
+  const housekeeping = [encryptionKeys, health, admission, duty, sessionFiles, fileSweep, quotaWatch, expiry];
   // What is left of the last life goes first: an old sandbox must not work beside a new one.
-  await startAll(undo, [
-    presence,
-    reconciler,
-    dispatcher,
-    outbox,
-    encryptionKeys,
-    health,
-    admission,
-    duty,
-    sessionFiles,
-    fileSweep,
-    quotaWatch,
-    expiry,
-    ...keepers,
-  ]);
+  await startAll(undo, [presence, reconciler, dispatcher, outbox, ...housekeeping, ...keepers]);
   const http = await startHttpServer({ app, host: config.host, port: config.port, clock, sockets: openSockets(config, app, log) });
   return {
     url: http.url,
@@ -163,8 +127,50 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
         presence,
         http,
         keepers: [duty, ...keepers],
-        rest: [expiry, health, admission, outbox, quotaWatch, fileSweep, sessionFiles, reconciler],
+        rest: [expiry, encryptionKeys, health, admission, outbox, quotaWatch, fileSweep, sessionFiles, reconciler],
       }),
+  };
+}
+
+/** Who is there, what runs, and how we are. */
+function createWatch(
+  config: Config,
+  engine: Engine,
+  { live, desired, dispatcher }: TurnParts,
+): { readonly presence: NodePresence; readonly reconciler: Reconciler; readonly health: HealthMonitor } {
+  const clock = systemClock;
+  const { dataDir, sandboxImage: image = sandboxImageTag('default') } = config;
+  const presence = openPresence(config, engine, live);
+  const isOwned = ({ ref, labels }: SandboxObservation) => live.isOwned(ref) || presence.isAliveElsewhere(labels.node);
+  const residues = [createSocketResidue({ ...engine, dataDir, clock, ...ownersOf(live, presence) })];
+  const leases = { leaseMs: config.leaseMs, ageMs: presence.beatAgeMs };
+  const isDraining = () => !dispatcher.isAccepting();
+  return {
+    presence,
+    reconciler: createReconciler({ ...engine, clock, isOwned, desired, residues }),
+    health: createHealthMonitor({ ...engine, clock, dataDir, version: VERSION, isDraining, image, leases }),
+  };
+}
+
+/** The keys that the settings bring, or that are made at the first start. */
+async function openKeys({ dataDir, adminKey: configured, adapters, notes }: Config, { store, log }: Engine): Promise<AdminKey> {
+  const common = { store, clock: systemClock, hash: hashApiKey };
+  const adminKey = await ensureAdminKey({ ...common, dataDir, configured });
+  for (const note of notes) log.warn(note);
+  const key = adapters.enabled.has('noclaw') ? adapters.noclaw.apiKey : undefined;
+  await ensureEnvironmentKey({ ...common, name: 'NOCLAW_API_KEY', role: 'member', key });
+  return adminKey;
+}
+
+/** What goes over what is kept: by its age, its owner and its time to answer. */
+function createUpkeep(config: Config, engine: Engine, { dispatcher, sessionFiles }: TurnParts, release: SessionsDeps['release']) {
+  const clock = systemClock;
+  const retention = createRetentionOf(config, engine, release);
+  return {
+    retention,
+    duty: createRetentionDuty(config, engine, retention),
+    fileSweep: createFileSweep({ ...engine.store, ...engine, dataDir: config.dataDir, files: sessionFiles, clock }),
+    expiry: createApprovalExpiry({ ...engine, clock, signal: dispatcher, sweepMs: config.sweepMs }),
   };
 }
 

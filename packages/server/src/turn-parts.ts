@@ -83,11 +83,11 @@ export interface TurnParts {
 
 /** What runs turns, and the sandboxes that they run in. */
 export function createTurnParts(config: Config, engine: Engine): TurnParts {
-  const { log, store, driver, egress, bus, installation, nodeId, volumeId, isSoleNode, chosen, tracer, tally } = engine;
+  const { log, store, driver, isSoleNode, chosen } = engine;
   const clock = systemClock;
   const stages = createStageLog();
   // The dispatcher runs turns in sandboxes, and the sandboxes ask it for room; their files ask which of them live.
-  const parts: { dispatcher?: Dispatcher; live?: LiveSandboxes; quotaWatch?: QuotaWatch } = {};
+  const parts: Parts = {};
   const sessionFiles = createSessionFiles({
     clock,
     log,
@@ -102,26 +102,7 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
   const meterStorage = createStorageMeter({ store, sessionFiles, clock, log });
   const { provisioner, attach } = provisionsOf(config, engine, sessionFiles);
   const starting = createStarting();
-  const sandboxes: SandboxDeps = {
-    starting,
-    stages,
-    driver,
-    gateway: egress.gateway,
-    clock,
-    log,
-    installation,
-    nodeId,
-    dataDir: config.dataDir,
-    startTimeoutMs: config.sandboxStartTimeoutMs,
-    imageFor: (variant) => (variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant)),
-    extras: engine.extras,
-    provide: provisioner.provide,
-    async directoriesOf(session) {
-      const places = await sessionFiles.ensure(session);
-      parts.quotaWatch?.note(session.id, places);
-      return places;
-    },
-  };
+  const sandboxes = sandboxesOf(config, engine, { starting, stages, provisioner, sessionFiles, parts });
   const { catalog, limits } = chosen;
   const common = {
     open: toldOpen((input: OpenSandboxInput) => openSandbox(sandboxes, input), engine.audit.tell),
@@ -138,33 +119,11 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     onClosed: isSoleNode ? undefined : releaseSession(engine),
   });
   const dispatcher = new Dispatcher({
-    store,
-    clock,
-    log,
+    ...dispatcherSettings(config, engine),
     // What others have changed in a session's memory meanwhile, its next turn finds there.
     live: withMemory(live, provisioner),
     attach,
-    catalog: chosen.catalog,
-    providers: chosen.limits.providers,
-    providersOf: chosen.limits.providersOf,
-    publishPreview: bus.publishPreview,
-    nodeId,
-    volumeId,
-    leaseMs: config.leaseMs,
-    heartbeatMs: config.heartbeatMs,
-    sweepMs: config.sweepMs,
-    retry: { baseMs: config.retryBaseMs, maxAttempts: config.maxTurnAttempts },
-    caps: { perTenant: config.maxTurnsPerTenant, perAgent: config.maxTurnsPerAgent },
-    isSoleNode,
-    turnTimeoutMs: config.turnTimeoutMs,
-    approvalTimeoutMs: config.approvalTimeoutMs,
-    tell: engine.audit.tell,
-    idleMs: config.sandboxIdleMs,
-    maxConcurrentTurns: config.maxConcurrentSandboxes,
-    drainMs: config.drainMs,
     stages,
-    tracer,
-    tally,
     async keepWorkspace(session) {
       await provisioner.afterTurn(session);
       await turnSnapshots.take(session);
@@ -177,4 +136,71 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
   engine.answers.connect(dispatcher);
   const desired = () => [...starting.desired(), ...live.desired()];
   return { live, desired, dispatcher, stages, sessionFiles, quotaWatch, turnSnapshots };
+}
+
+/** What is made later than those who ask for it. */
+interface Parts {
+  dispatcher?: Dispatcher;
+  live?: LiveSandboxes;
+  quotaWatch?: QuotaWatch;
+}
+
+interface SandboxParts extends Pick<SandboxDeps, 'starting' | 'stages'> {
+  readonly provisioner: Provisioner;
+  readonly sessionFiles: SessionFiles;
+  readonly parts: Parts;
+}
+
+function sandboxesOf(config: Config, engine: Engine, { starting, stages, provisioner, sessionFiles, parts }: SandboxParts): SandboxDeps {
+  const { driver, egress, log, installation, nodeId, extras } = engine;
+  return {
+    starting,
+    stages,
+    driver,
+    gateway: egress.gateway,
+    clock: systemClock,
+    log,
+    installation,
+    nodeId,
+    dataDir: config.dataDir,
+    startTimeoutMs: config.sandboxStartTimeoutMs,
+    imageFor: (variant) => (variant === 'default' ? (config.sandboxImage ?? sandboxImageTag(variant)) : sandboxImageTag(variant)),
+    extras,
+    provide: provisioner.provide,
+    async directoriesOf(session) {
+      const places = await sessionFiles.ensure(session);
+      parts.quotaWatch?.note(session.id, places);
+      return places;
+    },
+  };
+}
+
+function dispatcherSettings(config: Config, engine: Engine) {
+  const { store, log, nodeId, volumeId, isSoleNode, chosen, bus, audit, tracer, tally } = engine;
+  const { leaseMs, heartbeatMs, sweepMs, turnTimeoutMs, approvalTimeoutMs, drainMs } = config;
+  return {
+    store,
+    clock: systemClock,
+    log,
+    catalog: chosen.catalog,
+    providers: chosen.limits.providers,
+    providersOf: chosen.limits.providersOf,
+    publishPreview: bus.publishPreview,
+    nodeId,
+    volumeId,
+    leaseMs,
+    heartbeatMs,
+    sweepMs,
+    retry: { baseMs: config.retryBaseMs, maxAttempts: config.maxTurnAttempts },
+    caps: { perTenant: config.maxTurnsPerTenant, perAgent: config.maxTurnsPerAgent },
+    isSoleNode,
+    turnTimeoutMs,
+    approvalTimeoutMs,
+    tell: audit.tell,
+    idleMs: config.sandboxIdleMs,
+    maxConcurrentTurns: config.maxConcurrentSandboxes,
+    drainMs,
+    tracer,
+    tally,
+  };
 }
