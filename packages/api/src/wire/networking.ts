@@ -42,7 +42,10 @@ export const networkingParamSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('none') }),
   z.strictObject({
     ...limitedParamShape,
-    allow_mcp_servers: z.boolean().nullish(),
+    allow_mcp_servers: z
+      .boolean()
+      .nullish()
+      .describe('The MCP servers that the agent declares, beyond the hosts that are listed; false when left out'),
     allow_package_managers: z.boolean().nullish(),
   }),
   z.strictObject({ type: z.literal('unrestricted') }),

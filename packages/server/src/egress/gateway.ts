@@ -34,7 +34,7 @@ export interface GatewayBinding {
   readonly sessionId: string | undefined;
   readonly directory: string;
   readonly network: NetworkPolicy;
-  /** Servers that the agent may reach as `/mcp/{name}`, whatever the policy says of their hosts. */
+  /** Servers that the agent may reach as `/mcp/{name}`, where the policy allows those or names their hosts. */
   readonly mcpServers?: readonly McpServer[] | undefined;
   /** Where the policy is read from while the sandbox lives; without it `network` stays as it is. */
   readonly subject?: PolicySubject | undefined;
@@ -55,6 +55,8 @@ export interface NetworkPolicy {
   readonly allowedHosts: readonly string[];
   /** Every host and port of the public internet; the denied addresses stay denied. */
   readonly isUnrestricted?: boolean | undefined;
+  /** The MCP servers that the agent declares, beyond the hosts that are listed. */
+  readonly allowsMcpServers?: boolean | undefined;
   /** Hosts of which only some is allowed. */
   readonly rules?: readonly NetworkRule[] | undefined;
 }

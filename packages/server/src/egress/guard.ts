@@ -7,7 +7,7 @@ import type { TokenBuckets } from '../base/token-buckets.ts';
 import type { EgressOutcome, EgressUsage, EgressWay } from '../store/store.ts';
 import type { EgressAudit } from './audit.ts';
 import type { NetworkPolicy } from './gateway.ts';
-import { createHostPolicy, type HostPolicy, type Target } from './host-policy.ts';
+import { createHostPolicy, type HostPolicy, type Target, type Verdict } from './host-policy.ts';
 import type { GatewayLimits } from './limits.ts';
 
 export interface Ask {
@@ -17,7 +17,7 @@ export interface Ask {
   readonly target: Target | undefined;
   /** Without the query; undefined for a tunnel. */
   readonly path?: string | undefined;
-  /** The agent's definition itself names it: no policy is asked. */
+  /** The agent's definition itself names it as an MCP server: what the agent narrows is not asked, only the environment. */
   readonly isDeclared?: boolean | undefined;
 }
 
@@ -91,6 +91,8 @@ interface State {
   readonly session: Used;
   readonly turn: Used;
   policy: HostPolicy;
+  /** For the MCP servers that the agent declares. */
+  declared: HostPolicy;
   sessionId: string | undefined;
 }
 
@@ -104,6 +106,7 @@ export function createGuard(options: GuardOptions): Guard {
     session: { ...options.used },
     turn: { requests: 0, bytes: 0 },
     policy: createHostPolicy(options.policies),
+    declared: declaredPolicy(options.policies),
     sessionId: options.sessionId,
   };
   return {
@@ -116,10 +119,8 @@ export function createGuard(options: GuardOptions): Guard {
     refuse: (ask, reason, refusal) => refuse(state, ask, reason, refusal),
     apply(policies) {
       state.policy = createHostPolicy(policies);
-      for (const visit of state.open) {
-        const { target, method, path, isDeclared } = visit.ask;
-        if (isDeclared !== true && state.policy({ target, method, path }).type !== 'allowed') visit.stop('policy');
-      }
+      state.declared = declaredPolicy(policies);
+      for (const visit of state.open) if (verdictOn(state, visit.ask).type !== 'allowed') visit.stop('policy');
     },
     beginTurn() {
       state.turn.requests = 0;
@@ -131,7 +132,23 @@ export function createGuard(options: GuardOptions): Guard {
   };
 }
 
-const DECLARED = { type: 'allowed', credential: undefined } as const;
+const DECLARED: HostPolicy = () => ({ type: 'allowed', credential: undefined });
+
+/** An agent's own word names its servers, so it does not narrow them; the environment's, which comes first, has to allow them. */
+function declaredPolicy([environment]: readonly NetworkPolicy[]): HostPolicy {
+  if (environment?.allowsMcpServers === true) return DECLARED;
+  const named = createHostPolicy(environment === undefined ? [] : [environment]);
+  return (request) => {
+    const verdict = named(request);
+    if (verdict.type !== 'denied') return DECLARED(request);
+    const detail = `${verdict.detail} An MCP server of the agent is reached where the networking of its environment is limited with allow_mcp_servers, or lists its host.`;
+    return { ...verdict, detail };
+  };
+}
+
+function verdictOn(state: State, { target, method, path, isDeclared }: OpenVisit['ask']): Verdict {
+  return (isDeclared === true ? state.declared : state.policy)({ target, method, path });
+}
 
 function decide(state: State, ask: Ask, stop: OpenVisit['stop']): Answer {
   const { options } = state;
@@ -143,7 +160,7 @@ function decide(state: State, ask: Ask, stop: OpenVisit['stop']): Answer {
   }
   const { target } = ask;
   if (target === undefined) return refused('malformed', { code: 'request_invalid', detail: 'The address is not of the form host:port.' });
-  const verdict = ask.isDeclared === true ? DECLARED : state.policy({ target, method: ask.method, path: ask.path });
+  const verdict = verdictOn(state, { ...ask, target });
   if (verdict.type === 'denied') return refused(verdict.reason, { code: 'egress_denied', detail: verdict.detail });
   const hindered = hindrance(state);
   if (hindered !== undefined) return refused(hindered.reason, hindered.refusal);

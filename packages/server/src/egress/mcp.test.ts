@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { ask, type BenchOptions, openBench } from '../../test/support/egress-bench.ts';
 import { injectedCredential } from '../core/injected-credential.ts';
 import type { McpCredentials } from '../core/mcp-credentials.ts';
+import type { NetworkPolicy } from './gateway.ts';
 
 const SECRET = 'mcp_0123456789-secret';
 let answer: (request: IncomingMessage, response: ServerResponse) => void;
@@ -44,7 +45,8 @@ function open(options: BenchOptions = {}) {
     { name: 'docs', url: `http://${site()}/mcp?tenant=1` },
     { name: 'open', url: `http://${site()}/open` },
   ];
-  return openBench({ mcpServers, resolve: async () => ['127.0.0.1'], allowPrivateAddresses: true, ...options });
+  const network = { allowedHosts: [], allowsMcpServers: true };
+  return openBench({ mcpServers, network, resolve: async () => ['127.0.0.1'], allowPrivateAddresses: true, ...options });
 }
 
 describe('MCP servers through the gateway', () => {
@@ -87,6 +89,25 @@ describe('MCP servers through the gateway', () => {
       ],
     );
     assert.ok((await bench.store.egress.usage({ tenantId: 'default', sessionId: 'ses_1' })).bytes > 0);
+  });
+
+  test('the environment has to allow them, or to list their host; the agent’s own narrowing is not asked', async () => {
+    const cases: readonly (readonly [NetworkPolicy, 200 | 403])[] = [
+      [{ allowedHosts: [] }, 403],
+      [{ allowedHosts: [], allowsMcpServers: false }, 403],
+      [{ allowedHosts: ['other.example'] }, 403],
+      [{ allowedHosts: [site()] }, 200],
+      [{ allowedHosts: [], rules: [{ host: site(), methods: ['POST'], paths: ['/mcp'] }] }, 200],
+      [{ allowedHosts: [], rules: [{ host: site(), methods: ['POST'], paths: ['/else'] }] }, 403],
+      [{ allowedHosts: [], isUnrestricted: true }, 200],
+    ];
+    for (const [network, status] of cases) {
+      await using bench = await open({ network });
+      const reply = await ask(bench.socketPath, { path: '/mcp/docs', body: {} });
+      assert.equal(reply.status, status, JSON.stringify(network));
+      if (status === 403) assert.match(await reply.text(), /allow_mcp_servers.*egress_denied/s);
+      assert.equal(seen.length, status === 200 ? 1 : 0);
+    }
   });
 
   test('its address is checked as any other', async () => {

@@ -30,7 +30,8 @@ export function isMcpPath(url: string): boolean {
 
 /**
  * Passes a request on to a server that the session's agent has declared, and to its URL alone: the path and the query
- * are the declaration's. Its address is checked as that of any host; the policy need not name it.
+ * are the declaration's. Its address is checked as that of any host, and the environment
+ * has to allow it: all of them, or its host.
  */
 export async function serveMcp(gateway: McpGateway, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { options, servers } = gateway;

@@ -175,13 +175,12 @@ function resolveNetworking(
       });
     return { type: 'unrestricted' };
   }
-  if (param.allow_mcp_servers) throw unsupported('/config/networking/allow_mcp_servers', 'MCP servers');
   if (param.allow_package_managers)
     throw unsupported(
       '/config/networking/allow_package_managers',
       'a list of package registries of its own; name the hosts in allowed_hosts',
     );
-  return { type: 'limited', ...resolveLimited(param), allow_mcp_servers: false, allow_package_managers: false };
+  return { type: 'limited', ...resolveLimited(param), allow_mcp_servers: param.allow_mcp_servers ?? false, allow_package_managers: false };
 }
 
 const NO_PACKAGES = { type: 'packages' as const, apt: [], cargo: [], gem: [], go: [], npm: [], pip: [] };

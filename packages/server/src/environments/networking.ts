@@ -35,7 +35,7 @@ export function parseNetworking(networking: JsonValue | undefined): NetworkPolic
     isInspected: inspect,
     credential,
   }));
-  return { allowedHosts: parsed.data.allowed_hosts, rules };
+  return { allowedHosts: parsed.data.allowed_hosts, rules, allowsMcpServers: parsed.data.allow_mcp_servers };
 }
 
 export function environmentPolicy(definition: JsonObject): NetworkPolicy {

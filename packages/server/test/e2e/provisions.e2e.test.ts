@@ -89,7 +89,10 @@ for (const { harness, modelName } of HARNESSES)
     });
     const vault = await post('/v1/vaults', { display_name: 'mcp' });
     await post(`/v1/vaults/${vault.id}/credentials`, { auth: { type: 'static_bearer', mcp_server_url: url, token: MCP_TOKEN } });
-    const environment = await client.beta.environments.create({ name: 'e2e' });
+    const environment = await client.beta.environments.create({
+      name: 'e2e',
+      config: { type: 'cloud', networking: { type: 'limited', allow_mcp_servers: true } },
+    });
     const session = await post('/v1/sessions', {
       agent: agent.id,
       environment_id: environment.id,

@@ -15,7 +15,8 @@ const WORKSPACE = '/workspace';
 const ENVIRONMENT: EnvironmentCreate = {
   name: ADAPTER,
   description: 'Where the sessions of the Claude Agent HTTP API work; all sessions of a user have one workspace.',
-  config: { type: 'container', workspace: 'agent' },
+  // The operator's settings say which MCP servers there are.
+  config: { type: 'container', workspace: 'agent', networking: { type: 'limited', allow_mcp_servers: true } },
 };
 
 /** A session of a user, made with the settings of now. Throws `path_invalid` and `user_session_limit_reached`. */
