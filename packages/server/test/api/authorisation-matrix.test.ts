@@ -30,12 +30,19 @@ describe('every operation by every role, on own, foreign and missing things', { 
   const faults: string[] = [];
 
   before(async () => {
-    server = await startTestServer({ env: { TRUSTED_PROXIES: '127.0.0.1' } });
+    const clawHq = {
+      CLAWHQ_CLAUDE_API_KEY: 'sk-ant-nobody',
+      CLAWHQ_IMAGE: 'any',
+      SERVICE_PORTS: '19310-19399',
+      SERVICE_START_SECONDS: '3600',
+    };
+    server = await startTestServer({ env: { TRUSTED_PROXIES: '127.0.0.1', ...clawHq } });
     document = (await server.json('GET', '/openapi.json')).body;
     operations = operationsOf(document);
     [own, foreign] = [await household('acme'), await household('zeta')];
     for (const one of [own, foreign]) {
       await furnish(server, document, operations, one);
+      await askSomebody(one);
       // What a message makes is there to be found now.
       const session = one.ids.get('/v1/sessions') ?? '';
       const sent = { key: one.keys.owner ?? '', body: { events: [message()] } };
@@ -48,6 +55,17 @@ describe('every operation by every role, on own, foreign and missing things', { 
     });
   });
   after(() => server?.[Symbol.asyncDispose]());
+
+  /** Leaves a question open that an agent has asked. */
+  async function askSomebody({ keys, named }: Household): Promise<void> {
+    const post = (route: string, body: object) => server.json('POST', route, { key: keys.owner ?? '', body });
+    const rules = [{ tool: 'bash', policy: 'ask' }];
+    const agent = (await post('/v1/agents', { name: 'careful', model: 'demo', permission_rules: rules })).body.id;
+    const session = (await post('/v1/sessions', { agent, environment_id: named.environment_id })).body.id;
+    const events = [message('[[tool bash {"command":"ls"}]]')];
+    const { body } = await post(`/v1/sessions/${session}/events?wait=20`, { events });
+    assert.equal(body.turn?.state, 'waiting_approval', JSON.stringify(body));
+  }
 
   async function household(id: string): Promise<Household> {
     const { key: owner } = (await server.json('POST', '/v1/tenants', { body: { id, name: id } })).body;
@@ -173,7 +191,9 @@ describe('every operation by every role, on own, foreign and missing things', { 
     for (const { ids } of [own, foreign])
       for (const route of ['agents', 'environments', 'sessions', 'webhooks', 'api_keys', 'users', 'invitations'])
         assert.ok(ids.has(`/v1/${route}`), route);
-    assert.ok(own.ids.has('/v1/sessions/{id}/snapshots'));
+    for (const { ids } of [own, foreign])
+      for (const collection of ['/v1/approvals', '/v1/vaults/{id}/credentials', '/api/agents', '/v1/sessions/{id}/snapshots'])
+        assert.ok(ids.has(collection), collection);
     assert.ok(operations.length > 70, String(operations.length));
   });
 

@@ -79,7 +79,7 @@ async function find(server: TestServer, path: string, owner: string): Promise<st
 function idIn(text: string): string | undefined {
   try {
     const value: Wire = JSON.parse(text);
-    const id = value.id ?? value.session_id;
+    const id = value.id ?? value.session_id ?? value.agent?.id;
     return typeof id === 'string' ? id : undefined;
   } catch {
     return undefined;
@@ -136,9 +136,12 @@ const SPECIAL: Readonly<Record<string, (named: Named) => unknown>> = {
   'POST /v1/sessions/{id}/events': () => ({ events: [message()] }),
   'POST /v1/webhooks': () => ({ url: 'https://example.org/hook', events: '*' }),
   'POST /v1/memory_stores/{id}/memories': () => ({ path: '/notes.md', content: 'kept' }),
+  'POST /v1/vaults/{id}/credentials': () => ({
+    auth: { type: 'static_bearer', mcp_server_url: 'https://mcp.example.org/mcp', token: 'token-of-the-matrix' },
+  }),
   'POST /v1/responses': ({ agent }) => ({ model: agent, input: 'hello' }),
   'POST /v1/chat/completions': ({ agent }) => ({ model: agent, messages: [{ role: 'user', content: 'hello' }] }),
-  'POST /api/agents': () => ({ name: 'matrix', model: 'demo' }),
+  'POST /api/agents': () => ({ name: 'matrix', channels: ['telegram'] }),
   'POST /v1/agents': () => ({ name: 'matrix', model: 'demo' }),
 };
 
