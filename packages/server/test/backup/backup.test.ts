@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
@@ -181,6 +182,14 @@ describe('a backup of SQLite under load', { skip, timeout: LIMIT_MS }, () => {
     const piped = await readFile(path.join(dir, 'piped.tar.gz'));
     await writeFile(path.join(dir, 'cut.tar.gz'), piped.subarray(0, piped.length / 2));
     await refuse(/damaged or cut off/, 7, path.join(dir, 'cut.tar.gz'));
+    const manifest = path.join(place, 'manifest.json');
+    const text = (await readFile(manifest, 'utf8')).replace(/"schema_version": \d+/, '"schema_version": 999');
+    await writeFile(manifest, text);
+    await refuse(/manifest does not match its checksum/, 7, place, '--without-keys');
+    const sum = createHash('sha256').update(text).digest('hex');
+    const sums = path.join(place, 'SHA256SUMS');
+    await writeFile(sums, (await readFile(sums, 'utf8')).replace(/[0-9a-f]{64}(?= {2}manifest\.json)/, sum));
+    await refuse(/written by a newer Cloister/, 7, place, '--without-keys');
     {
       await using file = await open(path.join(place, 'database.db'), 'r+');
       await file.write(Buffer.from('x'), 0, 1, 4000);
