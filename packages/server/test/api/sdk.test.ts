@@ -93,6 +93,10 @@ describe('the official SDK', () => {
       const updated = await client.beta.environments.update(created.id, { name: 'renamed', metadata: { a: 'b' } });
       assert.deepEqual([updated.name, updated.description, updated.config], ['renamed', 'one host', created.config]);
       assert.ok((await idsOf(client.beta.environments.list({ limit: 1 }))).includes(created.id));
+      const networking = { type: 'limited', allow_mcp_servers: true } as const;
+      const open = await client.beta.environments.update(created.id, { config: { type: 'cloud', networking } });
+      assert.ok(open.config.type === 'cloud' && open.config.networking.type === 'limited');
+      assert.equal(open.config.networking.allow_mcp_servers, true);
       assert.match((await client.beta.environments.archive(created.id)).archived_at ?? '', /^\d{4}-/);
       assert.ok(!(await idsOf(client.beta.environments.list())).includes(created.id));
       assert.ok((await idsOf(client.beta.environments.list({ include_archived: true }))).includes(created.id));
