@@ -1,5 +1,4 @@
 import pino from 'pino';
-import { testSealer } from '../../packages/server/test/support/sealer.ts';
 import { newId } from '../../packages/server/src/base/ids.ts';
 import type { Logger } from '../../packages/server/src/base/log.ts';
 import type { Provider } from '../../packages/server/src/core/model.ts';
@@ -12,6 +11,7 @@ import { createSendEvents, type SendEvents } from '../../packages/server/src/ses
 import { createNodePresence } from '../../packages/server/src/system/node-presence.ts';
 import { Dispatcher } from '../../packages/server/src/turns/dispatcher.ts';
 import { createWebhookDelivery } from '../../packages/server/src/webhooks/deliver.ts';
+import { testSealer } from '../../packages/server/test/support/sealer.ts';
 import { HARNESSES, simulatedSandboxes } from './agent.ts';
 import { createFaultyStore } from './faulty-store.ts';
 import { createNodeClock } from './node-clock.ts';
@@ -100,7 +100,13 @@ export function createVirtualNode(world: World, name: string, wallOffset: number
     heartbeatMs: SETTINGS.heartbeatMs,
     live,
   });
-  const webhook = createWebhookDelivery({ store, clock, send: simulatedSend(world, life), sealer: testSealer(), installation: 'ins_simulated' });
+  const webhook = createWebhookDelivery({
+    store,
+    clock,
+    send: simulatedSend(world, life),
+    sealer: testSealer(),
+    installation: 'ins_simulated',
+  });
   const outbox = new OutboxWorker({ store, clock, log, nodeId, isSoleNode, deliver: { webhook, callback: webhook } });
   const { maxQueuedPerSession } = SETTINGS;
   return {

@@ -147,7 +147,13 @@ function goneOf(base: Base, mounted: MountedTree, stored: ReadonlyMap<string, Me
   });
 }
 
-const REFUSALS = ['memory_path_conflict', 'memory_limit_reached', 'memory_store_archived', 'memory_not_found', 'plan_limit_reached'] as const;
+const REFUSALS = [
+  'memory_path_conflict',
+  'memory_limit_reached',
+  'memory_store_archived',
+  'memory_not_found',
+  'plan_limit_reached',
+] as const;
 
 /** One that the store does not take is no reason to lose the others. */
 async function unlessRefused({ log }: MemoryMountsDeps, place: string, run: () => Promise<unknown>): Promise<void> {

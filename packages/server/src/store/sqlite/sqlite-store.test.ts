@@ -33,7 +33,8 @@ let files = 0;
 const newFile = () => path.join(folder, String(files++), 'cloister.db');
 const open = (file: string) => openSqliteStore({ file, clock: systemClock });
 
-after(() => rmSync(folder, { recursive: true, force: true }));
+// What was just unmapped may be busy for a moment.
+after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));
 
 storeConformance({ name: 'sqlite, in memory', createStore: () => open(':memory:') });
 storeConformance({ name: 'sqlite, on disk', createStore: () => open(newFile()) });
