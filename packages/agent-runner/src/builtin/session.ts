@@ -54,6 +54,7 @@ export function createSession(deps: SessionDeps, { id, cwd, config, mcpServers, 
     return taken;
   };
   let running: Promise<unknown> = Promise.resolve();
+  let isClosing = false;
   return {
     id,
     conversation,
@@ -87,7 +88,9 @@ export function createSession(deps: SessionDeps, { id, cwd, config, mcpServers, 
         () => undefined,
       );
       try {
-        return await turn;
+        const answer = await turn;
+        // Nobody cancelled the turn of a process that is told to end: that it gave no answer is the truth.
+        return isClosing ? await new Promise<never>(() => undefined) : answer;
       } finally {
         signal.removeEventListener('abort', onAbort);
         abort = undefined;
@@ -101,6 +104,7 @@ export function createSession(deps: SessionDeps, { id, cwd, config, mcpServers, 
     },
     cancel: () => abort?.abort(),
     async close() {
+      isClosing = true;
       abort?.abort();
       await running;
       transcript.close();

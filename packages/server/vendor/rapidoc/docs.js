@@ -11,7 +11,15 @@ async function show(key) {
   form.hidden = true;
   doc.hidden = false;
   await customElements.whenDefined('rapi-doc');
-  doc.loadSpec(body);
+  doc.loadSpec(withoutErrorBodies(body));
+}
+
+/** Errors all have one form, and repeating it for each answer of each operation takes the page many seconds. */
+function withoutErrorBodies(description) {
+  for (const operations of Object.values(description.paths))
+    for (const { responses } of Object.values(operations))
+      for (const [status, response] of Object.entries(responses)) if (Number(status) >= 400) delete response.content;
+  return description;
 }
 
 form.addEventListener('submit', (event) => {
