@@ -38,7 +38,7 @@ interface Walk {
 }
 
 async function* packHeld(held: HeldDirectory, prefix: Buffer, walk: Walk): AsyncGenerator<Buffer> {
-  for await (const name of held.names()) {
+  for await (const name of onceEach(held.names())) {
     if (walk.only !== undefined && !walk.only.has(name.toString())) continue;
     const place = prefix.length === 0 ? name : Buffer.concat([prefix, Buffer.from('/'), name]);
     try {
@@ -49,6 +49,17 @@ async function* packHeld(held: HeldDirectory, prefix: Buffer, walk: Walk): Async
       if (!isPlatformError(error, 'file_refused') && !isPlatformError(error, 'file_conflict')) throw error;
       tell(walk.report.omitted, place);
     }
+  }
+}
+
+/** A directory in which something is renamed while it is read may tell a name twice; a backup may not. */
+export async function* onceEach(names: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const seen = new Set<string>();
+  for await (const name of names) {
+    const text = name.toString('latin1');
+    if (seen.has(text)) continue;
+    seen.add(text);
+    yield name;
   }
 }
 

@@ -48,7 +48,11 @@ async function unpackEntry(entry: TarEntry, held: HeldDirectory, made: MadeDirec
     return;
   }
   await using parent = await makeBelow(held, names.slice(0, -1), OURS);
-  if (entry.kind === 'link') return createLink(parent, last, entry.target);
+  // Not returned as it is: the parent would be let go of first.
+  if (entry.kind === 'link') {
+    await createLink(parent, last, entry.target);
+    return;
+  }
   await using file = await createFile(parent, last, { mode: 0o600, owner: OURS });
   for await (const chunk of entry.body) await file.writeFile(chunk);
   await giveTo(`/proc/self/fd/${file.fd}`, entry.uid);
