@@ -43,7 +43,7 @@ export function createSealer(ring: Keyring, firstKeyId: string): SwitchableSeale
     let found = ring.find(id);
     if (found === undefined) {
       // Another server may have made it, or the operator added it.
-      ring.reload();
+      ring.reload(id);
       found = ring.find(id);
     }
     if (found !== undefined) return found;

@@ -23,8 +23,8 @@ export interface Keyring {
   readonly source: string;
   /** Whether the server itself keeps them, and so can make and drop them. */
   readonly isManaged: boolean;
-  /** Reads them again, for what another server or the operator has added. */
-  reload(): void;
+  /** Reads them again, for what another server or the operator has added; at once for one that was not missed of late. */
+  reload(missing?: string): void;
   /** Makes a new first one. Only of a ring that is managed. */
   make(): Kek;
   /** Drops one. Only of a ring that is managed. */
@@ -43,6 +43,7 @@ const KEY_BYTES = 32;
 const MIN_DISTINCT = 18;
 const ID = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 const RELOAD_MS = 1000;
+const MAX_MISSED = 100;
 const SUFFIX = '.kek';
 
 /** Throws `config_invalid` for a key that is too short, or not random, or open to others. */
@@ -94,6 +95,8 @@ function openManaged({ dataDir, clock }: KeyringOptions): Keyring {
 function reading(read: () => readonly Kek[], clock: Clock): Pick<Keyring, 'find' | 'first' | 'ids' | 'reload'> & { take(): void } {
   let keks = read();
   let readAt = clock.monotonic();
+  /** Key that is nowhere → when that was found out. */
+  const missed = new Map<string, number>();
   const take = () => {
     readAt = clock.monotonic();
     keks = read();
@@ -102,8 +105,13 @@ function reading(read: () => readonly Kek[], clock: Clock): Pick<Keyring, 'find'
     find: (id) => keks.find((one) => one.id === id),
     first: () => keks[0],
     ids: () => keks.map(({ id }) => id),
-    reload() {
-      if (clock.monotonic() - readAt >= RELOAD_MS) take();
+    reload(missing) {
+      const last = missing === undefined ? readAt : missed.get(missing);
+      if (last !== undefined && clock.monotonic() - last < RELOAD_MS) return;
+      take();
+      if (missing === undefined || keks.some(({ id }) => id === missing)) return;
+      if (missed.size >= MAX_MISSED) missed.clear();
+      missed.set(missing, readAt);
     },
     take,
   };
