@@ -39,6 +39,9 @@ function nodesOf(command: Command, path: readonly string[] = []): readonly Node[
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 const list = ({ words }: Node) => words.map(([word]) => word).join(' ');
 
+/** Every command, as the alternatives of a `case`. */
+const paths = (nodes: readonly Node[]) => nodes.flatMap(({ path }) => (path === '' ? [] : [quoted(path)])).join('|');
+
 /** The commands are the words before the one being completed that are no options; arguments beyond them change nothing. */
 function bash(nodes: readonly Node[]): string {
   return `# cloister completions bash
@@ -48,7 +51,7 @@ _cloister() {
     [[ $word == -* ]] && continue
     next=\${known:+$known }$word
     case "$next" in
-      ${nodes.flatMap(({ path }) => (path === '' ? [] : [quoted(path)])).join('|')}) known=$next ;;
+      ${paths(nodes)}) known=$next ;;
       *) break ;;
     esac
   done
@@ -71,7 +74,7 @@ _cloister() {
     [[ $word == -* ]] && continue
     next=\${known:+$known }$word
     case "$next" in
-      ${nodes.flatMap(({ path }) => (path === '' ? [] : [quoted(path)])).join('|')}) known=$next ;;
+      ${paths(nodes)}) known=$next ;;
       *) break ;;
     esac
   done

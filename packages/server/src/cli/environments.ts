@@ -2,7 +2,8 @@ import type { EnvironmentCreate } from '@cloister/api';
 import { Command } from 'commander';
 import { connect } from './connection.ts';
 import { readDefinition } from './definition.ts';
-import { note, printLine, printTable } from './output.ts';
+import { endCommand } from './end-command.ts';
+import { printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 export function environmentsCommand(): Command {
@@ -56,15 +57,5 @@ function createCommand(): Command {
       // The server says what is wrong with it.
       const created = await connect().environments.create(body as EnvironmentCreate);
       printLine(json ? JSON.stringify(created, null, 2) : created.id);
-    });
-}
-
-function endCommand(name: 'archive' | 'delete', what: string, end: (id: string) => Promise<unknown>): Command {
-  return new Command(name)
-    .description(what)
-    .argument('<id>')
-    .action(async (id: string) => {
-      await end(id);
-      note(`${name}d ${id}`);
     });
 }

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { printRows } from './agents.ts';
 import { connect } from './connection.ts';
+import { endCommand } from './end-command.ts';
 import { note, printLine, printTable } from './output.ts';
 import { chooseSession, parseCount, SESSION_OPTIONS, type SessionOptions } from './session-choice.ts';
 
@@ -64,15 +65,5 @@ function createCommand(): Command {
       const client = connect();
       const id = await chooseSession(client, options);
       printLine(json ? JSON.stringify(await client.sessions.get(id), null, 2) : id);
-    });
-}
-
-function endCommand(name: 'archive' | 'delete', what: string, end: (id: string) => Promise<unknown>): Command {
-  return new Command(name)
-    .description(what)
-    .argument('<id>')
-    .action(async (id: string) => {
-      await end(id);
-      note(`${name}d ${id}`);
     });
 }

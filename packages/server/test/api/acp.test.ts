@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import * as acp from '@agentclientprotocol/sdk';
 import { createWebSocketStream } from '@agentclientprotocol/sdk/experimental/ws-client';
 import { WebSocket } from 'ws';
+import { freePort } from '../../../../test/support/free-port.ts';
 import { programEnvironment } from '../../../../test/support/program-environment.ts';
 import { startTestServer, type TestServer, type Wire } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -67,14 +67,6 @@ function editorOn(stream: acp.Stream, close: () => Promise<unknown>): Editor {
         .join(''),
     [Symbol.asyncDispose]: async () => void (await close()),
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 describe('cloister acp', { timeout: 180_000 }, () => {

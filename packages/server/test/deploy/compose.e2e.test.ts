@@ -4,9 +4,10 @@ import { mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { freePort } from '../../../../test/support/free-port.ts';
 import { containersOf, docker, engineMissing } from '../support/engine.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { followOverTls, freePort, type Installation, newInstallation } from './installation.ts';
+import { followOverTls, type Installation, newInstallation } from './installation.ts';
 
 const run = promisify(execFile);
 const STAND_INS = path.join(import.meta.dirname, 'stand-ins');

@@ -2,10 +2,10 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import https from 'node:https';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { createClient } from '@cloister/api';
+import { freePort } from '../../../../test/support/free-port.ts';
 import { newUnique } from '../../src/base/ids.ts';
 import { containersOf, docker } from '../support/engine.ts';
 
@@ -82,16 +82,6 @@ async function copySources(directory: string): Promise<void> {
   pack.stdin.end(files.join('\0'));
   const [code] = await ended;
   if (code !== 0) throw new Error('the sources could not be copied');
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port was given');
-  return address.port;
 }
 
 /** Follows an event stream through a TLS proxy until `isEnough`, then hangs up; answers the frames' ids and all text. */

@@ -1,3 +1,4 @@
+import { resolve } from './schema-sample.ts';
 import type { Wire } from './server.ts';
 
 /** Chance that can be had again by its seed: mulberry32, which is small and good enough to choose inputs. */
@@ -126,11 +127,4 @@ export function mutated(value: unknown, chance: Chance): unknown {
   const name = chance.pick(names);
   const { [name]: one, ...rest } = value as Record<string, unknown>; // its fields are what is being varied
   return chance.oneIn(4) ? rest : { ...rest, [name]: mutated(one, chance) };
-}
-
-function resolve(document: Wire, reference: string): Wire {
-  return reference
-    .slice(2)
-    .split('/')
-    .reduce((at: Wire, part: string) => at?.[part], document);
 }

@@ -46,7 +46,8 @@ function textOf({ format, minLength = 1 }: Wire): string {
   return 'x'.repeat(Math.max(1, minLength));
 }
 
-function resolve(document: Wire, reference: string): Wire {
+/** What a reference within the document leads to. */
+export function resolve(document: Wire, reference: string): Wire {
   return reference
     .slice(2)
     .split('/')

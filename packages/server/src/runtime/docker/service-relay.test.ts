@@ -6,6 +6,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { freePort } from '../../../../../test/support/free-port.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
 import { RELAY_PROGRAM } from './service-relay-program.ts';
 
@@ -130,11 +131,4 @@ async function listen(server: net.Server, port = 0): Promise<number> {
   const address = server.address();
   assert.ok(typeof address === 'object' && address !== null);
   return address.port;
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  const port = await listen(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
