@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { open, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -17,7 +18,7 @@ const SECCOMP_FD = 4;
 
 /** Joins the groups and the namespaces of the running sandbox, puts up the walls that a process has for itself, and runs. */
 export async function execInSandbox(bubblewrap: BubblewrapContext, ref: SandboxRef, command: ExecCommand): Promise<SandboxProcess> {
-  const { state, system, limits, log, closing, spawn } = bubblewrap;
+  const { state, system, limits, spawn } = bubblewrap;
   const { handle } = ref;
   const [spec, ended] = [await state.spec(handle), await state.exits.read(handle)];
   const init = ended === undefined ? (await findProcesses(bubblewrap, handle))?.init : undefined;
@@ -30,20 +31,28 @@ export async function execInSandbox(bubblewrap: BubblewrapContext, ref: SandboxR
   try {
     const enter = ['nsenter', '--target', String(init), ...namespaces(system.isRoot), '--'];
     const join = joinArguments(spec, system, { script: SCRIPT_FD, seccomp: SECCOMP_FD });
-    const child = await spawn(JOIN, [String(groups.length), ...groups, ...enter, ...join], [script.fd, seccomp.fd]);
-    const exited = once(child, 'exit').then(([code, signal]) => ({ exitCode: shellCode(code, signal) }));
-    const letGo = (): void => {
-      child.unref();
-      for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();
-    };
-    closing.addEventListener('abort', letGo, { once: true });
-    void exited.then(() => closing.removeEventListener('abort', letGo));
-    const { stdin, stdout, stderr } = child;
-    invariant(stdin !== null && stdout !== null && stderr !== null, 'the three streams of a command are pipes');
-    return { stdin: readInput(stdin, log), stdout: readOutput(stdout, keepNothing), stderr: readOutput(stderr, keepNothing), exited };
+    return await spawn(JOIN, [String(groups.length), ...groups, ...enter, ...join], [script.fd, seccomp.fd], (child) =>
+      attach(bubblewrap, child),
+    );
   } finally {
     await Promise.all([script.close(), seccomp.close()]);
   }
+}
+
+function attach({ log, closing }: BubblewrapContext, child: ChildProcess): SandboxProcess {
+  const exited = once(child, 'exit').then(([code, signal]) => ({ exitCode: shellCode(code, signal) }));
+  const letGo = (): void => {
+    child.unref();
+    for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();
+  };
+  closing.addEventListener('abort', letGo, { once: true });
+  void exited.then(
+    () => closing.removeEventListener('abort', letGo),
+    () => undefined, // it was never spawned, which `spawn` tells
+  );
+  const { stdin, stdout, stderr } = child;
+  invariant(stdin !== null && stdout !== null && stderr !== null, 'the three streams of a command are pipes');
+  return { stdin: readInput(stdin, log), stdout: readOutput(stdout, keepNothing), stderr: readOutput(stderr, keepNothing), exited };
 }
 
 /** The namespace of users comes with a server that is not root, and with it the right to enter the others. */

@@ -4,8 +4,17 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 
-/** Runs a shell script with pipes for the usual three descriptors and these behind them. Resolves when it runs. */
-export type Spawn = (script: string, words: readonly string[], fds: readonly (number | 'pipe')[]) => Promise<ChildProcess>;
+/**
+ * Runs a shell script with pipes for the usual three descriptors and these behind them, and resolves when it runs.
+ * `attach` is called in the same turn of the event loop: Node empties the pipes of a child that has ended and that
+ * nobody reads from yet, and tells its exit once.
+ */
+export type Spawn = <T>(
+  script: string,
+  words: readonly string[],
+  fds: readonly (number | 'pipe')[],
+  attach: (child: ChildProcess) => T,
+) => Promise<T>;
 
 export const HOST_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const CLOSED_ON_EXEC = 0o2000000;
@@ -16,7 +25,7 @@ const CLOSED_ON_EXEC = 0o2000000;
  */
 export function createSpawn(): Spawn {
   const strays = inheritedDescriptors();
-  return async (script, words, fds) => {
+  return async (script, words, fds, attach) => {
     const nothing = await open('/dev/null', 'r');
     try {
       const stdio: (number | 'pipe' | 'ignore')[] = ['pipe', 'pipe', 'pipe', ...fds];
@@ -31,8 +40,10 @@ export function createSpawn(): Spawn {
         // A session of its own: neither our end nor a key in our terminal ends it.
         detached: true,
       });
-      await once(child, 'spawn');
-      return child;
+      const spawned = once(child, 'spawn');
+      const attached = attach(child);
+      await spawned;
+      return attached;
     } finally {
       await nothing.close();
     }

@@ -45,28 +45,20 @@ interface StartRequest {
 
 /** Resolves when every wall stands and the program is about to run. What a failure leaves is removed by the caller. */
 export async function startSandbox(bubblewrap: BubblewrapContext, { ref, spec, onAttached }: StartRequest): Promise<SandboxIo> {
-  const { state, limits } = bubblewrap;
+  const { limits } = bubblewrap;
   const { handle } = ref;
   await requireMounts(spec);
   await requirePrograms(bubblewrap, spec);
   await writeLaunch(bubblewrap, handle, spec);
   await limits?.create(handle, spec);
-  const { supervisor, ready } = await spawnSupervisor(bubblewrap, handle);
-  const { stdin, stdout, stderr } = supervisor;
-  invariant(stdin !== null && stdout !== null && stderr !== null, 'the three streams of the supervisor are pipes');
+  const { supervisor, ready, isRunning, ...io } = await spawnSupervisor(bubblewrap, handle);
   onAttached?.();
-  if (!(await firstByte(supervisor, ready))) {
-    stdout.resume();
-    throw startFailure(await text(stderr));
+  if (!(await isRunning)) {
+    io.stdout.resume();
+    throw startFailure(await text(io.stderr));
   }
-  const log = createLogFile(state.paths(handle).log, bubblewrap.log);
   bubblewrap.closing.addEventListener('abort', () => letGo(supervisor, ready), { once: true });
-  return {
-    stdin: readInput(stdin, bubblewrap.log),
-    stdout: readOutput(stdout, log.add),
-    stderr: readOutput(stderr, log.add),
-    exited: endOf(bubblewrap, handle, { supervisor, ready }),
-  };
+  return { ...io, exited: endOf(bubblewrap, handle, { supervisor, ready }) };
 }
 
 /** The engine refuses to mount what is not there, at creation and again at the start. */
@@ -120,7 +112,10 @@ interface Supervised {
   readonly ready: Readable;
 }
 
-async function spawnSupervisor({ state, limits, spawn }: BubblewrapContext, handle: string): Promise<Supervised> {
+type Attached = Supervised & Omit<SandboxIo, 'exited'> & { readonly isRunning: Promise<boolean> };
+
+async function spawnSupervisor(bubblewrap: BubblewrapContext, handle: string): Promise<Attached> {
+  const { state, limits, spawn } = bubblewrap;
   const { script, arguments: argumentsFile, status, identity, owner, exit } = state.paths(handle);
   const files: FileHandle[] = [];
   const openFile = async (file: string, flags: string): Promise<number> => {
@@ -135,19 +130,34 @@ async function spawnSupervisor({ state, limits, spawn }: BubblewrapContext, hand
       await openFile(argumentsFile, 'r'),
       await openFile(status, 'w'),
     ];
-    const supervisor = await spawn(SUPERVISOR, [identity, owner, exit, ...(limits?.groups(handle) ?? [])], ['pipe', ...fds]);
-    // The fourth of the streams asked for above.
-    return { supervisor, ready: supervisor.stdio[READY_FD] as Readable };
+    const words = [identity, owner, exit, ...(limits?.groups(handle) ?? [])];
+    return await spawn(SUPERVISOR, words, ['pipe', ...fds], (supervisor) => attach(bubblewrap, handle, supervisor));
   } finally {
     for (const file of files) await file.close();
   }
 }
 
-function firstByte(supervisor: ChildProcess, ready: Readable): Promise<boolean> {
+function attach({ state, log }: BubblewrapContext, handle: string, supervisor: ChildProcess): Attached {
+  const { stdin, stdout, stderr } = supervisor;
+  invariant(stdin !== null && stdout !== null && stderr !== null, 'the three streams of the supervisor are pipes');
+  // The fourth of the streams that were asked for.
+  const ready = supervisor.stdio[READY_FD] as Readable;
+  const logFile = createLogFile(state.paths(handle).log, log);
+  return {
+    supervisor,
+    ready,
+    isRunning: firstByte(ready),
+    stdin: readInput(stdin, log),
+    stdout: readOutput(stdout, logFile.add),
+    stderr: readOutput(stderr, logFile.add),
+  };
+}
+
+/** The pipe alone tells: a program may be over before its byte is read, and then the exit may be told first. */
+function firstByte(ready: Readable): Promise<boolean> {
   return new Promise((resolve) => {
     ready.once('data', () => resolve(true));
     ready.once('close', () => resolve(false));
-    supervisor.once('exit', () => resolve(false));
   });
 }
 

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { pbkdf2 } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, afterEach, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import { systemClock } from '../../base/clock.ts';
 import { silentLogger } from '../../base/log.ts';
 import { collect, sandboxLabels, waitFor } from '../conformance/bench.ts';
@@ -60,6 +62,17 @@ async function serverWith(argv: readonly string[], options: { readonly strayFd?:
 describe('sandboxes of bubblewrap', { skip }, () => {
   afterEach(async () => {
     for (const { ref } of await driver.list({ installation: INSTALLATION })) await driver.remove(ref);
+  });
+
+  test('a program that is over before anybody looks loses nothing', async () => {
+    const ref = await driver.create(spec(['sh', '-c', 'echo hello; echo warning >&2; exit 7']));
+    const { stdout, stderr, exit } = await withSlowFiles(async () => {
+      const io = await driver.start(ref);
+      const [stdout, stderr, exit] = await Promise.all([text(io.stdout), text(io.stderr), io.exited]);
+      return { stdout, stderr, exit };
+    });
+    assert.deepEqual([stdout, stderr, exit.exitCode], ['hello\n', 'warning\n', 7]);
+    assert.match(await driver.logs(ref), /^(hello\nwarning|warning\nhello)\n$/);
   });
 
   test('the filter refuses every call on its list, and what is newer than the list', async () => {
@@ -195,4 +208,19 @@ describe('sandboxes of bubblewrap', { skip }, () => {
 async function supervisorOf(handle: string): Promise<number> {
   const found = await findProcesses({ state: createStateDirectory(path.join(stateDirectory, thisHost()), systemClock) }, handle);
   return found?.supervisor ?? assert.fail('it runs');
+}
+
+/** Each step with a file waits for one of Node's threads, all of which are busy. */
+async function withSlowFiles<T>(work: () => Promise<T>): Promise<T> {
+  const THREADS = 4;
+  let isOver = false;
+  const busy = Array.from({ length: THREADS }, async () => {
+    while (!isOver) await promisify(pbkdf2)('any', 'salt', 100_000, 64, 'sha512');
+  });
+  try {
+    return await work();
+  } finally {
+    isOver = true;
+    await Promise.all(busy);
+  }
 }
