@@ -34,6 +34,16 @@ export function createFaultyStore(world: World, life: Life): Store {
       ...real.nodes,
       beat: (input) => call('nodes.beat', () => real.nodes.beat(input)),
       leave: (input) => call('nodes.leave', () => real.nodes.leave(input)),
+      bury: ({ id }) =>
+        call(
+          'nodes.bury',
+          () => real.nodes.bury({ id }),
+          () =>
+            monitor.buried(
+              id,
+              [...world.lives].some(({ nodeId }) => nodeId === id),
+            ),
+        ),
       list: () => call('nodes.list', () => real.nodes.list()),
       release: (input) => call('nodes.release', () => real.nodes.release(input)),
       letGo: (input) => call('nodes.letGo', () => real.nodes.letGo(input)),
@@ -57,7 +67,7 @@ export function createFaultyStore(world: World, life: Life): Store {
         call(
           'outbox.lease',
           () => real.outbox.lease(input),
-          (leased) => monitor.deliveriesLeased(leased, input.leaseMs),
+          (leased) => monitor.deliveriesLeased(leased, input),
         ),
       settle: (input) =>
         call(

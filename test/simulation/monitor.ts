@@ -26,6 +26,7 @@ export interface SeenTurn {
   state: 'queued' | 'running' | 'waiting' | 'parked' | 'ended';
   attempt: number;
   leaseUntil: number;
+  holder: string;
   retries: number;
   retryAt: number;
   /** Its session had other turns to do when it came. */
@@ -38,6 +39,7 @@ interface SeenDelivery {
   readonly targetId: string;
   attempt: number;
   leaseUntil: number;
+  holder: string;
 }
 
 /** Sees each call that took effect, in the order in which it did, and says at once when a rule is broken. */
@@ -58,7 +60,9 @@ export interface Monitor {
   requeued(input: Parameters<TurnStore['requeue']>[0]): void;
   wrote(input: RunToken): void;
   toolRan(by: string, command: string): void;
-  deliveriesLeased(leased: readonly DeliveryRow[], leaseMs: number): void;
+  /** A node that has died holds nothing more; it is a violation to say so of one that lives. */
+  buried(nodeId: string, isAlive: boolean): void;
+  deliveriesLeased(leased: readonly DeliveryRow[], input: { readonly nodeId: string; readonly leaseMs: number }): void;
   deliverySettled(input: SettleInput): void;
   deliveriesFreed(): void;
   received(url: string, messageId: string): void;
@@ -69,6 +73,7 @@ export function createMonitor(history: History, options: SimulationOptions, now:
   const logs = new Map<string, StoredEvent[]>();
   const keys = new Map<string, string>();
   const toolsRun = new Set<string>();
+  const deliveries = watchDeliveries(history, now);
   const fairness: Fairness = createFairness(history, options, turns);
 
   function committed(notices: readonly CommitNotice[]): void {
@@ -105,7 +110,15 @@ export function createMonitor(history: History, options: SimulationOptions, now:
       const seq = messages[index]?.seq ?? 0;
       const agentId = `agt_${tenantId}`;
       const isBehind = [...turns.values()].some((other) => other.sessionId === sessionId && other.state !== 'ended');
-      const fresh = { state: 'queued', attempt: 0, leaseUntil: 0, retries: 0, retryAt: 0, passedBy: new Map<string, number>() } as const;
+      const fresh = {
+        state: 'queued',
+        attempt: 0,
+        leaseUntil: 0,
+        holder: '',
+        retries: 0,
+        retryAt: 0,
+        passedBy: new Map<string, number>(),
+      } as const;
       turns.set(id, { id, tenantId, sessionId, agentId, seq, isBehind, ...fresh });
     }
   }
@@ -140,9 +153,10 @@ export function createMonitor(history: History, options: SimulationOptions, now:
     turn.state = 'running';
     turn.attempt = row.attempt;
     turn.leaseUntil = now() + leaseMs;
+    turn.holder = nodeId;
   }
 
-  function takenOver({ turn: row }: LeasedTurn, { leaseMs }: LeaseInput, isSoleNode: boolean): void {
+  function takenOver({ turn: row }: LeasedTurn, { nodeId, leaseMs }: LeaseInput, isSoleNode: boolean): void {
     const turn = turns.get(row.id);
     if (turn === undefined) return;
     history.note(`  taken over ${row.id.slice(-4)}/${row.attempt}`);
@@ -152,6 +166,7 @@ export function createMonitor(history: History, options: SimulationOptions, now:
     fairness.freed(turn.sessionId);
     turn.attempt = row.attempt;
     turn.leaseUntil = now() + leaseMs;
+    turn.holder = nodeId;
   }
 
   function requeued(input: Parameters<TurnStore['requeue']>[0]): void {
@@ -193,7 +208,11 @@ export function createMonitor(history: History, options: SimulationOptions, now:
       if (toolsRun.has(command)) history.violate('no tool runs twice', command);
       toolsRun.add(command);
     },
-    ...watchDeliveries(history, now),
+    ...deliveries,
+    buried(nodeId, isAlive) {
+      if (isAlive) history.violate('only the dead are buried', nodeId);
+      for (const one of [...turns.values(), ...deliveries.deliveries.values()]) if (one.holder === nodeId) one.leaseUntil = 0;
+    },
   };
 }
 
@@ -205,15 +224,16 @@ function watchDeliveries(history: History, now: () => number): DeliveryWatch {
   return {
     deliveries,
     receipts,
-    deliveriesLeased(leased, leaseMs) {
+    deliveriesLeased(leased, { nodeId, leaseMs }) {
       for (const { id, messageId, targetId, attempt } of leased) {
-        const seen = deliveries.get(id) ?? { messageId, targetId, attempt: 0, leaseUntil: 0 };
+        const seen = deliveries.get(id) ?? { messageId, targetId, attempt: 0, leaseUntil: 0, holder: '' };
         deliveries.set(id, seen);
         if (now() + 1 < seen.leaseUntil) history.violate('one sender', `${id} was leased while it is being sent`);
         if (seen.messageId !== messageId) history.violate('stable ids', `${id} was ${seen.messageId} and is ${messageId}`);
         if (attempt !== seen.attempt + 1) history.violate('attempts count', `${id} went from ${seen.attempt} to ${attempt}`);
         seen.attempt = attempt;
         seen.leaseUntil = now() + leaseMs;
+        seen.holder = nodeId;
       }
     },
     deliverySettled({ id, attempt }) {

@@ -8,6 +8,7 @@ import { createLiveSandboxes } from '../../packages/server/src/sandboxes/live-sa
 import { createEventBus } from '../../packages/server/src/sessions/event-bus.ts';
 import { relayRemoteCommits } from '../../packages/server/src/sessions/remote-commits.ts';
 import { createSendEvents, type SendEvents } from '../../packages/server/src/sessions/send-events.ts';
+import type { NodeMarks } from '../../packages/server/src/system/node-marks.ts';
 import { createNodePresence } from '../../packages/server/src/system/node-presence.ts';
 import { Dispatcher } from '../../packages/server/src/turns/dispatcher.ts';
 import { createWebhookDelivery } from '../../packages/server/src/webhooks/deliver.ts';
@@ -98,6 +99,7 @@ export function createVirtualNode(world: World, name: string, wallOffset: number
     isSoleNode,
     leaseMs: SETTINGS.leaseMs,
     heartbeatMs: SETTINGS.heartbeatMs,
+    marks: simulatedMarks(world, life),
     live,
   });
   const webhook = createWebhookDelivery({
@@ -132,6 +134,19 @@ export function createVirtualNode(world: World, name: string, wallOffset: number
 const EXPECTED = /does not answer|Another worker has taken over/;
 
 /** What the server logs becomes part of the history; what it calls its own fault is one. */
+/** All nodes are of one host and one data directory, so each learns who of the others has died. */
+function simulatedMarks({ marked }: World, life: Life): NodeMarks {
+  return {
+    async takeDead() {
+      const dead = [...marked].filter(({ isDead }) => isDead);
+      for (const one of dead) marked.delete(one);
+      return dead.map(({ nodeId }) => nodeId);
+    },
+    set: async () => void marked.add(life),
+    clear: async () => void marked.delete(life),
+  };
+}
+
 function createNodeLog({ history }: World, life: Life): Logger {
   const write = (line: string) => {
     const { level, msg, err }: { level: number; msg?: string; err?: { message?: string; stack?: string } } = JSON.parse(line);

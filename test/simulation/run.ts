@@ -66,6 +66,7 @@ async function simulateOne(seed: number, defect: Defect): Promise<SimulationResu
     store,
     faults: options.faults,
     lives: new Set(),
+    marked: new Set(),
     committer: undefined,
     onDeath: () => undefined,
   };

@@ -32,6 +32,8 @@ export interface World {
   /** The rates in force: from the end of the faults on, none. */
   faults: FaultRates;
   readonly lives: Set<Life>;
+  /** Those whose marks are in the data directory. */
+  readonly marked: Set<Life>;
   /** Who commits at this moment. */
   committer: Life | undefined;
   onDeath: (life: Life) => void;

@@ -30,6 +30,7 @@ import { createQueueAdmission } from './sessions/queue-admission.ts';
 import type { SessionsDeps } from './sessions/sessions.ts';
 import { createDuty } from './system/duty.ts';
 import { createHealthMonitor, type HealthMonitor } from './system/health.ts';
+import { createNodeMarks } from './system/node-marks.ts';
 import { createNodePresence, type NodePresence } from './system/node-presence.ts';
 import { type AdminKey, ensureAdminKey } from './tenants/bootstrap.ts';
 import { ensureEnvironmentKey } from './tenants/environment-key.ts';
@@ -211,8 +212,10 @@ async function stopAll(engine: Engine, { live, dispatcher, presence, http, keepe
   await store.close();
 }
 
-function openPresence({ leaseMs, heartbeatMs }: Config, { store, log, nodeId, isSoleNode }: Engine, live: LiveSandboxes): NodePresence {
-  return createNodePresence({ nodes: store.nodes, clock: systemClock, log, nodeId, leaseMs, heartbeatMs, isSoleNode, live });
+function openPresence({ dataDir, leaseMs, heartbeatMs }: Config, engine: Engine, live: LiveSandboxes): NodePresence {
+  const { store, log, nodeId, isSoleNode } = engine;
+  const marks = createNodeMarks({ dataDir, log });
+  return createNodePresence({ nodes: store.nodes, clock: systemClock, log, nodeId, leaseMs, heartbeatMs, isSoleNode, marks, live });
 }
 
 /** What leaves the platform, by kind: webhooks go out over connections of the server's own, to checked addresses. */

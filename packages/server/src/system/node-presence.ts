@@ -4,6 +4,7 @@ import type { Logger } from '../base/log.ts';
 import type { Service } from '../base/service.ts';
 import type { LiveSandboxes } from '../sandboxes/live-sandboxes.ts';
 import type { NodeStore } from '../store/store.ts';
+import type { NodeMarks } from './node-marks.ts';
 
 export interface NodePresenceDeps {
   readonly nodes: NodeStore;
@@ -13,6 +14,7 @@ export interface NodePresenceDeps {
   readonly leaseMs: number;
   readonly heartbeatMs: number;
   readonly isSoleNode: boolean;
+  readonly marks: NodeMarks;
   readonly live: Pick<LiveSandboxes, 'idle' | 'discardIdle' | 'list'>;
 }
 
@@ -46,12 +48,23 @@ export function createNodePresence(deps: NodePresenceDeps): NodePresence {
     if (sessions.length > 0) await live.discardIdle({ only: await nodes.strayed({ id: nodeId, sessions }) });
   }
 
+  /** Those who used this data directory before us and were killed hold their sessions no longer. */
+  async function succeed(): Promise<void> {
+    if (deps.isSoleNode) return;
+    for (const id of await deps.marks.takeDead()) {
+      await nodes.bury({ id });
+      log.info({ node: id }, 'an earlier server on this data directory is dead; its sessions are taken over');
+    }
+    await deps.marks.set(nodeId);
+  }
+
   return {
     name: 'node presence',
     isAliveElsewhere: (id) => others.has(id),
     beatAgeMs: () => (beatAt === undefined ? undefined : clock.monotonic() - beatAt),
     async start() {
       if (cancel !== undefined) return;
+      await succeed();
       await beat();
       cancel = clock.every(deps.heartbeatMs, () => {
         beat().catch((error: unknown) => log.warn({ err: error }, 'this node could not say that it is alive'));
@@ -63,6 +76,7 @@ export function createNodePresence(deps: NodePresenceDeps): NodePresence {
       cancel = undefined;
       // One that cannot be told is noticed when its time is over.
       await nodes.leave({ id: nodeId }).catch((error: unknown) => log.warn({ err: error }, 'this node could not say that it leaves'));
+      await deps.marks.clear();
     },
   };
 }

@@ -65,6 +65,21 @@ export const dutyAndNodeLaws: Laws = {
     assert.equal((await lease(store)).isHere, false);
   }),
 
+  'what a dead node had leased is free at once when it is buried': law(async (store) => {
+    await sessionOnFirstNode(store);
+    const { turn } = await lease(store);
+    await store.duties.hold({ name: 'sweep', nodeId: NODE, leaseMs: LEASE_MS });
+    const takeOver = () => store.turns.takeOver({ nodeId: OTHER, leaseMs: LEASE_MS, isSoleNode: false, held: [], now: turn.createdAt });
+    assert.equal(await takeOver(), undefined);
+    await store.nodes.bury({ id: OTHER });
+    assert.deepEqual([await alive(store), await takeOver()], [[NODE], undefined], 'another one was buried');
+    await beat(store, OTHER);
+    await store.nodes.bury({ id: NODE });
+    assert.deepEqual(await alive(store), [OTHER]);
+    assert.equal((await takeOver())?.turn.id, turn.id);
+    assert.equal(await store.duties.hold({ name: 'sweep', nodeId: OTHER, leaseMs: LEASE_MS }), true);
+  }),
+
   'a node that claims a session leases its first turn, unless another was quicker': law(async (store) => {
     await beat(store, NODE);
     await beat(store, OTHER);

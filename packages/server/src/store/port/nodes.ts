@@ -16,6 +16,8 @@ export interface NodeStore {
   beat(input: { id: string; host: string; leaseMs: number; isSoleNode: boolean }): Promise<void>;
   /** Leaves: sessions whose sandbox was here may be leased by any node. */
   leave(input: { id: string }): Promise<void>;
+  /** Leaves for a node that is known to be dead: whatever it had leased is free at once. */
+  bury(input: { id: string }): Promise<void>;
   /** The nodes that are alive. */
   list(): Promise<readonly NodeRow[]>;
   /**

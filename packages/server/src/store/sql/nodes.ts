@@ -13,6 +13,12 @@ const FORGET_OTHERS = 'DELETE FROM nodes WHERE id <> :id';
 const FORGET_DEAD: Sql = ({ now }) => `DELETE FROM nodes WHERE alive_until <= ${now} - :keepMs`;
 const RETRY_NOW = 'UPDATE turns SET retry_at = NULL WHERE retry_at IS NOT NULL';
 const LEAVE = 'DELETE FROM nodes WHERE id = :id';
+const END_LEASES: readonly Sql[] = [
+  ({ now }) => `UPDATE turns SET lease_until = ${now} WHERE lease_owner = :id AND lease_until > ${now}`,
+  ({ now }) => `UPDATE deliveries SET due_at = ${now} WHERE lease_owner = :id AND due_at > ${now}`,
+  ({ now }) => `UPDATE model_calls SET lease_until = ${now} WHERE node_id = :id AND outcome IS NULL AND lease_until > ${now}`,
+  () => 'DELETE FROM duties WHERE node_id = :id',
+];
 const LIST: Sql = ({ now }) => `SELECT * FROM nodes WHERE alive_until > ${now} ORDER BY joined_at, id`;
 /** Gives the session to the node, where nothing stands against it. */
 export const CLAIM_SESSION: Sql = ({ now }) => `UPDATE sessions SET node_id = :id, volume_id = coalesce(volume_id, :volumeId)
@@ -37,6 +43,7 @@ export function createNodeStore(engine: Engine): NodeStore {
     async leave({ id }) {
       await engine.write(() => run(LEAVE, { id }));
     },
+    bury: ({ id }) => engine.write(() => bury(id)),
     list: () => engine.read(() => allAs(parseNode, LIST)),
     strayed: (input) => engine.read(() => strayed(input)),
     takeOver: (input) => engine.write(() => takeOver(input)),
@@ -80,6 +87,11 @@ function* beat({ id, host, leaseMs, isSoleNode }: Parameters<NodeStore['beat']>[
   }
   yield* run(BEAT, { id, host, leaseMs });
   yield* run(FORGET_DEAD, { keepMs: KEEP_MS });
+}
+
+function* bury(id: string): Query<void> {
+  yield* run(LEAVE, { id });
+  for (const sql of END_LEASES) yield* run(sql, { id });
 }
 
 function* strayed({ id, sessions }: Parameters<NodeStore['strayed']>[0]): Query<readonly SessionKey[]> {
