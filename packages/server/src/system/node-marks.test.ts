@@ -15,7 +15,9 @@ describe('marks of nodes', () => {
   const marks = (boot: string | undefined = BOOT): NodeMarks =>
     createNodeMarks({ dataDir, log: silentLogger, bootId: async () => (boot === '' ? undefined : boot) });
 
-  before(async () => void (dataDir = await mkdtemp(path.join(tmpdir(), 'marks-'))));
+  before(async () => {
+    dataDir = await mkdtemp(path.join(tmpdir(), 'marks-'));
+  });
   after(() => rm(dataDir, { recursive: true, force: true }));
 
   /** A server of another process; it has its mark when this resolves. */
