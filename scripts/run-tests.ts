@@ -7,17 +7,19 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { isKnownSkip } from '../packages/server/src/runtime/conformance/known-skips.ts';
 import { root, run, runScript, SetupError } from './setup.mjs';
-import type { TestRecord } from './skips-reporter.ts';
+import type { TestRecord } from './notes-reporter.ts';
 
 const FILE_TIMEOUT_MS = 15 * 60_000;
 /** What scripts/image.ts answers where no container engine is. */
 const EXIT_NO_ENGINE = 3;
+const SHOWN_FILES = 15;
 /** Hundreds of processes load the same sources: each file is stripped of its types and compiled once. */
 const COMPILE_CACHE = path.join(root, 'node_modules', '.cache', 'compile');
 /** Settings of the person who runs the tests, which must not change what the tests see. */
 const PERSONAL = /^(CLOISTER_(?!TEST_)|ANTHROPIC_|CLAUDE_|OPENAI_|GEMINI_|DEEPSEEK_|XAI_|LOG_|(HOST|PORT|DATA_DIR)$)/;
 
 type Skip = Extract<TestRecord, { type: 'skip' }>;
+type FileTime = Extract<TestRecord, { type: 'file' }>;
 
 await runScript('npm test', async () => {
   const { values: options } = parseArgs({ options: { only: { type: 'string' } } });
@@ -27,11 +29,12 @@ await runScript('npm test', async () => {
   if ((await runNode(['scripts/build.ts'])) !== 0) throw new SetupError('the build failed, see above.');
   failures.push(...(await buildImages()));
   if (options.only === undefined && (await runNode(['scripts/report.ts'])) !== 0) failures.push('sizes');
-  const { failed, ran, skips } = await runTests(files);
+  const { failed, ran, skips, times } = await runTests(files);
   if (failed) failures.push('tests');
   if (ran === 0) failures.push('no test ran');
   const unlisted = skips.filter((skip) => !isKnownSkip(skip)).length;
   if (process.env.CI === 'true' && unlisted > 0) failures.push(`${unlisted} tests were skipped, and CI runs all of them`);
+  printTimes(times);
   printSkips(skips);
   console.log(failures.length === 0 ? '\nEverything that ran is green.' : `\nFAILED: ${failures.join(', ')}`);
   return failures.length === 0 ? 0 : 1;
@@ -45,7 +48,14 @@ async function buildImages(): Promise<string[]> {
   return (await runNode(['scripts/image.ts', '--harness', 'claude'])) === 0 ? [] : ['sandbox image with Claude'];
 }
 
-async function runTests(files: readonly string[]): Promise<{ failed: boolean; ran: number; skips: Skip[] }> {
+interface Outcome {
+  readonly failed: boolean;
+  readonly ran: number;
+  readonly skips: readonly Skip[];
+  readonly times: readonly FileTime[];
+}
+
+async function runTests(files: readonly string[]): Promise<Outcome> {
   const folder = mkdtempSync(path.join(tmpdir(), 'cloister-test-'));
   const report = path.join(folder, 'report.ndjson');
   try {
@@ -55,7 +65,7 @@ async function runTests(files: readonly string[]): Promise<{ failed: boolean; ra
       `--test-timeout=${FILE_TIMEOUT_MS}`,
       '--test-reporter=spec',
       '--test-reporter-destination=stdout',
-      '--test-reporter=./scripts/skips-reporter.ts',
+      '--test-reporter=./scripts/notes-reporter.ts',
       `--test-reporter-destination=${report}`,
       ...files,
     ]);
@@ -65,10 +75,18 @@ async function runTests(files: readonly string[]): Promise<{ failed: boolean; ra
       failed: code !== 0,
       ran: records.reduce((sum, record) => sum + (record.type === 'total' ? record.ran : 0), 0),
       skips: records.filter((record) => record.type === 'skip'),
+      times: records.filter((record) => record.type === 'file'),
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Where to look when the whole takes too long. */
+function printTimes(times: readonly FileTime[]): void {
+  console.log('\nLongest test files');
+  for (const { file, seconds } of times.toSorted((a, b) => b.seconds - a.seconds).slice(0, SHOWN_FILES))
+    console.log(`  ${seconds.toFixed(0).padStart(4)} s  ${file}`);
 }
 
 function printSkips(skips: readonly Skip[]): void {
