@@ -198,7 +198,7 @@ function sectionOf({ title, before, steps }: Play, directory: string): string {
     ...rows,
     `| from nothing to the first answer | **${seconds(total)}** |`,
     '',
-    '```',
+    '```text',
     ...transcript,
     '```',
     '',
