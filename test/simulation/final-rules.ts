@@ -1,3 +1,4 @@
+import { isToolUse } from '../../packages/api/src/index.ts';
 import { webhookMessages } from '../../packages/server/src/core/webhook-events.ts';
 import { MAX_ATTEMPTS } from '../../packages/server/src/outbox/retry-schedule.ts';
 import type { DeliveryRow, WebhookRow } from '../../packages/server/src/store/store.ts';
@@ -56,7 +57,7 @@ async function checkSession(world: World, session: SimulatedSession, accepted: r
 function checkTools({ monitor, history }: World, sessionId: string): void {
   const log = monitor.logs.get(sessionId) ?? [];
   for (const [index, event] of log.entries()) {
-    if (event.type !== 'agent.tool_use' || event.payload.evaluated_permission === 'ask') continue;
+    if (!isToolUse(event) || event.payload.evaluated_permission === 'ask') continue;
     const again = log.slice(index).find(({ type, turnId }) => type === 'session.status_rescheduled' && turnId === event.turnId);
     if (again !== undefined) history.violate('no tool runs twice', `${event.turnId} was put back after its tool call at ${event.seq}`);
   }

@@ -1,4 +1,4 @@
-import { type Client, createClient } from '../../packages/api/src/index.ts';
+import { type Client, createClient, isToolUse } from '../../packages/api/src/index.ts';
 
 /** What a soak's clients did. */
 export interface LoadReport {
@@ -90,7 +90,7 @@ async function interruptedTurn(client: Client, session: string): Promise<string 
       const isFine = end.outcome === 'cancelled' || end.outcome === 'completed';
       return isFine ? undefined : `${end.outcome}: ${end.error?.code ?? ''}`;
     }
-    if (isAsked || !events.some((event) => event.type === 'agent.tool_use')) continue;
+    if (isAsked || !events.some(isToolUse)) continue;
     await client.events.send(session, [{ type: 'user.interrupt' }]);
     isAsked = true;
   }

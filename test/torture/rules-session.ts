@@ -1,5 +1,5 @@
 // What is looked for in the history of one session. Each function answers what it found, in words.
-import type { SessionEvent } from '../../packages/api/src/index.ts';
+import { isToolUse, type SessionEvent } from '../../packages/api/src/index.ts';
 import type { SessionHistory } from './history.ts';
 
 type Ended = Extract<SessionEvent, { type: 'turn.ended' }>;
@@ -94,7 +94,7 @@ function lasting({ processed_at: _changes, ...event }: SessionEvent): string {
 
 /** Every message of the load asks for one tool call at most, so a second one is the same again. */
 export function repeatedTools({ logged }: SessionHistory): string[] {
-  const turns = logged.flatMap((event) => (event.type === 'agent.tool_use' && event.turn_id !== null ? [event.turn_id] : []));
+  const turns = logged.flatMap((event) => (isToolUse(event) && event.turn_id !== null ? [event.turn_id] : []));
   return repeated(turns).map((turn) => `the tool of ${turn} was called again`);
 }
 

@@ -24,6 +24,7 @@ export * from './wire/services.ts';
 export * from './wire/sessions.ts';
 export * from './wire/skills.ts';
 export * from './wire/stored-files.ts';
+export * from './wire/tool-events.ts';
 export * from './wire/turns.ts';
 export * from './wire/usage.ts';
 export * from './wire/vaults.ts';

@@ -57,6 +57,19 @@ describe('transcript', () => {
     assert.deepEqual(done.entries, [{ type: 'tool', id: 't1', name: 'bash', input: { command: 'ls' }, state: 'done', result: 'a.txt' }]);
   });
 
+  it('names a tool of an MCP server as rules do, and follows it by its own result', () => {
+    const called: LogEvent = { ...tool('allow'), type: 'agent.mcp_tool_use', mcp_server_name: 'docs', name: 'find.page' };
+    const done = replay(called, {
+      type: 'agent.mcp_tool_result',
+      id: 'r1',
+      mcp_tool_use_id: 't1',
+      content: text('found'),
+      is_error: false,
+    });
+    const [entry] = done.entries;
+    assert.deepEqual(entry?.type === 'tool' && [entry.name, entry.state, entry.result], ['mcp__docs__find_page', 'done', 'found']);
+  });
+
   it('keeps a denied call denied when its result says so too', () => {
     const denied = replay(
       tool('ask'),

@@ -1,4 +1,4 @@
-import type { Preview, SessionEvent } from '@cloister/api';
+import { type Preview, type SessionEvent, toolNameOf, toolUseIdOf } from '@cloister/api';
 import type { Failure } from './failure.ts';
 
 /**
@@ -47,15 +47,17 @@ export function applyEvent(transcript: Transcript, event: SessionEvent | Preview
       return put({ ...transcript, isThinking: false }, { type: 'agent', id: event.id, text: textOf(event.content), isStreaming: false });
     case 'agent.thinking':
       return { ...transcript, isThinking: false };
-    case 'agent.tool_use': {
-      const { id, name, input, evaluated_permission: permission } = event;
+    case 'agent.tool_use':
+    case 'agent.mcp_tool_use': {
+      const { id, input, evaluated_permission: permission } = event;
       return put(
         { ...transcript, isThinking: false },
-        { type: 'tool', id, name, input, state: PERMISSION_STATES[permission], result: undefined },
+        { type: 'tool', id, name: toolNameOf(event), input, state: PERMISSION_STATES[permission], result: undefined },
       );
     }
     case 'agent.tool_result':
-      return changeTool(transcript, event.tool_use_id, (tool) => ({
+    case 'agent.mcp_tool_result':
+      return changeTool(transcript, toolUseIdOf(event), (tool) => ({
         ...tool,
         state: tool.state === 'denied' ? 'denied' : event.is_error ? 'failed' : 'done',
         result: textOf(event.content),

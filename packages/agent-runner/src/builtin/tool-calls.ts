@@ -69,7 +69,7 @@ export function describeCall(
     name: call.toolName,
     kind: tool?.kind ?? 'other',
     rawInput: call.input,
-    _meta: { cloister: { toolName: call.toolName, input: call.input } },
+    _meta: { cloister: { toolName: call.toolName, input: call.input, ...(tool?.mcpTool === undefined ? {} : { mcpTool: tool.mcpTool }) } },
   };
 }
 

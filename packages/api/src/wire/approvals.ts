@@ -10,7 +10,7 @@ const MAX_RAISE = 1_000_000;
 
 /** A question to a person, decided once. Its id is that of the event that asks. */
 export const approvalSchema = z.object({
-  id: z.string().describe('For a tool, the id of its `agent.tool_use` event'),
+  id: z.string().describe('For a tool, the id of its `agent.tool_use` or `agent.mcp_tool_use` event'),
   type: z.literal('approval'),
   kind: z.enum(APPROVAL_KINDS),
   session_id: z.string(),

@@ -89,6 +89,13 @@ function event<T extends string, S extends z.ZodRawShape>(type: T, shape: S) {
 
 const outputContentSchema = z.array(z.object({ type: z.literal('text'), text: z.string() }));
 
+const toolUseShape = {
+  name: z.string(),
+  input: z.record(z.string(), z.unknown()),
+  evaluated_permission: z.enum(['allow', 'ask', 'deny']),
+  evaluation: z.object({ type: z.enum(['always_allow', 'always_ask']) }).optional(),
+};
+
 const idleReasonSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('end_turn') }),
   z.object({ type: z.literal('requires_action'), event_ids: z.array(z.string()) }),
@@ -111,13 +118,17 @@ export const eventSchema = z.discriminatedUnion('type', [
   }),
   event('agent.message', { content: outputContentSchema }),
   event('agent.thinking', {}),
-  event('agent.tool_use', {
-    name: z.string(),
-    input: z.record(z.string(), z.unknown()),
-    evaluated_permission: z.enum(['allow', 'ask', 'deny']),
-    evaluation: z.object({ type: z.enum(['always_allow', 'always_ask']) }).optional(),
-  }),
+  event('agent.tool_use', toolUseShape),
   event('agent.tool_result', { tool_use_id: z.string(), content: outputContentSchema, is_error: z.boolean() }),
+  event('agent.mcp_tool_use', {
+    mcp_server_name: z.string().describe("One of the agent's `mcp_servers`"),
+    ...toolUseShape,
+  }),
+  event('agent.mcp_tool_result', {
+    mcp_tool_use_id: z.string().describe('The id of the `agent.mcp_tool_use` event'),
+    content: outputContentSchema,
+    is_error: z.boolean(),
+  }),
   event('session.status_running', {}),
   event('session.status_idle', { stop_reason: idleReasonSchema, stop_details: z.null() }),
   event('session.status_rescheduled', {}),
@@ -155,7 +166,7 @@ export const eventSchema = z.discriminatedUnion('type', [
     error: turnErrorSchema.nullable(),
   }),
   event('approval.requested', {
-    kind: z.enum(APPROVAL_KINDS).describe('Of a tool there is none: its `agent.tool_use` asks'),
+    kind: z.enum(APPROVAL_KINDS).describe('Of a tool there is none: its `agent.tool_use` or `agent.mcp_tool_use` asks'),
     subject: z.record(z.string(), z.unknown()),
   }),
   event('approval.answered', {

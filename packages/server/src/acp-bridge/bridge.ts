@@ -1,9 +1,8 @@
 import * as acp from '@agentclientprotocol/sdk';
-import { type Client, ClientError, type Session } from '@cloister/api';
+import { type Client, ClientError, isToolResult, isToolUse, type Session, type ToolUseEvent, toolUseIdOf } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import { VERSION } from '../base/version.ts';
 import { persist } from './patience.ts';
-import type { ToolUse } from './permissions.ts';
 import { type BridgeDeps, follow, type RunningPrompt, runPrompt } from './turn.ts';
 import { afterOf, createUpdates, metaOf } from './updates.ts';
 
@@ -111,7 +110,7 @@ async function isUnderWay(client: Client, session: Session): Promise<boolean> {
 interface Seen {
   readonly seq: number;
   /** Questions that nobody has answered yet. */
-  readonly waiting: readonly ToolUse[];
+  readonly waiting: readonly ToolUseEvent[];
 }
 
 interface Teller {
@@ -123,7 +122,7 @@ interface Teller {
 /** Reads the log so far, and tells it to the editor. */
 async function readLog(client: Client, sessionId: string, { editor, after = 0 }: Teller = {}): Promise<Seen> {
   const updates = createUpdates({ isReplay: true });
-  const waiting = new Map<string, ToolUse>();
+  const waiting = new Map<string, ToolUseEvent>();
   let seq = 0;
   let page: string | undefined;
   do {
@@ -132,8 +131,9 @@ async function readLog(client: Client, sessionId: string, { editor, after = 0 }:
       seq = event.seq;
       const told = event.seq > after ? updates.ofEvent(event) : [];
       for (const update of told) await editor?.notify('session/update', { sessionId, update, ...metaOf(event.seq) });
-      if (event.type === 'agent.tool_use' && event.evaluated_permission === 'ask') waiting.set(event.id, event);
-      if (event.type === 'user.tool_confirmation' || event.type === 'agent.tool_result') waiting.delete(event.tool_use_id);
+      if (isToolUse(event) && event.evaluated_permission === 'ask') waiting.set(event.id, event);
+      if (event.type === 'user.tool_confirmation') waiting.delete(event.tool_use_id);
+      if (isToolResult(event)) waiting.delete(toolUseIdOf(event));
       if (event.type === 'turn.ended') waiting.clear();
     }
     page = next.next_page ?? undefined;

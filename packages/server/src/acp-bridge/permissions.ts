@@ -1,10 +1,8 @@
 import type * as acp from '@agentclientprotocol/sdk';
-import { type Client, ClientError, type SessionEvent } from '@cloister/api';
+import { type Client, ClientError, type ToolUseEvent } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import { persist } from './patience.ts';
 import { toolCall } from './updates.ts';
-
-export type ToolUse = Extract<SessionEvent, { type: 'agent.tool_use' }>;
 
 export interface PermissionDeps {
   readonly client: Client;
@@ -20,7 +18,7 @@ const OPTIONS: acp.PermissionOption[] = [
 
 /** Questions that wait for the editor. Whoever answers first, there or elsewhere, has decided. */
 export interface Questions {
-  ask(sessionId: string, event: ToolUse): void;
+  ask(sessionId: string, event: ToolUseEvent): void;
   /** It was answered, here or elsewhere. */
   settle(toolUseId: string): void;
   /** The turn is over, and with it its questions. */
@@ -30,7 +28,7 @@ export interface Questions {
 export function createQuestions(deps: PermissionDeps, onError: (error: unknown) => void): Questions {
   const open = new Map<string, AbortController>();
 
-  async function ask(sessionId: string, event: ToolUse, settled: AbortSignal): Promise<void> {
+  async function ask(sessionId: string, event: ToolUseEvent, settled: AbortSignal): Promise<void> {
     const { outcome } = await deps.editor.request(
       'session/request_permission',
       { sessionId, toolCall: toolCall(event), options: OPTIONS },

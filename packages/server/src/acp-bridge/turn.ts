@@ -1,10 +1,10 @@
 import * as acp from '@agentclientprotocol/sdk';
-import type { Client, SessionEvent, StreamItem } from '@cloister/api';
+import { type Client, isToolUse, type SessionEvent, type StreamItem, type ToolUseEvent } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import { newUnique } from '../base/ids.ts';
 import { toContent } from './content.ts';
 import { persist } from './patience.ts';
-import { createQuestions, type ToolUse } from './permissions.ts';
+import { createQuestions } from './permissions.ts';
 import { createUpdates, metaOf } from './updates.ts';
 
 export interface BridgeDeps {
@@ -81,7 +81,7 @@ interface Followed {
   readonly sessionId: string;
   readonly items: AsyncIterable<StreamItem>;
   readonly turnId?: string;
-  readonly waiting?: readonly ToolUse[];
+  readonly waiting?: readonly ToolUseEvent[];
 }
 
 /**
@@ -107,7 +107,7 @@ export async function follow(deps: BridgeDeps, { sessionId, items, turnId, waiti
         if (turnId !== undefined && event.turn_id !== turnId) continue;
         if (event.type !== 'user.message') isRunning = true;
         await tell(updates.ofEvent(event), event.seq);
-        if (event.type === 'agent.tool_use' && event.evaluated_permission === 'ask') questions.ask(sessionId, event);
+        if (isToolUse(event) && event.evaluated_permission === 'ask') questions.ask(sessionId, event);
         if (event.type === 'turn.ended') return event;
       }
     }

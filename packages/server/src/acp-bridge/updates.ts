@@ -1,8 +1,6 @@
 import type * as acp from '@agentclientprotocol/sdk';
-import type { Preview, SessionEvent } from '@cloister/api';
+import { type Preview, type SessionEvent, type ToolUseEvent, toolNameOf, toolUseIdOf } from '@cloister/api';
 import { toBlocks } from './content.ts';
-
-type ToolUse = Extract<SessionEvent, { type: 'agent.tool_use' }>;
 
 /** Says what happens in a session in the words of ACP, each text once whether it came in pieces or whole. */
 export interface Updates {
@@ -45,12 +43,14 @@ export function createUpdates({ isReplay }: { readonly isReplay: boolean }): Upd
           return message(event.id, text.startsWith(before) ? text.slice(before.length) : '');
         }
         case 'agent.tool_use':
+        case 'agent.mcp_tool_use':
           return [{ sessionUpdate: 'tool_call', ...toolCall(event) }];
         case 'agent.tool_result':
+        case 'agent.mcp_tool_result':
           return [
             {
               sessionUpdate: 'tool_call_update',
-              toolCallId: event.tool_use_id,
+              toolCallId: toolUseIdOf(event),
               status: event.is_error ? 'failed' : 'completed',
               content: event.content.map((block) => ({ type: 'content', content: { type: 'text', text: block.text } })),
             },
@@ -87,14 +87,15 @@ const KINDS: Readonly<Record<string, acp.ToolKind>> = {
 
 const MAX_TITLE = 120;
 
-export function toolCall(event: ToolUse): acp.ToolCall {
+export function toolCall(event: ToolUseEvent): acp.ToolCall {
   const { command, file_path: file, path, pattern, url, query } = event.input;
   const about = [command, file, path, pattern, url, query].find((value) => typeof value === 'string');
-  const title = typeof about === 'string' ? `${event.name}: ${about}` : event.name;
+  const name = toolNameOf(event);
+  const title = typeof about === 'string' ? `${name}: ${about}` : name;
   return {
     toolCallId: event.id,
     title: title.length > MAX_TITLE ? `${title.slice(0, MAX_TITLE - 1)}…` : title,
-    kind: KINDS[event.name.toLowerCase()] ?? 'other',
+    kind: KINDS[name.toLowerCase()] ?? 'other',
     status: event.evaluated_permission === 'ask' ? 'pending' : 'in_progress',
     rawInput: event.input,
   };

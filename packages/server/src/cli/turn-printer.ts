@@ -1,4 +1,4 @@
-import type { Preview, SessionEvent } from '@cloister/api';
+import { type Preview, type SessionEvent, toolNameOf } from '@cloister/api';
 import { note, print, printable, printLine } from './output.ts';
 
 /** Shows a turn as it happens: what the agent says on stdout, what it does on stderr. */
@@ -54,8 +54,10 @@ export function createTurnPrinter(): TurnPrinter {
 function describe(event: SessionEvent | Preview): { readonly text: string; readonly isBad: boolean } | undefined {
   switch (event.type) {
     case 'agent.tool_use':
-      return { text: `▸ ${printable(event.name)} ${shorten(JSON.stringify(event.input))}`, isBad: false };
+    case 'agent.mcp_tool_use':
+      return { text: `▸ ${printable(toolNameOf(event))} ${shorten(JSON.stringify(event.input))}`, isBad: false };
     case 'agent.tool_result':
+    case 'agent.mcp_tool_result':
       return { text: `  ${event.is_error ? '✗' : '✓'} ${shorten(textOf(event.content))}`, isBad: event.is_error };
     case 'session.status_rescheduled':
       return { text: 'Something went wrong on the way; trying again …', isBad: false };

@@ -1,5 +1,16 @@
 import { isCancel, select, text } from '@clack/prompts';
-import { type ApprovalAnswer, type Client, ClientError, isProblemCode, PROBLEMS, type SessionEvent, type StreamItem } from '@cloister/api';
+import {
+  type ApprovalAnswer,
+  type Client,
+  ClientError,
+  isProblemCode,
+  isToolUse,
+  PROBLEMS,
+  type SessionEvent,
+  type StreamItem,
+  type ToolUseEvent,
+  toolNameOf,
+} from '@cloister/api';
 import { CommandError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 import { note, printable, printLine } from './output.ts';
@@ -54,7 +65,7 @@ async function take(item: StreamItem, options: TurnOptions & { printer: TurnPrin
   const event = item.type === 'event' ? item.event : item.preview;
   if (options.json) printLine(JSON.stringify(event));
   else options.printer.take(event);
-  if (event.type === 'agent.tool_use' && event.evaluated_permission === 'ask') await decide(options, event);
+  if (isToolUse(event) && event.evaluated_permission === 'ask') await decide(options, event);
   if (event.type === 'approval.requested') await decideBudget(options, event);
   if (event.type === 'session.deleted' || event.type === 'session.status_terminated')
     throw new CommandError(EXIT.failed, { title: 'The session ended before the turn did.' });
@@ -72,11 +83,9 @@ function finish(event: Extract<SessionEvent, { type: 'turn.ended' }>): void {
   throw new CommandError(EXIT.failed, { title, detail: error.message, fix: error.fix });
 }
 
-type ToolUse = Extract<SessionEvent, { type: 'agent.tool_use' }>;
-
 type BudgetQuestion = Extract<SessionEvent, { type: 'approval.requested' }>;
 
-async function decide({ client, sessionId, approve }: TurnOptions, event: ToolUse): Promise<void> {
+async function decide({ client, sessionId, approve }: TurnOptions, event: ToolUseEvent): Promise<void> {
   const answer: ApprovalAnswer =
     approve === 'all' ? { decision: 'allow' } : approve === 'none' ? { decision: 'deny' } : await askPerson(event);
   const { decision: result, scope } = answer;
@@ -100,8 +109,8 @@ async function unlessAnswered(answer: Promise<unknown>): Promise<void> {
   }
 }
 
-async function askPerson(event: ToolUse): Promise<ApprovalAnswer> {
-  const name = printable(event.name);
+async function askPerson(event: ToolUseEvent): Promise<ApprovalAnswer> {
+  const name = printable(toolNameOf(event));
   if (!process.stdin.isTTY) {
     note(`Denied ${name}: nobody is here to ask. Use --approve all to allow such calls.`, 'yellow');
     return { decision: 'deny' };

@@ -1,3 +1,5 @@
+import { mcpToolKey } from '@cloister/api';
+
 /** Tools of the published agent toolset, by their names there. */
 export const TOOLSET_TOOLS = ['bash', 'read', 'write', 'edit', 'glob', 'grep', 'web_fetch', 'web_search'] as const;
 export type ToolsetTool = (typeof TOOLSET_TOOLS)[number];
@@ -28,15 +30,22 @@ export function toolRule(rules: ToolRules, name: string): ToolRule {
 
 const OFF: ToolRule = { enabled: false, policy: 'ask' };
 
-/** By which the tools of MCP servers are known: `mcp__<server>__<tool>`. A server's name has no two underlines in a row. */
-export function parseMcpName(name: string): { readonly server: string; readonly tool: string } | undefined {
-  const [, server, tool] = /^mcp__(.+?)__(.+)$/s.exec(name) ?? [];
-  return server === undefined || tool === undefined ? undefined : { server, tool };
+/** A tool of an MCP server, by its own name there. */
+export interface McpTool {
+  readonly server: string;
+  readonly tool: string;
 }
 
-/** A tool's own name as it stands in that: agents replace what models' interfaces do not take. */
-export function mcpToolKey(tool: string): string {
-  return tool.replaceAll(/[^A-Za-z0-9_-]/g, '_');
+/** Whose tool it is, where it is of one of the agent's declared servers. */
+export function declaredMcpTool(rules: ToolRules, name: string): McpTool | undefined {
+  const mcp = parseMcpName(name);
+  return mcp !== undefined && rules.byServer?.has(mcp.server) === true ? mcp : undefined;
+}
+
+/** By which the tools of MCP servers are known: `mcp__<server>__<tool>`. A server's name has no two underlines in a row. */
+function parseMcpName(name: string): McpTool | undefined {
+  const [, server, tool] = /^mcp__(.+?)__(.+)$/s.exec(name) ?? [];
+  return server === undefined || tool === undefined ? undefined : { server, tool };
 }
 
 interface PermissionPolicy {

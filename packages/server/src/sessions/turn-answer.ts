@@ -1,3 +1,4 @@
+import { isToolUse, mcpToolName, TOOL_USE_TYPES } from '@cloister/api';
 import { asJsonObject, isJsonObject, type JsonObject } from '../base/json.ts';
 import type { Store, StoredEvent } from '../store/store.ts';
 import type { TurnAddress } from './turns.ts';
@@ -16,7 +17,7 @@ export interface TurnAnswer {
 type LoggedEvent = Pick<StoredEvent, 'type' | 'payload'>;
 
 const PAGE = 1000;
-const TYPES = ['agent.message', 'agent.tool_use', 'span.model_request_start', 'span.model_request_end'];
+const TYPES = ['agent.message', ...TOOL_USE_TYPES, 'span.model_request_start', 'span.model_request_end'];
 
 /** Reads the answer of a turn from the log, as far as it has come. */
 export async function readTurnAnswer(store: Pick<Store, 'events'>, { tenantId, sessionId, turnId }: TurnAddress): Promise<TurnAnswer> {
@@ -36,10 +37,16 @@ export function toTurnAnswer(events: readonly LoggedEvent[]): TurnAnswer {
   const model = of('span.model_request_start').at(-1)?.model;
   return {
     text: of('agent.message').map(textOf).join('\n\n'),
-    tools: of('agent.tool_use').map(({ name, input }) => ({ name: typeof name === 'string' ? name : '', input: asJsonObject(input) })),
+    tools: events.filter(isToolUse).map(({ payload }) => ({ name: nameOf(payload), input: asJsonObject(payload.input) })),
     model: typeof model === 'string' ? model : null,
     tokens: ends.length === 0 ? null : ends.reduce((sum, { model_usage }) => sum + tokensOf(asJsonObject(model_usage)), 0),
   };
+}
+
+/** As models call the tool, also where it is of an MCP server. */
+function nameOf({ name, mcp_server_name: server }: JsonObject): string {
+  const own = typeof name === 'string' ? name : '';
+  return typeof server === 'string' ? mcpToolName(server, own) : own;
 }
 
 /** The words of a message, whoever said them. */

@@ -1,5 +1,6 @@
 import { PROBLEMS, type ProblemCode } from '@cloister/api';
 import { newId } from '../base/ids.ts';
+import type { McpTool } from '../core/tools.ts';
 import type { JsonObject, NewEvent, TurnOutcome, Usage } from '../store/store.ts';
 
 /** Builders of the events that turns write. Fields are the published ones; what we add is named in docs/events.md. */
@@ -34,14 +35,15 @@ export function agentThinking(id: string, now: number): NewEvent {
 }
 
 export function toolUse(
-  input: { id: string; name: string; input: JsonObject; permission: 'allow' | 'ask' | 'deny' },
+  input: { id: string; name: string; mcp?: McpTool | undefined; input: JsonObject; permission: 'allow' | 'ask' | 'deny' },
   now: number,
 ): NewEvent {
   const evaluation = { type: input.permission === 'ask' ? 'always_ask' : 'always_allow' };
+  const { mcp } = input;
   return newEvent(
-    'agent.tool_use',
+    mcp === undefined ? 'agent.tool_use' : 'agent.mcp_tool_use',
     {
-      name: input.name,
+      ...(mcp === undefined ? { name: input.name } : { mcp_server_name: mcp.server, name: mcp.tool }),
       input: input.input,
       evaluated_permission: input.permission,
       ...(input.permission === 'deny' ? {} : { evaluation }),
@@ -51,12 +53,14 @@ export function toolUse(
   );
 }
 
-export function toolResult(input: { toolUseId: string; text: string; isError: boolean }, now: number): NewEvent {
-  return newEvent(
-    'agent.tool_result',
-    { tool_use_id: input.toolUseId, content: [{ type: 'text', text: input.text }], is_error: input.isError },
-    now,
-  );
+export function toolResult(
+  { toolUseId, isMcp, text, isError }: { toolUseId: string; isMcp: boolean; text: string; isError: boolean },
+  now: number,
+): NewEvent {
+  const answer = { content: [{ type: 'text', text }], is_error: isError };
+  return isMcp
+    ? newEvent('agent.mcp_tool_result', { mcp_tool_use_id: toolUseId, ...answer }, now)
+    : newEvent('agent.tool_result', { tool_use_id: toolUseId, ...answer }, now);
 }
 
 export function modelRequestStart(id: string, model: string | null, now: number): NewEvent {

@@ -1,3 +1,4 @@
+import { TOOL_USE_TYPES } from '@cloister/api';
 import { crashPoint } from '../base/crash-points.ts';
 import type { Stages } from '../sandboxes/stages.ts';
 import type { JsonObject, LeasedTurn, NewEvent, Store, TurnOutcome, TurnRow } from '../store/store.ts';
@@ -59,7 +60,7 @@ export async function finishTurn(context: OutcomeContext, end: FinishedEnd): Pro
 async function lastSharedSeq(context: OutcomeContext, { outcome }: FinishedEnd): Promise<number> {
   if (outcome === 'completed' || outcome === 'cancelled') return Number.POSITIVE_INFINITY;
   const { tenantId, sessionId, id: turnId } = context.leased.turn;
-  const calls = { tenantId, sessionId, turnId, types: ['agent.tool_use'], limit: 1, order: 'desc' } as const;
+  const calls = { tenantId, sessionId, turnId, types: TOOL_USE_TYPES, limit: 1, order: 'desc' } as const;
   const tools = await persist(context, () => context.store.events.list(calls));
   return tools.data[0]?.seq ?? 0;
 }

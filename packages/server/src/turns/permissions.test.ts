@@ -19,7 +19,7 @@ async function setup() {
   const turnId = await queue(store, sessionId);
   const { turn } = await lease(store);
   const giveUp = new AbortController().signal;
-  const deps = { store, clock: systemClock, giveUp, publishPreview: () => undefined, toolName: (name: string) => name };
+  const deps = { store, clock: systemClock, giveUp, publishPreview: () => undefined, nameTool: (name: string) => ({ name }) };
   const recorder = new Recorder(deps, { turnId, attempt: turn.attempt, sessionId });
   const permissions = createPermissions({
     store,

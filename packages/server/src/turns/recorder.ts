@@ -5,14 +5,14 @@ import { newId } from '../base/ids.ts';
 import type { ModelCallEnd, ModelCallObserver, ModelFailure } from '../egress/gateway.ts';
 import type { AppendInput, JsonObject, NewEvent, RunToken, Store, Usage } from '../store/store.ts';
 import { agentMessage, agentThinking, modelRequestEnd, modelRequestStart, toolResult, toolUse } from './events.ts';
-import { createToolLog, type ToolCallFields, type ToolLog } from './tool-log.ts';
+import { createToolLog, type NameTool, type ToolCallFields, type ToolLog } from './tool-log.ts';
 
 export type PreviewSink = (sessionId: string, preview: JsonObject) => void;
 
 export interface RecorderDeps extends Patience {
   readonly store: Store;
   readonly publishPreview: PreviewSink;
-  readonly toolName: (name: string) => string;
+  readonly nameTool: NameTool;
 }
 
 export type Extra = Partial<Pick<AppendInput, 'approvals' | 'state' | 'isParked' | 'isPrompted' | 'harnessSessionId'>>;
@@ -50,7 +50,7 @@ export class Recorder {
   constructor(deps: RecorderDeps, run: RunToken & { readonly sessionId: string }) {
     this.deps = deps;
     this.run = run;
-    this.toolLog = createToolLog(deps.toolName);
+    this.toolLog = createToolLog(deps.nameTool);
     this.observer = { onStart: (call) => this.onModelStart(call), onEnd: (call) => this.onModelEnd(call) };
   }
 
@@ -89,7 +89,7 @@ export class Recorder {
     else if (update.sessionUpdate === 'tool_call' || update.sessionUpdate === 'tool_call_update') this.onToolUpdate(update);
   }
 
-  /** Writes the call's `agent.tool_use`, once, with all that came before it; resolves when it is on disk. */
+  /** Writes the event of the call, once, with all that came before it; resolves when it is on disk. */
   async logToolUse(call: ToolCallFields, permission: 'allow' | 'ask' | 'deny'): Promise<string> {
     const eventId = this.recordToolUse(call, permission);
     await this.write({});
@@ -203,7 +203,9 @@ export class Recorder {
     this.closeThinking();
     this.closeMessage();
     entry.eventId = newId('event');
-    this.record(toolUse({ id: entry.eventId, name: entry.name, input: entry.input, permission }, this.deps.clock.now()));
+    entry.isMcpEvent = entry.mcp !== undefined;
+    const { eventId: id, name, mcp, input } = entry;
+    this.record(toolUse({ id, name, mcp, input, permission }, this.deps.clock.now()));
     return entry.eventId;
   }
 
@@ -213,12 +215,9 @@ export class Recorder {
     if (isOver || call.status === 'in_progress') this.recordToolUse(call, 'allow');
     if (!isOver || entry.eventId === undefined || entry.isOver) return;
     entry.isOver = true;
-    this.record(
-      toolResult(
-        { toolUseId: entry.eventId, text: this.toolLog.resultText(call), isError: call.status === 'failed' },
-        this.deps.clock.now(),
-      ),
-    );
+    const { eventId: toolUseId, isMcpEvent: isMcp } = entry;
+    const [text, isError] = [this.toolLog.resultText(call), call.status === 'failed'];
+    this.record(toolResult({ toolUseId, isMcp, text, isError }, this.deps.clock.now()));
   }
 
   private onModelStart(call: { readonly callId: string; readonly model: string | null }): void {

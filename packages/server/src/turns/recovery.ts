@@ -1,3 +1,4 @@
+import { TOOL_USE_TYPES } from '@cloister/api';
 import type { Logger } from '../base/log.ts';
 import type { HarnessCatalog } from '../harness/catalog.ts';
 import type { LeasedTurn, Store } from '../store/store.ts';
@@ -72,7 +73,7 @@ async function isWithoutTools(deps: RecoveryDeps, { turn, session }: LeasedTurn)
     tenantId: turn.tenantId,
     sessionId: turn.sessionId,
     turnId: turn.id,
-    types: ['agent.tool_use'],
+    types: TOOL_USE_TYPES,
     limit: 1,
     order: 'asc',
   });

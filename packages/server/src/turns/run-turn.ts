@@ -24,6 +24,7 @@ import { exhausted, type RetryPolicy, retryDelay } from './retry.ts';
 import type { RunTally } from './run-tally.ts';
 import { beginRunTrace, type RunTrace } from './run-trace.ts';
 import { type FinalEnd, type StopCause, stoppedEnd } from './stopped-end.ts';
+import { toolNamer } from './tool-log.ts';
 
 export interface RunDeps extends Patience {
   readonly store: Store;
@@ -99,7 +100,7 @@ export class TurnRun {
         clock: deps.clock,
         giveUp: deps.giveUp,
         publishPreview: deps.publishPreview,
-        toolName: harness?.toolName ?? ((name) => name),
+        nameTool: toolNamer(harness, session.agent),
       },
       { ...this.token, sessionId: session.id },
     );

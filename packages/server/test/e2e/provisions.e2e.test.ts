@@ -111,7 +111,13 @@ for (const { harness, modelName } of HARNESSES)
     const sentToModel = () => JSON.stringify(model.requests().map(({ body }) => body));
 
     assert.match(await ask(say('[[tool mcp__local__where {}]]')), /\/workspace hi \d+/);
-    assert.match(await ask(say('[[tool mcp__remote__echo {"text":"far"}]]')), /echo: far/);
+    const called = await ask(say('[[tool mcp__remote__echo {"text":"far"}]]'));
+    assert.match(called, /echo: far/);
+    const logged: readonly Wire[] = JSON.parse(called);
+    const use = logged.find(({ type }) => type === 'agent.mcp_tool_use');
+    assert.deepEqual([use?.mcp_server_name, use?.name, use?.input], ['remote', 'echo', { text: 'far' }]);
+    assert.equal(logged.find(({ type }) => type === 'agent.mcp_tool_result')?.mcp_tool_use_id, use?.id);
+    assert.ok(!logged.some(({ type }) => type === 'agent.tool_use'));
     assert.ok(remote.seen.length > 0 && remote.seen.every(({ authorization }) => authorization === `Bearer ${MCP_TOKEN}`));
     assert.match(sentToModel(), /weekly-report/);
     assert.match(sentToModel(), /How reports look here\./);

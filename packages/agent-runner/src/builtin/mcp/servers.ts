@@ -54,6 +54,7 @@ function toolsOf(connection: McpConnection, config: SessionConfig): readonly Off
     const tool: Tool = {
       name,
       kind: 'other',
+      mcpTool: offered.name,
       description: offered.description ?? offered.title ?? offered.name,
       schema: z.unknown(),
       jsonSchema: { ...offered.inputSchema, type: 'object', $schema: undefined },

@@ -17,6 +17,8 @@ export interface Tool {
   readonly schema: z.ZodType;
   /** Of a tool whose input only its server knows: what models are told in the place of the schema. */
   readonly jsonSchema?: Readonly<Record<string, unknown>> | undefined;
+  /** Of a tool of an MCP server: its name there. */
+  readonly mcpTool?: string | undefined;
   /** One line for people. */
   title(input: unknown): string;
   /** The result as the model reads it. Throws `ToolError` for what the model can mend. */

@@ -1,4 +1,12 @@
-import { type AgentHttpChunk, agentHttpChatResponseSchema, agentHttpChatSchema, detailErrorSchema, PROBLEMS } from '@cloister/api';
+import {
+  type AgentHttpChunk,
+  agentHttpChatResponseSchema,
+  agentHttpChatSchema,
+  detailErrorSchema,
+  isToolUse,
+  PROBLEMS,
+  toolNameOf,
+} from '@cloister/api';
 import { toTimestamp } from '../../../base/clock.ts';
 import { invariant, toPlatformError } from '../../../base/errors.ts';
 import { readIdempotencyKey } from '../../idempotency.ts';
@@ -126,7 +134,7 @@ async function* frames({ deps }: RouteTable, input: FollowInput): AsyncGenerator
       continue;
     }
     const { event } = item;
-    if (event.type === 'agent.tool_use') yield frame({ type: 'tool_use', tool_name: toTheirTool(event.name), tool_input: event.input });
+    if (isToolUse(event)) yield frame({ type: 'tool_use', tool_name: toTheirTool(toolNameOf(event)), tool_input: event.input });
     if (event.type === 'session.status_idle' && event.stop_reason.type === 'requires_action') {
       yield frame({ type: 'error', error: said('approval_awaited') });
       return;
