@@ -1,9 +1,8 @@
-// Builds what runs without the repository: one file for the server and its command line, the programs
-// of the sandbox, the dashboard. Development needs none of it; Node runs the sources.
-import { cp, mkdir, rm, stat } from 'node:fs/promises';
+// Builds what runs without the repository: the server and its command line, the programs of the sandbox, the dashboard. Development needs none of it; Node runs the sources.
+import { cp, mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { buildRunner } from '../packages/agent-runner/build.ts';
 import { buildDashboard, DASHBOARD_DIST } from '../packages/dashboard/build.ts';
 
@@ -16,19 +15,42 @@ const assets = path.join(serverDist, 'assets');
 const REQUIRE_BANNER =
   "import { createRequire as __nodeCreateRequire } from 'node:module'; const require = __nodeCreateRequire(import.meta.url);";
 
-async function buildServer(): Promise<void> {
-  await build({
+/** Messages of the schema library in forty languages, of which the server speaks one: half of what each command would load. */
+const ONE_LANGUAGE: Plugin = {
+  name: 'one-language',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({
+      contents: 'export { default as en } from "./en.js";',
+      loader: 'js',
+    }));
+  },
+};
+
+/** `cloister.mjs` and the chunks that it loads as a command needs them. Answers their size in bytes. */
+async function buildServer(): Promise<number> {
+  const { metafile } = await build({
     bundle: true,
     format: 'esm',
+    splitting: true,
+    chunkNames: 'chunk-[hash]',
+    outExtension: { '.js': '.mjs' },
     logLevel: 'warning',
     legalComments: 'none',
     sourcemap: 'linked',
-    entryPoints: [path.join(packages, 'server', 'src', 'cli', 'main.ts')],
-    outfile: path.join(serverDist, 'cloister.mjs'),
+    metafile: true,
+    entryPoints: { cloister: path.join(packages, 'server', 'src', 'cli', 'main.ts') },
+    outdir: serverDist,
     platform: 'node',
     target: 'node24',
     banner: { js: REQUIRE_BANNER },
+    plugins: [ONE_LANGUAGE],
   });
+  const outputs = Object.entries(metafile.outputs);
+  const written = new Set(outputs.map(([file]) => path.basename(file)));
+  // A build of the same sources writes the same names, so a server that runs keeps the files it may yet load.
+  const stale = (await readdir(serverDist)).filter((file) => /^chunk-.*\.mjs(\.map)?$/.test(file) && !written.has(file));
+  await Promise.all(stale.map((file) => rm(path.join(serverDist, file), { force: true })));
+  return outputs.reduce((sum, [file, { bytes }]) => sum + (file.endsWith('.mjs') ? bytes : 0), 0);
 }
 
 /** Puts beside the bundle the files that the server reads at run time; `assets.ts` knows both places. */
@@ -50,12 +72,11 @@ async function main(): Promise<void> {
   const started = performance.now();
   // Not removed first: a server that runs from these files keeps finding its page.
   await mkdir(assets, { recursive: true });
-  await Promise.all([buildServer(), buildDashboard(), buildRunner()]);
+  const [bytes] = await Promise.all([buildServer(), buildDashboard(), buildRunner()]);
   await collectAssets();
   if (options.quiet) return;
-  const { size } = await stat(path.join(serverDist, 'cloister.mjs'));
   console.log(
-    `Built ${path.relative(root, serverDist)} (${Math.round(size / 1024)} KiB) in ${Math.round(performance.now() - started)} ms.`,
+    `Built ${path.relative(root, serverDist)} (${Math.round(bytes / 1024)} KiB) in ${Math.round(performance.now() - started)} ms.`,
   );
 }
 

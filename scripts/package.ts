@@ -1,4 +1,4 @@
-// Makes the npm package `cloister` from what `npm run build` made: one file that holds its libraries, and so has no
+// Makes the npm package `cloister` from what `npm run build` made, which holds its libraries, and so has no
 // dependencies. Prints the tarball's path.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -7,7 +7,7 @@ import { chooseSession, SESSION_OPTIONS, type SessionOptions } from './session-c
 
 /** What an editor starts: everything but ACP goes to stderr. */
 export function acpCommand(): Command {
-  const command = new Command('acp').description('be an agent for an editor: speaks ACP on stdin and stdout, and runs nothing here');
+  const command = new Command('acp');
   for (const option of SESSION_OPTIONS) if (option.long !== '--session') command.addOption(option);
   return command.action(async (options: Omit<SessionOptions, 'session'>) => {
     const client = connect();

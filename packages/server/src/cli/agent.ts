@@ -16,7 +16,6 @@ interface AgentOptions extends SessionOptions {
 
 export function agentCommand(): Command {
   const command = new Command('agent')
-    .description('send one message and print the answer; the session id goes to stderr')
     .requiredOption('-m, --message <text>', 'what to say')
     .option('--json', 'print the events as JSON lines')
     .addOption(APPROVE_OPTION);

@@ -2,16 +2,16 @@ import type { AgentCreate } from '@cloister/api';
 import { Command } from 'commander';
 import { connect } from './connection.ts';
 import { readDefinition } from './definition.ts';
-import { note, printable, printLine, printTable } from './output.ts';
+import { endCommand } from './end-command.ts';
+import { printable, printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 export function agentsCommand(): Command {
   return new Command('agents')
-    .description('agents of the running server')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(showCommand())
     .addCommand(createCommand())
-    .addCommand(archiveCommand());
+    .addCommand(endCommand('archive', 'let no new session use an agent', (id) => connect().agents.archive(id)));
 }
 
 function listCommand(): Command {
@@ -70,16 +70,6 @@ function createCommand(): Command {
       // The server says what is wrong with it.
       const created = await connect().agents.create({ ...readDefinition(file), ...fields, name } as AgentCreate);
       printLine(json ? JSON.stringify(created, null, 2) : created.id);
-    });
-}
-
-function archiveCommand(): Command {
-  return new Command('archive')
-    .description('let no new session use an agent')
-    .argument('<id>')
-    .action(async (id: string) => {
-      await connect().agents.archive(id);
-      note(`archived ${id}`);
     });
 }
 

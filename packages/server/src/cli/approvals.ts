@@ -5,11 +5,7 @@ import { note, printable, printLine, printTable } from './output.ts';
 import { parseCount } from './session-choice.ts';
 
 export function approvalsCommand(): Command {
-  return new Command('approvals')
-    .description('what agents ask for, and the answers')
-    .addCommand(listCommand(), { isDefault: true })
-    .addCommand(showCommand())
-    .addCommand(answerCommand());
+  return new Command('approvals').addCommand(listCommand(), { isDefault: true }).addCommand(showCommand()).addCommand(answerCommand());
 }
 
 interface ListOptions {

@@ -12,7 +12,6 @@ const databases = () => import('../databases.ts');
 
 export function auditCommand(): Command {
   return new Command('audit')
-    .description('who did what, and the proof that nothing of it was changed')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(headCommand())
     .addCommand(exportCommand())
@@ -55,15 +54,19 @@ function listCommand(): Command {
 function headCommand(): Command {
   return new Command('head')
     .description('print where the chain ends, to be kept elsewhere: it shows later that nothing was cut off')
+    .option('--json', 'as it is without')
     .action(async () => printLine(JSON.stringify(await connect().audit.head())));
 }
 
 function exportCommand(): Command {
-  return new Command('export').description('print all entries as lines of JSON, the oldest first').action(async () => {
-    const { body } = await connect().audit.export();
-    const decoder = new TextDecoder();
-    if (body !== null) for await (const chunk of body) print(decoder.decode(chunk, { stream: true }));
-  });
+  return new Command('export')
+    .description('print all entries as lines of JSON, the oldest first')
+    .option('--json', 'as it is without')
+    .action(async () => {
+      const { body } = await connect().audit.export();
+      const decoder = new TextDecoder();
+      if (body !== null) for await (const chunk of body) print(decoder.decode(chunk, { stream: true }));
+    });
 }
 
 interface VerifyOptions {

@@ -17,7 +17,6 @@ interface BackupOptions {
 
 export function backupCommand(): Command {
   return new Command('backup')
-    .description('back up database, workspaces, conversations and shared folders, while servers are at work; no server is asked')
     .option('--to <place>', 'a directory, a file ending in .tar, .tar.gz or .tgz, or - for standard output; DATA_DIR/backups if left out')
     .option('--with-keys', 'also the keys in DATA_DIR, encrypted with the passphrase')
     .option('--passphrase-file <file>', 'the file with the passphrase for --with-keys')
@@ -62,7 +61,6 @@ interface RestoreOptions {
 
 export function restoreCommand(): Command {
   return new Command('restore')
-    .description('restore a backup into an empty data directory, once every checksum is right; no server may run there')
     .argument('<from>', "a backup's directory, its tar file, or - for standard input")
     .option('--into <directory>', 'the data directory to make; DATA_DIR if left out')
     .option('--to-database <url>', 'an empty PostgreSQL database; for a backup of PostgreSQL, DATABASE_URL if left out')

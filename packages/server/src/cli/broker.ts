@@ -6,9 +6,6 @@ const broker = () => import('../open-broker.ts');
 
 export function brokerCommand(): Command {
   return new Command('broker')
-    .description(
-      "stand between a server and the container engine's socket, and let only the server's calls through (see docs/container.md)",
-    )
     .option('--allow-build', 'let sandbox images be built too: whoever may do that is root in a build container')
     .option('--check', 'ask the broker that runs here, and the engine through it, and end')
     .action(async (options: { allowBuild?: true; check?: true }) => {

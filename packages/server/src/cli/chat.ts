@@ -11,12 +11,13 @@ import { type Approve, runTurn } from './turn.ts';
 
 interface ChatOptions extends SessionOptions {
   readonly approve: Approve;
+  readonly json?: true;
 }
 
 const HELP = '/new starts another session, /session prints its id, /quit leaves, Ctrl-C interrupts a turn.';
 
 export function chatCommand(): Command {
-  const command = new Command('chat').description('talk with an agent').addOption(APPROVE_OPTION);
+  const command = new Command('chat').option('--json', 'print the events as JSON lines').addOption(APPROVE_OPTION);
   for (const option of SESSION_OPTIONS) command.addOption(option);
   return command.action(async (options: ChatOptions) => {
     const client = connect();
@@ -39,7 +40,7 @@ async function chat(client: Client, firstSessionId: string, options: ChatOptions
     } else if (message.startsWith('/')) note(HELP);
     else if (message !== '') {
       // A failed turn ends the turn, not the conversation.
-      await runTurn({ client, sessionId, message, approve: options.approve, json: false }).catch(reportError);
+      await runTurn({ client, sessionId, message, approve: options.approve, json: options.json === true }).catch(reportError);
     }
   }
 }

@@ -12,7 +12,6 @@ interface Node {
 
 export function completionsCommand(): Command {
   return new Command('completions')
-    .description('print a script that completes the commands and options of this program')
     .addArgument(new Argument('<shell>').choices(SHELLS))
     .addHelpText(
       'after',

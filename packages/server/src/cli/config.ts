@@ -4,10 +4,7 @@ import { EXIT } from './exit-codes.ts';
 import { note, printLine, printTable } from './output.ts';
 
 export function configCommand(): Command {
-  return new Command('config')
-    .description('the settings of this installation; no server is asked')
-    .addCommand(showCommand(), { isDefault: true })
-    .addCommand(checkCommand());
+  return new Command('config').addCommand(showCommand(), { isDefault: true }).addCommand(checkCommand());
 }
 
 interface ShowOptions {

@@ -1,16 +1,12 @@
 import { Command } from 'commander';
 import type { DatabaseStatus, MoveProgress } from '../databases.ts';
-import { emphasize, note, printLine, printTable } from './output.ts';
+import { emphasize, note, printJson, printLine, printTable } from './output.ts';
 
 /** Loaded when it is needed, so that the other commands start without the databases. */
 const databases = () => import('../databases.ts');
 
 export function dbCommand(): Command {
-  return new Command('db')
-    .description('look after the database that DATABASE_URL or DATA_DIR names; no server is asked')
-    .addCommand(statusCommand())
-    .addCommand(migrateCommand())
-    .addCommand(moveCommand());
+  return new Command('db').addCommand(statusCommand()).addCommand(migrateCommand()).addCommand(moveCommand());
 }
 
 function statusCommand(): Command {
@@ -42,18 +38,23 @@ function printStatus({ store, place, version, pending, sizeBytes, tables }: Data
 }
 
 function migrateCommand(): Command {
-  return new Command('migrate').description('bring the schema up to date, as a server does when it starts').action(async () => {
-    const { configuredDatabase } = await databases();
-    const made = await configuredDatabase().migrate();
-    for (const name of made) printLine(`made ${name}`);
-    note(made.length === 0 ? 'The schema is up to date.' : 'The schema is now up to date.');
-  });
+  return new Command('migrate')
+    .description('bring the schema up to date, as a server does when it starts')
+    .option('--json', 'print JSON')
+    .action(async ({ json }: { json?: true }) => {
+      const { configuredDatabase } = await databases();
+      const made = await configuredDatabase().migrate();
+      if (json) return printJson({ made });
+      for (const name of made) printLine(`made ${name}`);
+      note(made.length === 0 ? 'The schema is up to date.' : 'The schema is now up to date.');
+    });
 }
 
 interface MoveOptions {
   readonly to?: string;
   readonly from?: string;
   readonly restart?: true;
+  readonly json?: true;
 }
 
 function moveCommand(): Command {
@@ -62,9 +63,12 @@ function moveCommand(): Command {
     .option('--to <url>', 'postgres:// URL of the target; left out, it is DATABASE_URL, which no list of processes shows')
     .option('--from <file>', 'the SQLite database; left out, it is DATA_DIR/cloister.db')
     .option('--restart', 'throw away what an earlier move has copied, and begin anew')
-    .action(async ({ to, from, restart }: MoveOptions) => {
+    .option('--json', 'print JSON')
+    .action(async ({ to, from, restart, json }: MoveOptions) => {
       const { moveDatabase } = await databases();
-      const { file, place, tables } = await moveDatabase({ to, from, isRestart: restart === true, onProgress: showProgress });
+      const moved = await moveDatabase({ to, from, isRestart: restart === true, onProgress: showProgress });
+      if (json) return printJson(moved);
+      const { file, place, tables } = moved;
       printTable(
         ['TABLE', 'ROWS', 'CHECKSUM'],
         tables.map(({ table, rows, sum }) => [table, String(rows), sum]),

@@ -8,7 +8,6 @@ const doctor = () => import('../diagnose.ts');
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('check engine, image, data, database, disk, clock, key and settings; no server is asked')
     .option('--attack', 'try instead to get out of a sandbox of this installation, and say how each attempt was refused')
     .option('--json', 'print JSON')
     .action(async (options: { attack?: true; json?: true }) => {

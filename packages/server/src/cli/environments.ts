@@ -8,7 +8,6 @@ import { MOST } from './session-choice.ts';
 
 export function environmentsCommand(): Command {
   return new Command('environments')
-    .description('environments of the running server: what sandboxes are made from')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(showCommand())
     .addCommand(createCommand())
@@ -34,7 +33,7 @@ function showCommand(): Command {
   return new Command('show')
     .description('an environment with its limits, mounts and network, as JSON')
     .argument('<id>')
-    .option('--json', 'print JSON')
+    .option('--json', 'as it is without')
     .action(async (id: string) => {
       printLine(JSON.stringify(await connect().environments.get(id), null, 2));
     });

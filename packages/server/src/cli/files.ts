@@ -12,11 +12,10 @@ import { packDirectory } from '../workspaces/pack.ts';
 import { connect } from './connection.ts';
 import { CommandError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
-import { note, printLine, printTable } from './output.ts';
+import { note, printJson, printLine, printTable } from './output.ts';
 
 export function filesCommand(): Command {
   return new Command('files')
-    .description("the files of a session's workspace")
     .addCommand(listCommand())
     .addCommand(getCommand())
     .addCommand(putCommand())
@@ -56,8 +55,9 @@ function getCommand(): Command {
     .argument('<session>')
     .argument('<path>', 'the file in the workspace')
     .argument('[file]', 'where it goes here; left out or `-`: stdout')
-    .action(async (session: string, file: string, target: string | undefined) => {
-      await save(await connect().files.read(session, file), target);
+    .option('--json', 'print JSON of what was saved')
+    .action(async (session: string, file: string, target: string | undefined, options: SaveOptions) => {
+      await save(await connect().files.read(session, file), target, options);
     });
 }
 
@@ -68,8 +68,10 @@ function putCommand(): Command {
     .argument('<file>', 'the file here')
     .argument('[path]', 'where it goes in the workspace; left out: its own name')
     .option('--new', 'refuse when it is there')
-    .action(async (session: string, file: string, target: string | undefined, options: { new?: true }) => {
+    .option('--json', 'print JSON')
+    .action(async (session: string, file: string, target: string | undefined, options: { new?: true; json?: true }) => {
       const sent = await connect().files.write(session, target ?? path.basename(file), await toBlob(file), { overwrite: !options.new });
+      if (options.json) return printJson(sent);
       note(`wrote ${sent.path ?? sent.name} (${sent.size_bytes} bytes)`);
     });
 }
@@ -80,8 +82,10 @@ function removeCommand(): Command {
     .argument('<session>')
     .argument('<path>')
     .option('-r, --recursive', 'also a directory that is not empty')
-    .action(async (session: string, file: string, { recursive = false }: { recursive?: boolean }) => {
-      await connect().files.remove(session, file, { recursive });
+    .option('--json', 'print JSON')
+    .action(async (session: string, file: string, { recursive = false, json }: { recursive?: boolean; json?: true }) => {
+      const removed = await connect().files.remove(session, file, { recursive });
+      if (json) return printJson(removed);
       note(`deleted ${file}`);
     });
 }
@@ -92,8 +96,9 @@ function pullCommand(): Command {
     .argument('<session>')
     .argument('[file]', 'where it goes here, `-` for stdout; left out: <session>.tar.gz')
     .option('-p, --path <directory>', 'only this directory')
-    .action(async (session: string, file: string | undefined, options: { path?: string }) => {
-      await save(await connect().files.download(session, options.path), file ?? `${path.basename(session)}.tar.gz`);
+    .option('--json', 'print JSON of what was saved')
+    .action(async (session: string, file: string | undefined, options: { path?: string } & SaveOptions) => {
+      await save(await connect().files.download(session, options.path), file ?? `${path.basename(session)}.tar.gz`, options);
     });
 }
 
@@ -103,11 +108,13 @@ function pushCommand(): Command {
     .argument('<session>')
     .argument('<source>', 'an archive or a directory here')
     .option('-p, --path <directory>', 'into this directory')
-    .action(async (session: string, source: string, options: { path?: string }) => {
+    .option('--json', 'print JSON')
+    .action(async (session: string, source: string, options: { path?: string; json?: true }) => {
       const scratch = await mkdtemp(path.join(os.tmpdir(), 'cloister-push-'));
       try {
         const archive = (await isDirectory(source)) ? await packInto(source, path.join(scratch, 'push.tar.gz')) : source;
         const done = await connect().files.upload(session, await toBlob(archive), options.path);
+        if (options.json) return printJson(done);
         note(`unpacked ${done.files} files, ${done.directories} directories and ${done.links} links (${done.size_bytes} bytes)`);
       } finally {
         await rm(scratch, { recursive: true });
@@ -120,10 +127,17 @@ async function packInto(source: string, archive: string): Promise<string> {
   return archive;
 }
 
+export interface SaveOptions {
+  readonly json?: true;
+}
+
 /** The file is there whole or not at all. */
-export async function save(response: Response, target: string | undefined): Promise<void> {
+export async function save(response: Response, target: string | undefined, { json }: SaveOptions): Promise<void> {
+  const isStdout = target === undefined || target === '-';
+  if (isStdout && json)
+    throw new CommandError(EXIT.usage, { title: '--json needs a file.', fix: 'Name one: what is fetched would go to standard output.' });
   const body = Readable.from(response.body ?? []);
-  if (target === undefined || target === '-') return pipeline(body, process.stdout, { end: false });
+  if (isStdout) return pipeline(body, process.stdout, { end: false });
   const draft = `${target}.${newUnique()}`;
   try {
     await pipeline(body, createWriteStream(draft, { flags: 'wx' }));
@@ -132,6 +146,7 @@ export async function save(response: Response, target: string | undefined): Prom
     await rm(draft, { force: true });
     throw error;
   }
+  if (json) return printJson({ file: target, size_bytes: (await stat(target)).size });
   note(`saved ${target}`);
 }
 

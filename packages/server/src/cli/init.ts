@@ -25,7 +25,6 @@ interface InitOptions {
 
 export function initCommand(): Command {
   return new Command('init')
-    .description('ask for the settings, try the key, and write them to config.yaml in the data directory; with --yes nothing is asked')
     .addOption(new Option('--provider <name>', 'whose models the agents use (default: anthropic, with --yes demo)').choices(INIT_PROVIDERS))
     .option('--key-file <file>', "where the provider's key is read from; - reads standard input")
     .option('--base-url <url>', 'with openai-compatible: where it is')

@@ -2,7 +2,8 @@ import type { AccessRole, ApiKey, ApiKeyCreate } from '@cloister/api';
 import { Command, Option } from 'commander';
 import { systemClock, toTimestamp } from '../base/clock.ts';
 import { connect } from './connection.ts';
-import { note, printLine, printTable } from './output.ts';
+import { endCommand } from './end-command.ts';
+import { note, printJson, printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 const DAY_MS = 86_400_000;
@@ -15,11 +16,10 @@ export function roleOption(fallback?: AccessRole): Option {
 
 export function keysCommand(): Command {
   return new Command('keys')
-    .description('API keys of the tenant')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(createCommand())
     .addCommand(updateCommand())
-    .addCommand(revokeCommand());
+    .addCommand(endCommand('revoke', 'revoke a key: no server takes it any more', (id) => connect().keys.revoke(id)));
 }
 
 function listCommand(): Command {
@@ -74,19 +74,11 @@ function updateCommand(): Command {
     .argument('<id>')
     .option('-n, --name <name>', 'what it is for')
     .addOption(roleOption())
-    .action(async (id: string, { name, role }: { name?: string; role?: AccessRole }) => {
+    .option('--json', 'print JSON')
+    .action(async (id: string, { name, role, json }: { name?: string; role?: AccessRole; json?: true }) => {
       const changed = await connect().keys.update(id, { name, role });
+      if (json) return printJson(changed);
       note(`${changed.id}: ${changed.name}, ${changed.role}`);
-    });
-}
-
-function revokeCommand(): Command {
-  return new Command('revoke')
-    .description('revoke a key: no server takes it any more')
-    .argument('<id>')
-    .action(async (id: string) => {
-      await connect().keys.revoke(id);
-      note(`revoked ${id}`);
     });
 }
 

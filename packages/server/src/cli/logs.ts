@@ -22,7 +22,6 @@ interface LogsOptions {
 
 export function logsCommand(): Command {
   return new Command('logs')
-    .description('the log of this installation (LOG_FILE), or the events of a session where there is none')
     .option('-f, --follow', 'go on with what comes, through rotations')
     .option('--session <id>', 'of that session alone')
     .addOption(new Option('--level <level>', 'of this level and above').choices(Object.keys(LEVELS)))

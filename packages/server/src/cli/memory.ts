@@ -4,12 +4,11 @@ import { Command } from 'commander';
 import { connect } from './connection.ts';
 import { CommandError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
-import { note, print, printLine, printTable } from './output.ts';
+import { note, print, printJson, printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 export function memoryCommand(): Command {
   return new Command('memory')
-    .description('what agents keep from session to session')
     .addCommand(storesCommand(), { isDefault: true })
     .addCommand(createCommand())
     .addCommand(listCommand())
@@ -38,8 +37,11 @@ function createCommand(): Command {
     .description('create a memory store and print its id')
     .argument('<name>')
     .option('-d, --description <text>', 'what is in it; agents are told')
-    .action(async (name: string, { description }: { description?: string }) => {
-      printLine((await connect().memory.createStore({ name, description })).id);
+    .option('--json', 'print JSON')
+    .action(async (name: string, { description, json }: { description?: string; json?: true }) => {
+      const store = await connect().memory.createStore({ name, description });
+      if (json) printJson(store);
+      else printLine(store.id);
     });
 }
 
@@ -63,10 +65,13 @@ function showCommand(): Command {
     .description('print a memory')
     .argument('<store>')
     .argument('<path>')
-    .action(async (store: string, path: string) => {
+    .option('--json', 'print JSON')
+    .action(async (store: string, path: string, { json }: { json?: true }) => {
       const client = connect();
       const { id } = await requireAt(client, store, path);
-      print((await client.memory.get(store, id)).content ?? '');
+      const memory = await client.memory.get(store, id);
+      if (json) printJson(memory);
+      else print(memory.content ?? '');
     });
 }
 
@@ -76,17 +81,22 @@ function writeCommand(): Command {
     .argument('<store>')
     .argument('<path>', 'such as /projects/notes.md')
     .argument('[file]', 'left out or `-`: stdin')
-    .action(async (store: string, path: string, file: string | undefined) => {
+    .option('--json', 'print JSON')
+    .action(async (store: string, path: string, file: string | undefined, { json }: { json?: true }) => {
       const content = readFileSync(file === undefined || file === '-' ? 0 : file, 'utf8');
       const client = connect();
-      const there = (await allOf(client, store)).find((one) => one.path === path);
-      if (there === undefined) await client.memory.create(store, { path, content });
-      else {
-        const precondition = { type: 'content_sha256' as const, content_sha256: there.content_sha256 };
-        await client.memory.update(store, there.id, { content, precondition });
-      }
+      const written = await write(client, store, { path, content });
+      if (json) return printJson(written);
       note(`wrote ${path}`);
     });
+}
+
+/** Over what is there only while that is as it was when it was looked for. */
+async function write(client: Client, store: string, { path, content }: { path: string; content: string }): Promise<Memory> {
+  const there = (await allOf(client, store)).find((one) => one.path === path);
+  if (there === undefined) return client.memory.create(store, { path, content });
+  const precondition = { type: 'content_sha256' as const, content_sha256: there.content_sha256 };
+  return client.memory.update(store, there.id, { content, precondition });
 }
 
 function removeCommand(): Command {
@@ -94,10 +104,12 @@ function removeCommand(): Command {
     .description('delete a memory; its versions stay')
     .argument('<store>')
     .argument('<path>')
-    .action(async (store: string, path: string) => {
+    .option('--json', 'print JSON')
+    .action(async (store: string, path: string, { json }: { json?: true }) => {
       const client = connect();
       const { id, content_sha256: digest } = await requireAt(client, store, path);
-      await client.memory.remove(store, id, digest);
+      const removed = await client.memory.remove(store, id, digest);
+      if (json) return printJson(removed);
       note(`deleted ${path}`);
     });
 }

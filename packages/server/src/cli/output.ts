@@ -16,6 +16,11 @@ export function printLine(text = ''): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** Writes the answer as programs read it. */
+export function printJson(value: unknown): void {
+  printLine(JSON.stringify(value, null, 2));
+}
+
 /** Writes what is about the answer: tool calls, progress, errors. */
 export function note(text: string, style: Style = 'dim'): void {
   process.stderr.write(`${styled(style, text, process.stderr)}\n`);

@@ -15,15 +15,20 @@ Examples:
   cloister doctor                       what is wrong with this installation
 `;
 
-/** The program with the one command that is `wanted`, or with all, for the help and for names that do not exist. */
-export async function createProgram(wanted?: string): Promise<Command> {
+/**
+ * The program. A command that is not `wanted` has its name and what it does, and no more: enough for the help, and for
+ * what is said of a name that does not exist.
+ */
+export async function createProgram(isWanted: (name: string) => boolean = () => true): Promise<Command> {
   const program = new Command('cloister')
     .description('Self-hosted managed agents: each in its own container, no message lost.')
     .version(VERSION)
+    // The arguments and options of a command are in its own help.
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError('(add --help for what is possible)')
     .addHelpText('after', SETTINGS_HELP + EXIT_HELP);
-  const one = wanted === undefined ? undefined : COMMANDS.get(wanted);
-  for (const load of one === undefined ? COMMANDS.values() : [one]) program.addCommand(await load());
+  for (const [name, { about, load }] of COMMANDS)
+    program.addCommand((isWanted(name) ? await load() : new Command(name)).description(about));
   overrideExits(program);
   return program;
 }

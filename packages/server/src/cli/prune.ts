@@ -8,7 +8,6 @@ const operations = () => import('../operations.ts');
 
 export function pruneCommand(): Command {
   return new Command('prune')
-    .description('list what nobody needs any more: ended deliveries, files of nobody, stopped sandboxes, former images, old backups')
     .option('--yes', 'remove it')
     .option('--dry-run', 'only list it, as without --yes')
     .option('--json', 'print JSON')

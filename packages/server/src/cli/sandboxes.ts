@@ -6,11 +6,7 @@ import { EXIT } from './exit-codes.ts';
 import { note, printLine, printTable } from './output.ts';
 
 export function sandboxesCommand(): Command {
-  return new Command('sandboxes')
-    .description('sandboxes that live on the server that is asked')
-    .addCommand(listCommand(), { isDefault: true })
-    .addCommand(showCommand())
-    .addCommand(removeCommand());
+  return new Command('sandboxes').addCommand(listCommand(), { isDefault: true }).addCommand(showCommand()).addCommand(removeCommand());
 }
 
 function listCommand(): Command {

@@ -1,11 +1,9 @@
 import { Command } from 'commander';
 
 export function serveCommand(): Command {
-  return new Command('serve')
-    .description('start the server; its settings come from the environment (see docs/configuration.md)')
-    .action(async () => {
-      // Loaded here, so that the other commands start without the whole server.
-      const { runServer } = await import('./run-server.ts');
-      await runServer();
-    });
+  return new Command('serve').action(async () => {
+    // Loaded here, so that the other commands start without the whole server.
+    const { runServer } = await import('./run-server.ts');
+    await runServer();
+  });
 }

@@ -1,12 +1,11 @@
 import type { Service, ServiceCreate } from '@cloister/api';
 import { Command, InvalidArgumentError } from 'commander';
 import { connect } from './connection.ts';
-import { note, printLine, printTable } from './output.ts';
+import { note, printJson, printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 export function servicesCommand(): Command {
   const command = new Command('services')
-    .description('always-on agents: containers that are kept running')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(deployCommand())
     .addCommand(showCommand());
@@ -91,6 +90,7 @@ function showCommand(): Command {
   return new Command('show')
     .description('one service, as JSON')
     .argument('<id>')
+    .option('--json', 'as it is without')
     .action(async (id: string) => printLine(JSON.stringify(await connect().services.get(id), null, 2)));
 }
 
@@ -100,14 +100,16 @@ function actionCommand(action: keyof typeof ACTIONS): Command {
   return new Command(action)
     .description(ACTIONS[action])
     .argument('<id>')
-    .action(async (id: string) => tell(await connect().services[action](id)));
+    .option('--json', 'print JSON')
+    .action(async (id: string, options: { json?: true }) => tell(await connect().services[action](id), options));
 }
 
 function deleteCommand(): Command {
   return new Command('delete')
     .description('stop it and delete it with its data')
     .argument('<id>')
-    .action(async (id: string) => tell(await connect().services.remove(id)));
+    .option('--json', 'print JSON')
+    .action(async (id: string, options: { json?: true }) => tell(await connect().services.remove(id), options));
 }
 
 function eventsCommand(): Command {
@@ -131,11 +133,15 @@ function logsCommand(): Command {
     .argument('<id>')
     .option('-n, --tail <lines>', 'how many of the last lines', toNumber, 100)
     .option('-f, --follow', 'go on with new lines')
-    .action(async (id: string, { tail, follow }: { tail: number; follow?: true }) => {
-      for await (const { text } of connect().services.logs(id, { tail, follow: follow ?? false })) printLine(text);
+    .option('--json', 'print each line as JSON')
+    .action(async (id: string, { tail, follow, json }: { tail: number; follow?: true; json?: true }) => {
+      const lines = connect().services.logs(id, { tail, follow: follow ?? false });
+      for await (const line of lines) printLine(json ? JSON.stringify(line) : line.text);
     });
 }
 
-function tell({ id, state, desired_state: desired }: Service): void {
-  note(`${id} is ${state}, and is to be ${desired}`);
+function tell(service: Service, { json }: { json?: true }): void {
+  const { id, state, desired_state: desired } = service;
+  if (json) printJson(service);
+  else note(`${id} is ${state}, and is to be ${desired}`);
 }

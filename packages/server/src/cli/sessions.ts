@@ -7,7 +7,6 @@ import { chooseSession, parseCount, SESSION_OPTIONS, type SessionOptions } from 
 
 export function sessionsCommand(): Command {
   return new Command('sessions')
-    .description('sessions of the running server')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(showCommand())
     .addCommand(createCommand())

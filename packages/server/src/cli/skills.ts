@@ -3,17 +3,17 @@ import { gzipSync } from 'node:zlib';
 import { Command } from 'commander';
 import { packDirectory } from '../workspaces/pack.ts';
 import { connect } from './connection.ts';
-import { isDirectory, save, toBlob } from './files.ts';
-import { note, printLine, printTable } from './output.ts';
+import { endCommand } from './end-command.ts';
+import { isDirectory, type SaveOptions, save, toBlob } from './files.ts';
+import { printJson, printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 export function skillsCommand(): Command {
   return new Command('skills')
-    .description('skills that agents can be given')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(pushCommand())
     .addCommand(getCommand())
-    .addCommand(removeCommand());
+    .addCommand(endCommand('delete', 'delete a skill with its versions', (id) => connect().skills.remove(id)));
 }
 
 function listCommand(): Command {
@@ -36,13 +36,18 @@ function pushCommand(): Command {
     .argument('<source>', 'a folder, zip, tar or tar.gz here')
     .option('-s, --skill <id>', 'add a version to this skill; left out: a new skill')
     .option('-n, --name <name>', 'what a new skill is called in listings')
-    .action(async (source: string, { skill, name }: { skill?: string; name?: string }) => {
+    .option('--json', 'print JSON')
+    .action(async (source: string, { skill, name, json }: { skill?: string; name?: string; json?: true }) => {
       const archive = (await isDirectory(source))
         ? await packFolder(source)
         : { archive: await toBlob(source), name: path.basename(source) };
       const { skills } = connect();
-      if (skill !== undefined) return printLine((await skills.addVersion(skill, archive)).id);
-      printLine((await skills.create(archive, name === undefined ? {} : { displayName: name })).id);
+      const pushed =
+        skill === undefined
+          ? await skills.create(archive, name === undefined ? {} : { displayName: name })
+          : await skills.addVersion(skill, archive);
+      if (json) printJson(pushed);
+      else printLine(pushed.id);
     });
 }
 
@@ -59,17 +64,8 @@ function getCommand(): Command {
     .argument('<id>')
     .argument('[file]', 'where it goes here, `-` for stdout; left out: <id>.tar.gz')
     .option('-v, --version <id>', 'left out: the latest')
-    .action(async (id: string, file: string | undefined, { version }: { version?: string }) =>
-      save(await connect().skills.download(id, version), file ?? `${path.basename(id)}.tar.gz`),
+    .option('--json', 'print JSON of what was saved')
+    .action(async (id: string, file: string | undefined, { version, ...options }: { version?: string } & SaveOptions) =>
+      save(await connect().skills.download(id, version), file ?? `${path.basename(id)}.tar.gz`, options),
     );
-}
-
-function removeCommand(): Command {
-  return new Command('delete')
-    .description('delete a skill with its versions')
-    .argument('<id>')
-    .action(async (id: string) => {
-      await connect().skills.remove(id);
-      note(`deleted ${id}`);
-    });
 }

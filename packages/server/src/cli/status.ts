@@ -8,7 +8,6 @@ const COLORS = { healthy: 'green', degraded: 'yellow', unhealthy: 'red' } as con
 
 export function statusCommand(): Command {
   return new Command('status')
-    .description('say how the running server is: exit 0 when it serves (even degraded), 3 when it cannot, 4 when none answers')
     .option('--json', 'print JSON')
     .option('--quiet', 'say it by the exit code alone; needs no key')
     .action(async ({ json, quiet }: { json?: true; quiet?: true }) => {

@@ -1,12 +1,11 @@
 import type { Tenant } from '@cloister/api';
 import { Command } from 'commander';
 import { connect } from './connection.ts';
-import { note, printLine, printTable } from './output.ts';
+import { note, printJson, printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 export function tenantsCommand(): Command {
   return new Command('tenants')
-    .description('the tenants of the installation; needs the key of who runs it')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(createCommand())
     .addCommand(changeCommand('suspend', 'shut everybody of a tenant out', (id) => connect().tenants.suspend(id)))
@@ -49,8 +48,10 @@ function changeCommand(name: string, what: string, change: (id: string) => Promi
   return new Command(name)
     .description(what)
     .argument('<id>')
-    .action(async (id: string) => {
+    .option('--json', 'print JSON')
+    .action(async (id: string, { json }: { json?: true }) => {
       const tenant = await change(id);
+      if (json) return printJson(tenant);
       note(`${tenant.id}: ${tenant.status}`);
     });
 }

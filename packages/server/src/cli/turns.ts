@@ -1,7 +1,7 @@
 import type { Turn } from '@cloister/api';
 import { Command, Option } from 'commander';
 import { connect } from './connection.ts';
-import { note, printLine, printTable } from './output.ts';
+import { note, printJson, printLine, printTable } from './output.ts';
 import { parseCount } from './session-choice.ts';
 
 const STATES = [
@@ -16,7 +16,6 @@ const STATES = [
 
 export function turnsCommand(): Command {
   return new Command('turns')
-    .description('what became of each message; those in state failed are the dead letters')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(showCommand())
     .addCommand(retryCommand())
@@ -87,9 +86,11 @@ function cancelCommand(): Command {
     .description('cancel a turn: one that waits ends at once, one that runs is asked to stop')
     .argument('<session>')
     .argument('<turn>')
-    .action(async (session: string, id: string) => {
-      const { state } = await connect().turns.cancel(session, id);
-      note(state === 'cancelled' ? `cancelled ${id}` : `asked ${id} to stop`);
+    .option('--json', 'print JSON')
+    .action(async (session: string, id: string, { json }: { json?: true }) => {
+      const turn = await connect().turns.cancel(session, id);
+      if (json) return printJson(turn);
+      note(turn.state === 'cancelled' ? `cancelled ${id}` : `asked ${id} to stop`);
     });
 }
 

@@ -9,7 +9,6 @@ const operations = () => import('../operations.ts');
 
 export function upgradeCommand(): Command {
   return new Command('upgrade')
-    .description('say what an upgrade to this version changes, and what to do')
     .option('--check', 'look at database, images and the running server; changes nothing')
     .option('--json', 'print JSON')
     .action(async ({ check, json }: { check?: true; json?: true }) => {

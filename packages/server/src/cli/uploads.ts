@@ -1,17 +1,17 @@
 import path from 'node:path';
 import { Command } from 'commander';
 import { connect } from './connection.ts';
-import { save, toBlob } from './files.ts';
-import { note, printLine, printTable } from './output.ts';
+import { endCommand } from './end-command.ts';
+import { type SaveOptions, save, toBlob } from './files.ts';
+import { printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 export function uploadsCommand(): Command {
   return new Command('uploads')
-    .description('files that were uploaded, to be named in messages and given to sessions')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(addCommand())
     .addCommand(getCommand())
-    .addCommand(removeCommand());
+    .addCommand(endCommand('delete', 'delete an uploaded file', (id) => connect().uploads.remove(id)));
 }
 
 function listCommand(): Command {
@@ -46,17 +46,10 @@ function getCommand(): Command {
     .description('fetch an uploaded file')
     .argument('<id>')
     .argument('[file]', 'where it goes here; left out or `-`: stdout')
-    .action(async (id: string, target: string | undefined) => save(await connect().uploads.read(id), target));
-}
-
-function removeCommand(): Command {
-  return new Command('delete')
-    .description('delete an uploaded file')
-    .argument('<id>')
-    .action(async (id: string) => {
-      await connect().uploads.remove(id);
-      note(`deleted ${id}`);
-    });
+    .option('--json', 'print JSON of what was saved')
+    .action(async (id: string, target: string | undefined, options: SaveOptions) =>
+      save(await connect().uploads.read(id), target, options),
+    );
 }
 
 const TYPES: Readonly<Record<string, string>> = {

@@ -1,7 +1,8 @@
 import type { Budget, UsageSummary } from '@cloister/api';
 import { Command } from 'commander';
 import { connect } from './connection.ts';
-import { note, print, printLine, printTable } from './output.ts';
+import { endCommand } from './end-command.ts';
+import { note, print, printJson, printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 interface UsageOptions {
@@ -20,7 +21,6 @@ const ROWS = 1000;
 
 export function usageCommand(): Command {
   return new Command('usage')
-    .description('what models have cost')
     .option('--by <columns>', 'what rows are apart by: day, agent, model, tenant, session, with commas between', 'day')
     .option('--from <day>', 'the first UTC day, such as 2026-01-31')
     .option('--to <day>', 'the last UTC day')
@@ -69,11 +69,10 @@ function numbersOf(row: UsageSummary): string[] {
 
 export function budgetsCommand(): Command {
   return new Command('budgets')
-    .description('hard limits in money')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(createCommand())
     .addCommand(raiseCommand())
-    .addCommand(deleteCommand());
+    .addCommand(endCommand('delete', 'delete a budget', (id) => connect().budgets.remove(id)));
 }
 
 function listCommand(): Command {
@@ -125,18 +124,10 @@ function raiseCommand(): Command {
     .description('add to the limit of a budget; turns that wait for it go on')
     .argument('<id>')
     .argument('<amount>', "in the installation's currency", Number)
-    .action(async (id: string, amount: number) => {
+    .option('--json', 'print JSON')
+    .action(async (id: string, amount: number, { json }: { json?: true }) => {
       const raised = await connect().budgets.raise(id, amount);
+      if (json) return printJson(raised);
       note(`${limitOf(raised)}; ${raised.remaining} left`);
-    });
-}
-
-function deleteCommand(): Command {
-  return new Command('delete')
-    .description('delete a budget')
-    .argument('<id>')
-    .action(async (id: string) => {
-      await connect().budgets.remove(id);
-      note(`deleted ${id}`);
     });
 }

@@ -1,18 +1,18 @@
 import type { AccessRole } from '@cloister/api';
 import { Command } from 'commander';
 import { connect } from './connection.ts';
+import { endCommand } from './end-command.ts';
 import { roleOption } from './keys.ts';
-import { note, printLine, printTable } from './output.ts';
+import { note, printJson, printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 export function usersCommand(): Command {
   return new Command('users')
-    .description('the people of the tenant')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(inviteCommand())
     .addCommand(invitationsCommand())
     .addCommand(updateCommand())
-    .addCommand(removeCommand());
+    .addCommand(endCommand('remove', 'remove a person; keys they made stay', (id) => connect().users.remove(id)));
 }
 
 function listCommand(): Command {
@@ -48,18 +48,28 @@ function invitationsCommand(): Command {
   return new Command('invitations')
     .description('the invitations that are open')
     .option('--revoke <id>', 'take one back')
-    .action(async ({ revoke }: { revoke?: string }) => {
+    .option('--json', 'print JSON')
+    .action(async ({ revoke, json }: { revoke?: string; json?: true }) => {
       const client = connect();
       if (revoke !== undefined) {
-        await client.invitations.remove(revoke);
+        const removed = await client.invitations.remove(revoke);
+        if (json) return printJson(removed);
         return note(`took ${revoke} back`);
       }
       const { data } = await client.invitations.list({ limit: MOST });
+      if (json) return printJson(data);
       printTable(
         ['ID', 'EMAIL', 'ROLE', 'UNTIL'],
         data.map((one) => [one.id, one.email, one.role, one.expires_at]),
       );
     });
+}
+
+interface UpdateOptions {
+  readonly role?: AccessRole;
+  readonly disable?: true;
+  readonly enable?: true;
+  readonly json?: true;
 }
 
 function updateCommand(): Command {
@@ -69,18 +79,10 @@ function updateCommand(): Command {
     .addOption(roleOption())
     .option('--disable', 'end their sign-ins and allow no new one')
     .option('--enable', 'let them in again')
-    .action(async (id: string, { role, disable, enable }: { role?: AccessRole; disable?: true; enable?: true }) => {
+    .option('--json', 'print JSON')
+    .action(async (id: string, { role, disable, enable, json }: UpdateOptions) => {
       const changed = await connect().users.update(id, { role, status: disable ? 'disabled' : enable ? 'active' : undefined });
+      if (json) return printJson(changed);
       note(`${changed.email}: ${changed.role}, ${changed.status}`);
-    });
-}
-
-function removeCommand(): Command {
-  return new Command('remove')
-    .description('remove a person; keys they made stay')
-    .argument('<id>')
-    .action(async (id: string) => {
-      await connect().users.remove(id);
-      note(`removed ${id}`);
     });
 }

@@ -2,15 +2,15 @@ import { readFileSync } from 'node:fs';
 import { type CredentialCreate, KEY_PROVIDERS, type VaultCredential } from '@cloister/api';
 import { Command, Option } from 'commander';
 import { connect } from './connection.ts';
-import { note, printLine, printTable } from './output.ts';
+import { endCommand } from './end-command.ts';
+import { note, printJson, printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 export function vaultsCommand(): Command {
   return new Command('vaults')
-    .description('credentials that agents use and never see')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(createCommand())
-    .addCommand(deleteCommand())
+    .addCommand(endCommand('delete', 'delete a vault with its credentials', (id) => connect().vaults.remove(id)))
     .addCommand(showCommand())
     .addCommand(addKeyCommand())
     .addCommand(addHttpCommand())
@@ -24,10 +24,6 @@ export function vaultsCommand(): Command {
 const JSON_OPTION = ['--json', 'print JSON'] as const;
 interface WithJson {
   readonly json?: true;
-}
-
-function printJson(value: unknown): void {
-  printLine(JSON.stringify(value, null, 2));
 }
 
 function listCommand(): Command {
@@ -58,16 +54,6 @@ function createCommand(): Command {
     });
 }
 
-function deleteCommand(): Command {
-  return new Command('delete')
-    .description('delete a vault with its credentials')
-    .argument('<id>')
-    .action(async (id: string) => {
-      await connect().vaults.remove(id);
-      note(`deleted ${id}`);
-    });
-}
-
 function showCommand(): Command {
   return new Command('show')
     .description('the credentials of a vault, without their secrets')
@@ -88,6 +74,12 @@ function purposeOf({ auth }: VaultCredential): string {
   return auth.type === 'http' ? `${auth.name}: ${auth.hosts.join(', ')}` : auth.mcp_server_url;
 }
 
+interface KeyOptions extends WithJson {
+  readonly provider: (typeof KEY_PROVIDERS)[number];
+  readonly baseUrl?: string;
+  readonly name?: string;
+}
+
 function addKeyCommand(): Command {
   return new Command('add-key')
     .description('put a key of a model provider into a vault; the key is read from standard input')
@@ -95,10 +87,19 @@ function addKeyCommand(): Command {
     .addOption(new Option('-p, --provider <provider>').choices(KEY_PROVIDERS).makeOptionMandatory())
     .option('-u, --base-url <url>', "left out: the provider's own")
     .option('-n, --name <text>')
-    .action(async (vault: string, options: { provider: (typeof KEY_PROVIDERS)[number]; baseUrl?: string; name?: string }) => {
+    .option(...JSON_OPTION)
+    .action(async (vault: string, options: KeyOptions) => {
       const { provider, baseUrl: base_url } = options;
-      await add(vault, { auth: { type: 'provider_key', provider, api_key: readSecret(), base_url }, display_name: options.name });
+      await add(vault, { auth: { type: 'provider_key', provider, api_key: readSecret(), base_url }, display_name: options.name }, options);
     });
+}
+
+interface HttpOptions extends WithJson {
+  readonly name: string;
+  readonly host: string[];
+  readonly header?: string;
+  readonly template?: string;
+  readonly username?: string;
 }
 
 function addHttpCommand(): Command {
@@ -110,15 +111,17 @@ function addHttpCommand(): Command {
     .option('--header <name>', 'default authorization')
     .option('--template <text>', 'default "Bearer {secret}"')
     .option('--username <name>', 'makes it Basic')
-    .action(async (vault: string, options: { name: string; host: string[]; header?: string; template?: string; username?: string }) => {
+    .option(...JSON_OPTION)
+    .action(async (vault: string, options: HttpOptions) => {
       const { name, host: hosts, header, template, username } = options;
-      await add(vault, { auth: { type: 'http', name, hosts, secret: readSecret(), header, template, username } });
+      await add(vault, { auth: { type: 'http', name, hosts, secret: readSecret(), header, template, username } }, options);
     });
 }
 
-async function add(vault: string, body: CredentialCreate): Promise<void> {
+async function add(vault: string, body: CredentialCreate, { json }: WithJson): Promise<void> {
   const credential = await connect().vaults.credentials.create(vault, body);
-  printLine(credential.id);
+  if (json) printJson(credential);
+  else printLine(credential.id);
 }
 
 /** Never as an argument: those are in the shell's history and in the list of processes. */
@@ -132,8 +135,10 @@ function removeCommand(): Command {
     .description('delete a credential')
     .argument('<vault>')
     .argument('<credential>')
-    .action(async (vault: string, credential: string) => {
-      await connect().vaults.credentials.remove(vault, credential);
+    .option(...JSON_OPTION)
+    .action(async (vault: string, credential: string, { json }: WithJson) => {
+      const removed = await connect().vaults.credentials.remove(vault, credential);
+      if (json) return printJson(removed);
       note(`deleted ${credential}`);
     });
 }
@@ -172,8 +177,11 @@ function keysCommand(): Command {
 function rotateKeyCommand(): Command {
   return new Command('rotate-key')
     .description('seal with a new key from now on, and what there is in the background (operator)')
-    .action(async () => {
-      const { key_id: id, new: isNew } = await connect().encryptionKeys.rotate();
+    .option(...JSON_OPTION)
+    .action(async ({ json }: WithJson) => {
+      const started = await connect().encryptionKeys.rotate();
+      if (json) return printJson(started);
+      const { key_id: id, new: isNew } = started;
       printLine(isNew ? `${id} is the current key now.` : `${id} is the current key already; what is left of its rotation goes on.`);
       note('`cloister vaults keys` shows what is still sealed with former keys.');
     });
@@ -183,8 +191,10 @@ function removeKeyCommand(): Command {
   return new Command('remove-key')
     .description('remove a key that nothing is sealed with (operator)')
     .argument('<key>')
-    .action(async (key: string) => {
-      await connect().encryptionKeys.remove(key);
+    .option(...JSON_OPTION)
+    .action(async (key: string, { json }: WithJson) => {
+      const removed = await connect().encryptionKeys.remove(key);
+      if (json) return printJson(removed);
       note(`removed ${key}`);
     });
 }

@@ -1,15 +1,15 @@
 import type { Webhook, WebhookCreate, WebhookDelivery } from '@cloister/api';
 import { Command } from 'commander';
 import { connect } from './connection.ts';
+import { endCommand } from './end-command.ts';
 import { note, printLine, printTable } from './output.ts';
 import { MOST } from './session-choice.ts';
 
 export function webhooksCommand(): Command {
   return new Command('webhooks')
-    .description('endpoints that are told of what happens')
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(createCommand())
-    .addCommand(deleteCommand())
+    .addCommand(endCommand('delete', 'delete a webhook with its deliveries', (id) => connect().webhooks.remove(id)))
     .addCommand(testCommand());
 }
 
@@ -40,16 +40,6 @@ function createCommand(): Command {
       note(`webhook ${created.id}`);
       printLine(created.secret);
       note('Keep this secret: it is not shown again.');
-    });
-}
-
-function deleteCommand(): Command {
-  return new Command('delete')
-    .description('delete a webhook with its deliveries')
-    .argument('<id>')
-    .action(async (id: string) => {
-      await connect().webhooks.remove(id);
-      note(`deleted ${id}`);
     });
 }
 
