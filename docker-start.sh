@@ -181,7 +181,7 @@ build_images() {
   fi
   if [ $build = yes ] || ! has_image "$sandbox"; then
     say "Building $sandbox …"
-    docker run --rm --network none --entrypoint tar "$server" -C /opt/cloister/assets/sandbox-image -c . |
+    docker run --rm --network none "$server" image context --variant "${SANDBOX_VARIANT:-default}" |
       docker build --tag "$sandbox" --target "${SANDBOX_VARIANT:-default}" ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"} - >"$log" 2>&1 || { tail -n 25 "$log" >&2; die "$sandbox could not be built." 'See the last lines above. Without the network of Debian: SANDBOX_VARIANT=minimal ./docker-start.sh'; }
   fi
   rm -f "$log"
@@ -229,7 +229,7 @@ leave_former_mode() {
   [ -n "$former" ] && [ "$former" != "$mode" ] || return 0
   say "Leaving the mode $former …"
   "${COMPOSE[@]}" down --remove-orphans >/dev/null 2>&1 || true
-  "${COMPOSE[@]}" run --rm --no-deps --entrypoint rm broker -f /run/cloister/installation >/dev/null || die 'the former mode could not be left.' 'See the message above.'
+  "${COMPOSE[@]}" run --rm --no-deps broker broker --forget >/dev/null || die 'the former mode could not be left.' 'See the message above.'
 }
 
 start() {

@@ -15,22 +15,36 @@ interface State {
   readonly Health?: { readonly Status: string; readonly Log?: readonly { readonly Output: string }[] | null };
 }
 
-/** Throws when the image does not come up and stay so. The runtime is the fake one, so that no engine is needed inside. */
-export async function smokeImage(
+interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly timeoutMs?: number;
+  readonly healthInterval?: string;
+}
+
+/** Throws when the image does not come up and stay so. */
+export async function smokeImage(image: string, options: RunOptions = {}): Promise<void> {
+  await withHealthyServer(image, options, async (id) => {
+    await new Promise((resolve) => setTimeout(resolve, STAYS_MS));
+    const { Status, Health } = await stateOf(id);
+    if (Status !== 'running' || Health?.Status !== 'healthy') throw await failure(id, `was healthy, and then ${Health?.Status ?? Status}`);
+  });
+}
+
+/** Acts on a container of the image once it is healthy, and removes it. The runtime is the fake one, so that no engine is needed inside. */
+export async function withHealthyServer<T>(
   image: string,
-  { env = {}, timeoutMs = 120_000 }: { readonly env?: Readonly<Record<string, string>>; readonly timeoutMs?: number } = {},
-): Promise<void> {
+  { env = {}, timeoutMs = 120_000, healthInterval = '1s' }: RunOptions,
+  act: (id: string) => Promise<T>,
+): Promise<T> {
   const settings = { CLOISTER_RUNTIME: 'fake', ...env };
   const asMeant = '--init --read-only --cap-drop ALL --security-opt no-new-privileges:true --volume /data --tmpfs /tmp --network none';
-  const limits = '--memory 512m --pids-limit 256 --health-interval 1s';
+  const limits = `--memory 512m --pids-limit 256 --health-interval ${healthInterval}`;
   const variables = Object.entries(settings).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
   const { stdout } = await run('docker', ['run', '--detach', ...`${asMeant} ${limits}`.split(' '), ...variables, image]);
   const id = stdout.trim();
   try {
     await untilHealthy(id, timeoutMs);
-    await new Promise((resolve) => setTimeout(resolve, STAYS_MS));
-    const { Status, Health } = await stateOf(id);
-    if (Status !== 'running' || Health?.Status !== 'healthy') throw await failure(id, `was healthy, and then ${Health?.Status ?? Status}`);
+    return await act(id);
   } finally {
     await run('docker', ['rm', '--force', '--volumes', id]);
   }

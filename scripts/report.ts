@@ -1,15 +1,17 @@
 // What the build weighs, against the limits in gates.ts, as a table; fails above a limit. It measures what is there:
-// `npm run build` and `npm run image -- --server` make it. `-- --compressed` also says what the images are on the wire,
-// which takes half a minute each; `--need-images` fails when there are none.
-import { spawn, spawnSync } from 'node:child_process';
+// `npm run build` and `npm run image -- --server` make it. `--compressed` also says what the other images are on the wire,
+// which takes half a minute each; `--idle` what the server's memory is after a quiet minute; `--need-images` fails when
+// there is no image.
+import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { createGzip, gzipSync } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
 import { SANDBOX_IMAGE_VARIANTS, SERVER_IMAGE_TAG, sandboxImageTag } from '../packages/server/src/runtime/image.ts';
 import { SIZE_LIMITS } from './gates.ts';
+import { compressedBytes, idleMemory, imageBytes } from './image-sizes.ts';
 import { packPackage } from './package.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
@@ -73,33 +75,30 @@ function startMs(): number {
 async function imageRows(isCompressed: boolean): Promise<Row[]> {
   const base = imageBytes(BASE);
   if (base === undefined) return [];
-  const images: readonly (readonly [string, string])[] = [
-    ['server image', SERVER_IMAGE_TAG],
-    ...SANDBOX_IMAGE_VARIANTS.map((variant) => [`sandbox image ${variant}`, sandboxImageTag(variant)] as const),
-  ];
-  const rows: Row[] = [await imageRow(`base ${BASE}`, BASE, base, isCompressed)];
-  for (const [name, tag] of images) {
+  const rows = [await imageRow(`base ${BASE}`, BASE, isCompressed)];
+  if (imageBytes(SERVER_IMAGE_TAG) !== undefined)
+    // Nothing of the base is below it, so it is weighed whole, and always.
+    rows.push(
+      await imageRow('server image', SERVER_IMAGE_TAG, false),
+      sized('server image, compressed', await compressedBytes(SERVER_IMAGE_TAG)),
+    );
+  for (const variant of SANDBOX_IMAGE_VARIANTS) {
+    const [name, tag] = [`sandbox image ${variant}`, sandboxImageTag(variant)];
     const bytes = imageBytes(tag);
     if (bytes === undefined) continue;
-    rows.push(await imageRow(name, tag, bytes, isCompressed), sized(`${name} over its base`, bytes - base));
+    rows.push(await imageRow(name, tag, isCompressed), sized(`${name} over its base`, bytes - base));
   }
   return rows;
 }
 
-async function imageRow(name: string, tag: string, bytes: number, isCompressed: boolean): Promise<Row> {
-  return { name, value: `${mebibytes(bytes)}${isCompressed ? `, ${mebibytes(await compressedBytes(tag))} compressed` : ''}` };
+async function imageRow(name: string, tag: string, isCompressed: boolean): Promise<Row> {
+  const whole = mebibytes(imageBytes(tag) ?? 0);
+  return { name, value: isCompressed ? `${whole}, ${mebibytes(await compressedBytes(tag))} compressed` : whole };
 }
 
-function imageBytes(tag: string): number | undefined {
-  const { status, stdout } = spawnSync('docker', ['image', 'inspect', '--format', '{{.Size}}', tag], { encoding: 'utf8' });
-  return status === 0 ? Number(stdout) : undefined;
-}
-
-async function compressedBytes(tag: string): Promise<number> {
-  const save = spawn('docker', ['save', tag], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let bytes = 0;
-  for await (const chunk of save.stdout.pipe(createGzip()) as AsyncIterable<Buffer>) bytes += chunk.length; // its types do not say what it yields
-  return bytes;
+async function idleRow(): Promise<Row> {
+  const { residentBytes, countedByEngine } = await idleMemory(SERVER_IMAGE_TAG);
+  return { name: 'idle server', value: `${mebibytes(residentBytes)} resident, ${countedByEngine} by the engine's count` };
 }
 
 function print(rows: readonly Row[]): void {
@@ -112,16 +111,21 @@ function print(rows: readonly Row[]): void {
 
 async function main(): Promise<number> {
   const { values: options } = parseArgs({
-    options: { compressed: { type: 'boolean', default: false }, 'need-images': { type: 'boolean', default: false } },
+    options: {
+      compressed: { type: 'boolean', default: false },
+      idle: { type: 'boolean', default: false },
+      'need-images': { type: 'boolean', default: false },
+    },
   });
   if (!existsSync(BUNDLE)) {
     console.error('There is nothing to measure yet: run `npm run build`.');
     return 1;
   }
   const images = await imageRows(options.compressed);
-  const rows = [...(await builtRows()), ...images];
+  const hasServer = images.some(({ name }) => name.startsWith('server image'));
+  const rows = [...(await builtRows()), ...images, ...(options.idle && hasServer ? [await idleRow()] : [])];
   print(rows);
-  if (options['need-images'] && !images.some(({ name }) => name.startsWith('server image'))) {
+  if (options['need-images'] && !hasServer) {
     console.error(`There is no image ${SERVER_IMAGE_TAG}: run \`npm run image -- --server\`.`);
     return 1;
   }

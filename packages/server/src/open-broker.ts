@@ -1,6 +1,7 @@
 import { systemClock } from './base/clock.ts';
 import { createLogger } from './base/log.ts';
 import { type Broker, startBroker } from './broker/broker.ts';
+import { forgetPinned } from './broker/installation.ts';
 import { type BrokerConfig, loadBrokerConfig } from './config.ts';
 import { createEngine } from './runtime/docker/engine.ts';
 
@@ -25,4 +26,9 @@ export async function checkBroker({ socketPath }: BrokerConfig = loadBrokerConfi
   } finally {
     engine.close();
   }
+}
+
+/** Forgets which installation was served; undefined when there was none. A broker that runs knows it until it ends. */
+export function forgetInstallation({ pinFile }: BrokerConfig = loadBrokerConfig()): string | undefined {
+  return pinFile === undefined ? undefined : forgetPinned(pinFile);
 }

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Logger } from '../base/log.ts';
 import { DOCTOR_INSTALLATION } from '../core/doctor-installation.ts';
 
@@ -33,6 +33,13 @@ export function pinInstallation(options: { readonly file: string | undefined; re
       return true;
     },
   };
+}
+
+/** Makes the next broker that starts take the first installation that speaks. Returns the one that was remembered. */
+export function forgetPinned(file: string): string | undefined {
+  const pinned = readPin(file);
+  rmSync(file, { force: true });
+  return pinned;
 }
 
 function readPin(file: string): string | undefined {

@@ -156,6 +156,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       load: async () => (await import('./support-bundle.ts')).supportBundleCommand(),
     },
   ],
+  ['image', { about: 'what the images of sandboxes are made from', load: async () => (await import('./image.ts')).imageCommand() }],
   [
     'broker',
     {

@@ -85,16 +85,25 @@ export async function ensureServerImage(
     .map((entry) => path.relative(request.distDir, path.join(entry.parentPath, entry.name)).split(path.sep).join('/'));
   if (!names.includes('cloister.mjs')) throw incomplete(request.distDir);
   const recipe = await readInput(path.join(request.recipeDir, 'Dockerfile'));
-  const context: ContextFile[] = [{ name: 'Dockerfile', content: Buffer.from(lastStage(recipe.toString())) }];
+  const context: ContextFile[] = [{ name: 'Dockerfile', content: Buffer.from(withoutBuild(recipe.toString())) }];
   for (const name of names.sort())
     context.push({ name: `packages/server/dist/${name}`, content: await readInput(path.join(request.distDir, name)) });
   return ensureImage({ ...request, variant: 'server', context });
 }
 
-/** A recipe without the stage that builds: what the last one copies from there is in the context, at the same path. */
-function lastStage(recipe: string): string {
-  const head = recipe.slice(0, recipe.indexOf('\nFROM '));
-  return `${head}${recipe.slice(recipe.lastIndexOf('\nFROM ')).replaceAll('COPY --from=build /src/', 'COPY ')}`;
+/** A recipe without the stage that builds: what others copy from there is in the context, at the same path. */
+function withoutBuild(recipe: string): string {
+  return stagesFor(recipe.replaceAll('COPY --from=build /src/', 'COPY '), 'server');
+}
+
+/**
+ * What a sandbox image is built from, as a tar for `docker build -`: the recipe, with a variant only the stages that it
+ * stands on, and the programs.
+ */
+export async function packSandboxContext(
+  request: Pick<SandboxImageRequest, 'recipeDir' | 'runnerDir'> & { readonly variant: SandboxImageVariant | undefined },
+): Promise<Readable> {
+  return packContext(await readContext(request));
 }
 
 interface ImageRequest extends Pick<SandboxImageRequest, 'tag' | 'engine' | 'baseImage' | 'force' | 'onProgress' | 'signal'> {
@@ -158,9 +167,10 @@ interface ContextFile {
 }
 
 /** Only what the recipe uses, in a fixed order, so that the hash says something. */
-async function readContext({ recipeDir, runnerDir, variant }: SandboxImageRequest): Promise<readonly ContextFile[]> {
-  const recipe = await readInput(path.join(recipeDir, 'Dockerfile'));
-  const files: ContextFile[] = [{ name: 'Dockerfile', content: Buffer.from(stagesFor(recipe.toString(), variant)) }];
+async function readContext({ recipeDir, runnerDir, variant }: Parameters<typeof packSandboxContext>[0]): Promise<readonly ContextFile[]> {
+  const whole = await readInput(path.join(recipeDir, 'Dockerfile'));
+  const recipe = variant === undefined ? whole : Buffer.from(stagesFor(whole.toString(), variant));
+  const files: ContextFile[] = [{ name: 'Dockerfile', content: recipe }];
   for (const name of await programsIn(runnerDir)) {
     files.push({ name: `runner/${name}`, content: await readInput(path.join(runnerDir, name)) });
   }

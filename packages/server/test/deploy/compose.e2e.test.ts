@@ -42,7 +42,8 @@ async function crashAndRestart(installation: Installation): Promise<void> {
 async function tearDown(installation: Installation): Promise<void> {
   const broker = (await containersOf(`com.docker.compose.project=${installation.project}`)).at(-1) ?? '';
   assert.notEqual(broker, '');
-  const id = (await installation.compose('exec', '-T', 'broker', 'cat', '/run/cloister/installation')).trim();
+  const READ = "fs.readFileSync('/run/cloister/installation', 'utf8')";
+  const id = (await installation.compose('exec', '-T', 'broker', 'node', '-p', READ)).trim();
   assert.match(id, /^ins_/);
   await installation.script('--down');
   assert.deepEqual(await containersOf(`com.docker.compose.project=${installation.project}`), []);

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { chmod, mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { SIZE_LIMITS } from '../../../../scripts/gates.ts';
+import { compressedBytes } from '../../../../scripts/image-sizes.ts';
 import { smokeImage } from '../../../../scripts/image-smoke.ts';
 import { findAssets } from '../../src/assets.ts';
 import { newUnique } from '../../src/base/ids.ts';
@@ -14,6 +17,9 @@ import { docker, engineMissing } from '../support/engine.ts';
 const run = promisify(execFile);
 const ROOT = path.resolve(import.meta.dirname, '../../../..');
 const BASE = 'node:24-bookworm-slim';
+
+/** As the server is: no rights, nothing to write to, no network. */
+const HARDENED = '--rm --read-only --network none --cap-drop ALL --security-opt no-new-privileges:true --tmpfs /tmp'.split(' ');
 
 describe('the images', { timeout: 600_000 }, () => {
   const tag = newUnique().toLowerCase();
@@ -54,13 +60,63 @@ describe('the images', { timeout: 600_000 }, () => {
     if (skip !== false) return t.skip(skip);
     const base = await sizeOf(BASE);
     for (const [name, image] of [
-      ['server image over its base', server],
       ['sandbox image minimal over its base', minimal],
       ['sandbox image default over its base', standard],
     ] as const) {
       const over = (await sizeOf(image)) - base;
       assert.ok(over >= 0 && over < SIZE_LIMITS[name], `${name}: ${over} bytes`);
     }
+    const sent = await compressedBytes(server);
+    assert.ok(sent > 0 && sent < SIZE_LIMITS['server image, compressed'], `server image, compressed: ${sent} bytes`);
+  });
+
+  it('leave in the server’s image no program but Node and Cloister, and its places to those they belong to', async (t) => {
+    if (skip !== false) return t.skip(skip);
+    const id = (await docker('create', server)).trim();
+    const { stdout: listing } = await run('sh', ['-c', `docker export ${id} | tar --numeric-owner -tv; docker rm -v ${id} >&2`]);
+    const entries = listing.split('\n').map((line) => line.trim().split(/\s+/));
+    const programs = entries.filter(([mode = '', , size = '0']) => /^-..x/.test(mode) && size !== '0').map((entry) => entry.at(-1) ?? '');
+    assert.deepEqual(programs.filter((one) => !/^lib(64)?\/.*\.so(\.\d+)*$/.test(one)).sort(), [
+      'usr/local/bin/cloister',
+      'usr/local/bin/node',
+    ]);
+    const placed = new Map(entries.map(([mode, owner, ...rest]) => [rest.at(-1), `${mode} ${owner}`]));
+    assert.equal(placed.get('data/'), 'drwx------ 1000/1000');
+    assert.equal(placed.get('run/cloister/'), 'drwxr-x--- 0/1000');
+    assert.equal(placed.get('tmp/'), 'drwxrwxrwt 0/0');
+    // Scanners learn there what the libraries are from.
+    assert.ok(placed.has('var/lib/dpkg/status.d/libc6'));
+  });
+
+  it('let the server resolve names, and trust the public authorities and those of its operator', async (t) => {
+    if (skip !== false) return t.skip(skip);
+    await using folder = await mkdtempDisposable(path.join(tmpdir(), 'cloister-images-'));
+    await chmod(folder.path, 0o755);
+    const own = `-x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ${folder.path}/own.key -out ${folder.path}/own.pem`;
+    await run('openssl', ['req', ...own.split(' '), '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '1']);
+    await chmod(`${folder.path}/own.key`, 0o644);
+    const CALL = `
+      const served = https.createServer({ key: fs.readFileSync('/own/own.key'), cert: fs.readFileSync('/own/own.pem') }, (_, response) => response.end());
+      served.listen(0, '127.0.0.1', async () => {
+        const answer = await fetch('https://localhost:' + served.address().port).then(({ status }) => status, ({ cause }) => cause.code);
+        console.log(answer, tls.getCACertificates('system').length > 100, require('node:os').userInfo().username);
+        process.exit();
+      });`;
+    const call = async (...more: string[]) =>
+      (await docker('run', ...HARDENED, '--volume', `${folder.path}:/own:ro`, ...more, '--entrypoint', 'node', server, '-e', CALL)).trim();
+    assert.equal(await call(), 'DEPTH_ZERO_SELF_SIGNED_CERT true node');
+    assert.equal(await call('--env', 'NODE_EXTRA_CA_CERTS=/own/own.pem'), '200 true node');
+    assert.equal(await call('--volume', `${folder.path}/own.pem:/etc/ssl/certs/own.pem:ro`), '200 true node');
+  });
+
+  it('give the sandbox’s recipe and programs to a builder, without a shell', async (t) => {
+    if (skip !== false) return t.skip(skip);
+    const { stdout } = await run('sh', ['-c', `docker run ${HARDENED.join(' ')} ${server} image context --variant minimal | tar -tv`]);
+    assert.match(stdout, / Dockerfile$/m);
+    assert.match(stdout, / runner\/supervisor\.mjs$/m);
+    const whole = await run('sh', ['-c', `docker run ${HARDENED.join(' ')} ${server} image context | tar -xO Dockerfile`]);
+    assert.match(whole.stdout, /AS full$/m);
+    await assert.rejects(docker('run', ...HARDENED, server, 'image', 'context', '--variant', 'huge'), /no variant huge[\s\S]*Name one of/);
   });
 
   it('give the default sandbox its tools, as user 1000 on a read-only root, and the minimal one none', async (t) => {
