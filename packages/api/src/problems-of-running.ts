@@ -116,6 +116,12 @@ export const PROBLEMS_OF_RUNNING = {
     'The gateway could not reach this host.',
     'Check the name of the host and the network of the server.',
   ),
+  egress_proxy_failed: p(
+    'upstream',
+    'backoff',
+    'The proxy that this server goes out by did not let the connection through.',
+    'See that the proxy of HTTPS_PROXY or HTTP_PROXY runs, takes its user and password and allows the host; name hosts that need none in NO_PROXY.',
+  ),
   // the server itself
   store_unavailable: p('unavailable', 'backoff', 'The database does not answer.', "Look at the server's log and at the disk."),
   store_locked: p(

@@ -7,7 +7,7 @@ import { type AuditSettings, approvalTimeoutMs, auditSettings } from './config/a
 import { type BackupSettings, backupSettings } from './config/backup.ts';
 import { type BrokerConfig, brokerConfig } from './config/broker.ts';
 import { contentLimits } from './config/contents.ts';
-import { egressSettings } from './config/egress.ts';
+import { egressSettings, upstreamProxy } from './config/egress.ts';
 import { dockerCertPath } from './config/engine.ts';
 import { type HttpLimits, httpLimits } from './config/http.ts';
 import { type LogSettings, logSettings } from './config/log.ts';
@@ -37,7 +37,7 @@ import {
 } from './config/values.ts';
 import { parseYaml } from './config/yaml.ts';
 import type { ContentLimits } from './core/content-limits.ts';
-import type { EgressSettings } from './core/egress-settings.ts';
+import type { EgressSettings, UpstreamProxy } from './core/egress-settings.ts';
 import type { Provider } from './core/model.ts';
 import type { ProviderConfig } from './core/provider-config.ts';
 import type { ServiceSettings } from './core/service-settings.ts';
@@ -288,6 +288,11 @@ export function loadLogFile(given: Environment = process.env): string | undefine
 /** With which keys `cloister audit verify` proves. */
 export function loadAuditKeys(given: Environment = process.env): string | undefined {
   return auditSettings(settle(given, knownSettings).env).keys;
+}
+
+/** For commands that need no other settings. */
+export function loadUpstreamProxy(given: Environment = process.env): UpstreamProxy | undefined {
+  return upstreamProxy(settle(given, knownSettings).env);
 }
 
 export function loadBrokerConfig(env: Environment = process.env): BrokerConfig {

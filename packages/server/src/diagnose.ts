@@ -5,18 +5,20 @@ import { PlatformError } from './base/errors.ts';
 import { newId } from './base/ids.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import { chooseRuntime } from './choose-runtime.ts';
-import { type Config, loadConfig } from './config.ts';
+import { type Config, loadConfig, loadUpstreamProxy } from './config.ts';
+import type { UpstreamProxy } from './core/egress-settings.ts';
 import type { Provider } from './core/model.ts';
 import { authOf, baseUrlOf } from './core/provider-config.ts';
 import { configuredDatabase } from './databases.ts';
 import { createAttackQuota } from './doctor/attack/quota.ts';
 import { type AttackResult, runAttack } from './doctor/attack/run.ts';
 import { checkInstallation, type Finding } from './doctor/checks.ts';
-import { createDnsResolve } from './egress/dns.ts';
 import { createEgressGateway } from './egress/egress-gateway.ts';
-import type { KeyVerdict } from './egress/gateway.ts';
+import type { KeyCheck, KeyVerdict } from './egress/gateway.ts';
 import { createKeyCheck } from './egress/key-check.ts';
+import { createProxies } from './egress/proxies.ts';
 import { createUnkeptAudit } from './egress/unkept-audit.ts';
+import { createTrustedAgents } from './egress/upstream-agents.ts';
 import type { RuntimeDriver } from './runtime/driver.ts';
 import { seesOurMounts } from './runtime/engine-mounts.ts';
 import { sandboxImageTag } from './runtime/image.ts';
@@ -36,7 +38,7 @@ export async function diagnose(config: Config = loadConfig()): Promise<readonly 
       hasConfiguredKey: config.adminKey !== undefined,
       providers: config.providers,
       // The operator's own providers may be anywhere, also on this machine.
-      checkKey: createKeyCheck({ clock: systemClock, resolve: createDnsResolve(), isDenied: () => false }),
+      checkKey: trustedKeyCheck(config.egress.upstreamProxy),
       listen: { host: config.host, port: config.port },
       socket: socketOf(config),
       notes: config.notes,
@@ -58,9 +60,14 @@ const USUAL_SOCKET = '/var/run/docker.sock';
 
 /** Whether a provider takes a key, for `cloister init`. */
 export async function tryProviderKey(provider: Provider, key: string | undefined, baseUrl?: string): Promise<KeyVerdict> {
-  const check = createKeyCheck({ clock: systemClock, resolve: createDnsResolve(), isDenied: () => false });
+  const check = trustedKeyCheck(loadUpstreamProxy());
   const auth = key === undefined ? undefined : authOf(provider === 'openai-compatible' ? 'openai' : provider, key);
   return check(provider, { baseUrl: baseUrl ?? baseUrlOf(provider) ?? '', auth });
+}
+
+function trustedKeyCheck(proxy: UpstreamProxy | undefined): KeyCheck {
+  const proxies = createProxies(proxy);
+  return createKeyCheck({ clock: systemClock, openAgents: (timeoutMs) => createTrustedAgents(proxies, timeoutMs) });
 }
 
 /** Attacks a sandbox of this installation from inside. Throws `runtime_unreachable`, or `image_missing`. */

@@ -8,6 +8,8 @@ import { VERSION } from './base/version.ts';
 import { createCallbackDelivery } from './callbacks/deliver.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createConnector } from './egress/connector.ts';
+import { createProxies } from './egress/proxies.ts';
+import { createProxyFetch } from './egress/proxy-fetch.ts';
 import { type AcpSockets, createAcpSockets } from './http/acp/sockets.ts';
 import { noclawCallbackBody } from './http/adapters/noclaw/callback.ts';
 import type { App } from './http/app.ts';
@@ -93,6 +95,7 @@ async function assemble(config: Config, overrides: Overrides, log: Logger, undo:
     signal: dispatcher,
     services: services.services,
     release,
+    fetch: createProxyFetch(config.egress.upstreamProxy),
     settings: config,
   });
   const app = await openHttp(config, engine, {
@@ -220,8 +223,8 @@ function openPresence({ dataDir, leaseMs, heartbeatMs }: Config, engine: Engine,
 
 /** What leaves the platform, by kind: webhooks go out over connections of the server's own, to checked addresses. */
 function createOutbox(config: Config, { log, store, installation, nodeId, isSoleNode, sealing, tracer }: Engine): OutboxWorker {
-  const clock = systemClock;
-  const connect = createConnector({ clock, timeoutMs: WEBHOOK_TIMEOUT_MS, allowPrivateNetwork: config.allowPrivateWebhooks });
+  const [clock, proxies] = [systemClock, createProxies(config.egress.upstreamProxy)];
+  const connect = createConnector({ clock, timeoutMs: WEBHOOK_TIMEOUT_MS, allowPrivateNetwork: config.allowPrivateWebhooks, proxies });
   const send = createSender({ connect, clock, timeoutMs: WEBHOOK_TIMEOUT_MS });
   const { sealer } = sealing;
   const deliver = {

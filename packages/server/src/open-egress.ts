@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { rootCertificates } from 'node:tls';
+import { getCACertificates } from 'node:tls';
 import type { Approvals } from './approvals/approvals.ts';
 import type { Clock } from './base/clock.ts';
 import { PlatformError } from './base/errors.ts';
@@ -19,8 +19,10 @@ import { readCredentialsFile } from './egress/inspection/credentials.ts';
 import type { InspectorDeps } from './egress/inspection/inspector.ts';
 import { createKeyCheck } from './egress/key-check.ts';
 import { DEFAULT_LIMITS } from './egress/limits.ts';
+import { createProxies } from './egress/proxies.ts';
 import { createToldAudit } from './egress/told-audit.ts';
 import { createUnkeptAudit } from './egress/unkept-audit.ts';
+import { createCheckedAgents } from './egress/upstream-agents.ts';
 import { createPolicySource, type PolicySource } from './environments/policy-source.ts';
 import type { Store } from './store/store.ts';
 import { type Accounts, createAccounts } from './usage/accounts.ts';
@@ -103,6 +105,7 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
     limits: { maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2), tunnel: { max, idleMs, totalMs }, requestsPerSecond },
     resolve,
   });
+  const checked = { clock, resolve, isDenied: deniedBut(allowPrivate), proxies: createProxies(upstreamProxy) };
   await policies.start();
   await accounts.start();
   return {
@@ -112,7 +115,7 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
     policies,
     keys,
     accounts,
-    checkKey: createKeyCheck({ clock, resolve, isDenied: deniedBut(allowPrivate) }),
+    checkKey: createKeyCheck({ clock, openAgents: (timeoutMs) => createCheckedAgents({ ...checked, timeoutMs }) }),
     async close() {
       await policies.stop();
       await Promise.all([gateway.close(), services.close()]);
@@ -162,6 +165,6 @@ async function openInspection(
   return {
     authority: createAuthority({ dataDir, clock }),
     credentials,
-    upstreamCa: own === undefined ? undefined : [...rootCertificates, own],
+    upstreamCa: own === undefined ? undefined : [...getCACertificates('default'), own],
   };
 }

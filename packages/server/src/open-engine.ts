@@ -12,6 +12,7 @@ import { chooseRuntime } from './choose-runtime.ts';
 import type { Config } from './config.ts';
 import type { AuditSeals } from './core/audit-chain.ts';
 import type { Tracer } from './core/tracing.ts';
+import { createProxyFetch } from './egress/proxy-fetch.ts';
 import { runFakeAgent } from './harness/fake/fake-agent.ts';
 import { FAKE_AGENT_PROGRAM } from './harness/fake/fake-harness.ts';
 import { type Egress, openEgress } from './open-egress.ts';
@@ -88,7 +89,8 @@ export async function openEngine(config: Config, { wrapStore }: Overrides, log: 
   undo.push(() => egress.close());
   const installation = await store.installationId();
   const isSoleNode = !store.events.isShared;
-  const tracing = await openTracing({ settings: config.tracing, clock: systemClock, log, installation, nodeId });
+  const fetch = createProxyFetch(config.egress.upstreamProxy);
+  const tracing = await openTracing({ settings: config.tracing, fetch, clock: systemClock, log, installation, nodeId });
   undo.push(() => tracing.close());
   return {
     log,

@@ -1,5 +1,6 @@
-import type { EgressSettings, UpstreamProxy } from '../core/egress-settings.ts';
-import { type Environment, integer, invalid, limit, nameServers, networks, seconds, secret, text } from './values.ts';
+import { rememberSecret } from '../base/redaction/redaction.ts';
+import { type EgressSettings, PROXY_NAMES, type UpstreamProxy, unescaped } from '../core/egress-settings.ts';
+import { choice, type Environment, integer, invalid, limit, nameServers, networks, seconds, secret, text } from './values.ts';
 
 const DAY_MS = 86_400_000;
 /** More than any machine has. */
@@ -30,12 +31,29 @@ export function egressSettings(env: Environment): EgressSettings {
   };
 }
 
-function upstreamProxy(env: Environment): UpstreamProxy | undefined {
+/** Of everything that goes out, also for commands that have no other settings. */
+export function upstreamProxy(env: Environment): UpstreamProxy | undefined {
   const except = text(env, 'NO_PROXY') ?? '';
-  const url = secret(env, 'HTTPS_PROXY');
+  const names = choice(env, 'PROXY_NAMES', PROXY_NAMES, 'proxy');
+  const secure = proxyUrl(env, 'HTTPS_PROXY');
+  const plain = proxyUrl(env, 'HTTP_PROXY');
+  return secure === undefined && plain === undefined ? undefined : { secure, plain, except, names };
+}
+
+function proxyUrl(env: Environment, name: string): string | undefined {
+  const url = secret(env, name);
   if (url === undefined) return undefined;
   const parsed = URL.parse(url);
-  if (parsed !== null && (parsed.protocol === 'http:' || parsed.protocol === 'https:')) return { url, except };
   // The value may hold a password.
-  throw invalid('HTTPS_PROXY', 'it is not an http or https URL');
+  if (parsed === null || (parsed.protocol !== 'http:' && parsed.protocol !== 'https:'))
+    throw invalid(name, 'it is not an http or https URL');
+  for (const form of secretForms(parsed)) rememberSecret(form, { isLasting: true });
+  return url;
+}
+
+/** As it stands in the URL, as it was meant, and as it goes over the wire. */
+function secretForms({ username, password }: URL): readonly string[] {
+  if (password === '') return [];
+  const plain = unescaped(password);
+  return [password, plain, Buffer.from(`${unescaped(username)}:${plain}`).toString('base64')];
 }

@@ -1,5 +1,3 @@
-import { Agent } from 'node:http';
-import { Agent as SecureAgent } from 'node:https';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -11,13 +9,14 @@ import type { Provider } from '../core/model.ts';
 import type { ModelAccounts } from '../core/model-accounts.ts';
 import { deniedBut } from './addresses.ts';
 import type { EgressAudit } from './audit.ts';
-import { createCheckedAgents } from './checked-agents.ts';
 import type { Dialer, Resolve } from './dial.ts';
 import { createDnsResolve } from './dns.ts';
 import type { EgressGateway, GatewayBinding, PolicyFeed, ProviderSource } from './gateway.ts';
 import type { InspectorDeps } from './inspection/inspector.ts';
 import { DEFAULT_LIMITS, type GatewayLimits } from './limits.ts';
+import { createProxies } from './proxies.ts';
 import { openSocketServer, type SocketServer, socketPathOf } from './socket-server.ts';
+import { createCheckedAgents, createTrustedAgents } from './upstream-agents.ts';
 
 export interface EgressGatewayOptions {
   /** The operator's own keys; without a source they are all there is. */
@@ -37,10 +36,7 @@ export interface EgressGatewayOptions {
   readonly policies?: PolicyFeed | undefined;
   /** Without it no TLS is looked into, and what would have to be is refused. */
   readonly inspection?: InspectorDeps | undefined;
-  /**
-   * What the operator's own providers are reached by over TLS. Places that tenants name are not: their addresses are
-   * checked here, and a proxy would look the names up again.
-   */
+  /** What everything outside is reached by. */
   readonly upstreamProxy?: UpstreamProxy | undefined;
   /** Private networks that may be reached where a policy names the host. */
   readonly allowPrivate?: readonly string[];
@@ -55,9 +51,11 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
   const { modelIdleMs, clock, log } = options;
   const providers = options.keys ?? managedOnly(options.providers);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const agents = { http: new Agent({ keepAlive: true }), https: new SecureAgent({ keepAlive: true, ...proxyOf(options.upstreamProxy) }) };
+  const proxies = createProxies(options.upstreamProxy);
+  const { connectTimeoutMs: timeoutMs } = limits;
+  const agents = createTrustedAgents(proxies, timeoutMs);
   const isDenied = options.allowPrivateAddresses === true ? () => false : deniedBut(options.allowPrivate ?? []);
-  const dialer: Dialer = { resolve: options.resolve ?? createDnsResolve(), isDenied, clock, timeoutMs: limits.connectTimeoutMs };
+  const dialer: Dialer = { resolve: options.resolve ?? createDnsResolve(), isDenied, clock, timeoutMs, proxies };
   const checkedAgents = createCheckedAgents(dialer);
   const { requestsPerSecond: perSecond } = limits;
   const buckets = perSecond === undefined ? undefined : createTokenBuckets({ perSecond, burst: perSecond * 4, maxKeys: 10_000, clock });
@@ -97,16 +95,10 @@ export function createEgressGateway(options: EgressGatewayOptions): EgressGatewa
     async close() {
       isClosed = true;
       await Promise.all([...servers.values()].map(closeServer));
-      agents.http.destroy();
-      agents.https.destroy();
-      checkedAgents.http.destroy();
-      checkedAgents.https.destroy();
+      agents.close();
+      checkedAgents.close();
     },
   };
-}
-
-function proxyOf(proxy: UpstreamProxy | undefined): { readonly proxyEnv?: { HTTPS_PROXY: string; NO_PROXY: string } } {
-  return proxy === undefined ? {} : { proxyEnv: { HTTPS_PROXY: proxy.url, NO_PROXY: proxy.except } };
 }
 
 function managedOnly(managed: ReadonlyMap<Provider, ProviderConfig>): ProviderSource {

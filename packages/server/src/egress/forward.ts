@@ -1,12 +1,14 @@
 import { type IncomingMessage, type OutgoingHttpHeaders, request as requestHttp, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Transform } from 'node:stream';
-import { dial } from './dial.ts';
+import { dial, dialPlain } from './dial.ts';
 import type { Ask, Refusal, StopReason, Visit } from './guard.ts';
 import { proxiedHeaders } from './headers.ts';
 import { parseTarget } from './host-policy.ts';
 import { createIdleTimer } from './idle-timer.ts';
 import { sendProblem } from './problem-response.ts';
+import type { ProxyServer } from './proxies.ts';
+import { credentialsFor, credentialsRefused, PROXY_WANTS_CREDENTIALS } from './proxy-tunnel.ts';
 import type { TunnelOptions } from './tunnel.ts';
 
 /** Serves `GET http://host/…` and the like: a plain request through the proxy, under the same rules. */
@@ -57,14 +59,27 @@ export async function forward(options: TunnelOptions, forwarded: Forwarded): Pro
   const signal = AbortSignal.any([options.signal, ended.signal]);
   try {
     const rewrite = await forwarded.rewrite?.(visit);
-    const remote = await dial(options.dialer, visit.target, signal);
-    const address = remote.remoteAddress ?? '';
-    const secured = (await forwarded.secure?.(remote, signal)) ?? remote;
+    const { remote, address, proxy } = await open(options, forwarded, visit, signal);
     visit.connected(address);
-    visit.end(await exchange(options, forwarded, { visit, remote: secured, ended: ended.signal, rewrite }));
+    visit.end(await exchange(options, forwarded, { visit, remote, proxy, ended: ended.signal, rewrite }));
   } catch (error) {
     tell(visit.failed(error));
   }
+}
+
+async function open(
+  { dialer }: TunnelOptions,
+  { secure }: Forwarded,
+  { target }: Visit,
+  signal: AbortSignal,
+): Promise<{ readonly remote: Socket; readonly address: string; readonly proxy: ProxyServer | undefined }> {
+  if (secure === undefined) {
+    const { socket, proxy } = await dialPlain(dialer, target, signal);
+    return { remote: socket, address: socket.remoteAddress ?? '', proxy };
+  }
+  const socket = await dial(dialer, target, signal);
+  const address = socket.remoteAddress ?? '';
+  return { remote: await secure(socket, signal), address, proxy: undefined };
 }
 
 /** What another server could read in a different way than we do goes no further. */
@@ -87,17 +102,20 @@ function outgoingHeaders(request: IncomingMessage, host: string): OutgoingHttpHe
 interface Exchange {
   readonly visit: Visit;
   readonly remote: Socket;
+  /** The proxy that reads the request. */
+  readonly proxy: ProxyServer | undefined;
   readonly ended: AbortSignal;
   readonly rewrite: Rewrite | undefined;
 }
 
 /** Resolves with how it ended; rejects when the host broke off before it answered. */
-function exchange(options: TunnelOptions, forwarded: Forwarded, { visit, remote, ended, rewrite }: Exchange): Promise<string> {
-  const { request, response, host, path } = forwarded;
+function exchange(options: TunnelOptions, forwarded: Forwarded, { visit, remote, proxy, ended, rewrite }: Exchange): Promise<string> {
+  const { request, response, host } = forwarded;
+  const path = proxy === undefined ? forwarded.path : `http://${host}${forwarded.path}`;
   const { clock } = options.dialer;
   return new Promise((resolve, reject) => {
     const plainHeaders = outgoingHeaders(request, host);
-    const headers = rewrite?.request(plainHeaders) ?? plainHeaders;
+    const headers = { ...(rewrite?.request(plainHeaders) ?? plainHeaders), ...(proxy === undefined ? {} : credentialsFor(proxy)) };
     // No agent at all, not even `false`: with one, node leaves `createConnection` aside and dials by itself.
     const outgoing = requestHttp({ createConnection: () => remote, method: request.method ?? 'GET', path, headers });
     let ending = 'done';
@@ -135,6 +153,8 @@ function exchange(options: TunnelOptions, forwarded: Forwarded, { visit, remote,
       reject(error);
     });
     outgoing.once('response', (answer) => {
+      if (proxy !== undefined && answer.statusCode === PROXY_WANTS_CREDENTIALS)
+        return void outgoing.destroy(credentialsRefused(proxy, visit.target));
       const answered = proxiedHeaders(answer.headers);
       response.writeHead(answer.statusCode ?? 502, rewrite?.response(answered) ?? answered);
       // A stream of events may have none for long, and whoever asked waits for its beginning.

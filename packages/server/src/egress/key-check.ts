@@ -2,8 +2,6 @@ import type { Clock } from '../base/clock.ts';
 import { redact } from '../base/redaction/redaction.ts';
 import type { Provider } from '../core/model.ts';
 import type { ProviderConfig } from '../core/provider-config.ts';
-import { createCheckedAgents } from './checked-agents.ts';
-import type { Dialer, Resolve } from './dial.ts';
 import { errorCode } from './dial.ts';
 import { failureOfAnswer } from './failures.ts';
 import { fetchSmall, type SmallAnswer } from './fetch-small.ts';
@@ -11,11 +9,12 @@ import type { KeyCheck, KeyVerdict } from './gateway.ts';
 import { upstreamHeaders } from './headers.ts';
 import { isRecord, parseJson } from './json.ts';
 import { matchRoute, upstreamUrl } from './routes.ts';
+import type { UpstreamAgents } from './upstream-agents.ts';
 
 export interface KeyCheckOptions {
   readonly clock: Clock;
-  readonly resolve: Resolve;
-  readonly isDenied: (address: string) => boolean;
+  /** Makes what the question goes by: checked ones for places that tenants have named. They are closed after it. */
+  readonly openAgents: (timeoutMs: number) => UpstreamAgents;
 }
 
 const TIMEOUT_MS = 15_000;
@@ -24,21 +23,19 @@ const MAX_MODELS = 50;
 const OUT_OF_QUOTA = /insufficient[_ ]quota|credit balance|exceeded your current quota|billing|payment required|out of credit/i;
 
 /** Asks for the list of models: it costs nothing, and tells a good key from a bad one everywhere. */
-export function createKeyCheck({ clock, resolve, isDenied }: KeyCheckOptions): KeyCheck {
-  const dialer: Dialer = { resolve, isDenied, clock, timeoutMs: TIMEOUT_MS };
+export function createKeyCheck({ clock, openAgents }: KeyCheckOptions): KeyCheck {
   return async (provider, config) => {
-    const agents = createCheckedAgents(dialer);
+    const agents = openAgents(TIMEOUT_MS);
     try {
       return verdictOf(
-        await ask(provider, config, (url, headers) => fetchSmall(url, { headers, agents, timeoutMs: TIMEOUT_MS })),
+        await ask(provider, config, (url, headers) => fetchSmall(url, { headers, agents, signal: AbortSignal.timeout(TIMEOUT_MS) })),
         clock.now(),
       );
     } catch (error) {
       const why = error instanceof Error && 'detail' in error ? String(error.detail) : errorCode(error);
       return { result: 'unreachable', status: null, message: redact(`The provider could not be reached: ${why}`), models: [] };
     } finally {
-      agents.http.destroy();
-      agents.https.destroy();
+      agents.close();
     }
   };
 }

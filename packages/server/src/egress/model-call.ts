@@ -1,5 +1,5 @@
-import { type Agent, type ClientRequest, type IncomingMessage, request as requestHttp, type ServerResponse } from 'node:http';
-import { request as requestHttps, type Agent as SecureAgent } from 'node:https';
+import { type ClientRequest, type IncomingMessage, request as requestHttp, type ServerResponse } from 'node:http';
+import { request as requestHttps } from 'node:https';
 import type { Socket } from 'node:net';
 import type { ProblemCode } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
@@ -15,14 +15,11 @@ import { returnedHeaders, upstreamHeaders } from './headers.ts';
 import { createIdleTimer, type IdleTimer } from './idle-timer.ts';
 import { createMeter, type Meter } from './meter.ts';
 import { createModelNameScanner } from './model-name.ts';
+import { credentialsRefused, PROXY_WANTS_CREDENTIALS } from './proxy-tunnel.ts';
 import { type ModelRoute, upstreamUrl } from './routes.ts';
+import type { UpstreamAgents } from './upstream-agents.ts';
 import { sendWireError } from './wire-response.ts';
 import type { GatewayError } from './wires/wire.ts';
-
-export interface UpstreamAgents {
-  readonly http: Agent;
-  readonly https: SecureAgent;
-}
 
 export interface ModelCallOptions {
   readonly route: ModelRoute;
@@ -132,15 +129,21 @@ export class ModelCall {
     const headers = upstreamHeaders(request.headers, config.auth);
     if (body !== undefined) headers['content-length'] = body.length;
     const isSecure = url.protocol === 'https:';
-    const agent = isReuseAllowed ? (isSecure ? agents.https : agents.http) : false;
-    const upstream = (isSecure ? requestHttps : requestHttp)(url, { method: request.method ?? 'POST', headers, agent });
+    const { http, https } = isReuseAllowed ? agents : agents.fresh;
+    const { proxy, headers: more, ...form } = agents.formOf(url);
+    const method = request.method ?? 'POST';
+    const options = { method, headers: { ...headers, ...more }, agent: isSecure ? https : http, ...form };
+    const upstream = (isSecure ? requestHttps : requestHttp)(url, options);
     this.#upstream = upstream;
     this.#cancelConnect = clock.after(connectTimeoutMs, () => {
       if (!this.#isConnected) this.#unreachable('it did not accept the connection in time');
     });
     upstream.on('socket', (socket: Socket) => this.#watchConnection(socket, isSecure));
     upstream.on('drain', () => request.resume());
-    upstream.on('response', (answer) => this.#onAnswer(answer));
+    upstream.on('response', (answer) => {
+      if (proxy === undefined || answer.statusCode !== PROXY_WANTS_CREDENTIALS) return this.#onAnswer(answer);
+      this.#unreachable(credentialsRefused(proxy, { host: url.hostname, port: Number(url.port || 80) }));
+    });
     upstream.on('error', (error) => this.#onUpstreamError(upstream, error));
   }
 
@@ -165,7 +168,7 @@ export class ModelCall {
     else if (this.#isConnected)
       this.#fail('model_stream_cut', 502, `The provider closed the connection before it answered (${errorCode(error)}).`);
     else if (isPlatformError(error, 'egress_denied')) this.#fail('egress_denied', 403, error.detail, { isFinal: true });
-    else this.#unreachable(errorCode(error));
+    else this.#unreachable(error);
   }
 
   #sendAgain(body: readonly Buffer[]): void {
@@ -285,9 +288,11 @@ export class ModelCall {
     this.#fail('model_request_rejected', 413, `The request is larger than the gateway passes on (${limit} MiB).`, { isFinal: true });
   }
 
-  #unreachable(why: string): void {
+  #unreachable(why: string | Error): void {
     const { origin } = new URL(this.#options.config.baseUrl);
-    this.#fail('model_unreachable', 502, `The provider at ${origin} could not be reached: ${why}.`);
+    if (isPlatformError(why, 'egress_proxy_failed')) this.#options.log.warn({ err: why }, 'a provider was not reached by the proxy');
+    const reason = typeof why === 'string' ? why : isPlatformError(why) ? reasonIn(why.detail) : errorCode(why);
+    this.#fail('model_unreachable', 502, `The provider at ${origin} could not be reached: ${reason}.`);
   }
 
   #cut(): void {
@@ -341,4 +346,9 @@ export class ModelCall {
     if (failure !== undefined) this.#upstream?.destroy();
     this.#options.onDone();
   }
+}
+
+/** What opened the connection knows why it has none; where to is said already. */
+function reasonIn(detail: string): string {
+  return detail.replace(/^\S+ could not be reached: /, '').replace(/\.$/, '');
 }

@@ -28,10 +28,11 @@ import { createGuard, type Guard, UNASSIGNED } from './guard.ts';
 import { createInspector, type InspectorDeps } from './inspection/inspector.ts';
 import type { GatewayLimits } from './limits.ts';
 import { isMcpPath, serveMcp } from './mcp.ts';
-import { ModelCall, type UpstreamAgents } from './model-call.ts';
+import { ModelCall } from './model-call.ts';
 import { sendProblem } from './problem-response.ts';
 import { type ModelRoute, matchRoute, SETTING_BY_PROVIDER } from './routes.ts';
 import { openTunnel, type TunnelOptions } from './tunnel.ts';
+import type { UpstreamAgents } from './upstream-agents.ts';
 import { sendWireError } from './wire-response.ts';
 
 export interface SocketServerDeps {

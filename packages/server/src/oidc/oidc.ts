@@ -23,12 +23,15 @@ export interface Oidc {
 const SCOPE = 'openid email profile';
 const TIMEOUT_SECONDS = 10;
 
-export function createOidc(settings: OidcSettings, log: Logger): Oidc {
+/** What the provider is asked with: by the proxy, where one is set. */
+export type ProviderFetch = client.CustomFetch;
+
+export function createOidc(settings: OidcSettings, log: Logger, ask: ProviderFetch): Oidc {
   let known: Promise<client.Configuration> | undefined;
 
   /** Asked for once; when that fails, again at the next sign-in. */
   function provider(): Promise<client.Configuration> {
-    known ??= discover(settings).catch((error: unknown) => {
+    known ??= discover(settings, ask).catch((error: unknown) => {
       known = undefined;
       throw error;
     });
@@ -80,14 +83,14 @@ export function createOidc(settings: OidcSettings, log: Logger): Oidc {
   };
 }
 
-function discover({ issuer, clientId, clientSecret }: OidcSettings): Promise<client.Configuration> {
+function discover({ issuer, clientId, clientSecret }: OidcSettings, ask: ProviderFetch): Promise<client.Configuration> {
   const server = new URL(issuer);
   // Otherwise the signature of an id token counts for nothing, since it came over TLS.
   const always = [client.enableNonRepudiationChecks];
   // Settings allow this for the host itself only.
   const execute = server.protocol === 'http:' ? [...always, client.allowInsecureRequests] : always;
   const authentication = clientSecret === undefined ? client.None() : undefined;
-  return client.discovery(server, clientId, clientSecret, authentication, { execute, timeout: TIMEOUT_SECONDS });
+  return client.discovery(server, clientId, clientSecret, authentication, { execute, timeout: TIMEOUT_SECONDS, [client.customFetch]: ask });
 }
 
 /** Many providers tell the address only when they are asked for the profile. */

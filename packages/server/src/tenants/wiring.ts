@@ -4,7 +4,7 @@ import type { Refusals } from '../base/refusals.ts';
 import type { Service } from '../base/service.ts';
 import type { AuditSink } from '../core/audit.ts';
 import type { SignInSettings } from '../core/sign-in-settings.ts';
-import { createOidc, type Oidc } from '../oidc/oidc.ts';
+import { createOidc, type Oidc, type ProviderFetch } from '../oidc/oidc.ts';
 import type { Services } from '../services/services.ts';
 import type { EventBus } from '../sessions/event-bus.ts';
 import { createSendEvents, type TurnSignal } from '../sessions/send-events.ts';
@@ -42,6 +42,8 @@ export interface AccessDeps {
   readonly signal: TurnSignal;
   readonly services: Pick<Services, 'remove'>;
   readonly release: SessionsDeps['release'];
+  /** What the identity provider is asked with. */
+  readonly fetch: ProviderFetch;
   readonly settings: { readonly signIn: SignInSettings; readonly leaseMs: number; readonly maxQueuedPerSession: number };
 }
 
@@ -63,7 +65,7 @@ export function createAccess(deps: AccessDeps): { readonly access: AccessParts; 
     people: createPeople(deps),
     tenants: createTenants({ ...deps, onRemoval: removal.wake }),
     signIns: createSignIns({ ...deps, passwords: createPasswords(deps), settings: signIn }),
-    oidc: signIn.oidc === undefined ? undefined : createOidc(signIn.oidc, log),
+    oidc: signIn.oidc === undefined ? undefined : createOidc(signIn.oidc, log, deps.fetch),
     settings: signIn,
   };
   const duty = createDuty({ name: 'removal of tenants', duties: store.duties, nodeId, leaseMs, clock, log, run: removal.run });

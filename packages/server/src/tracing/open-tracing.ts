@@ -3,6 +3,7 @@ import type { Logger } from '../base/log.ts';
 import { VERSION } from '../base/version.ts';
 import type { Tracer } from '../core/tracing.ts';
 import type { TracingSettings } from '../core/tracing-settings.ts';
+import type { TraceFetch } from './otlp-tracer.ts';
 
 export interface OpenTracing {
   /** Undefined where nobody wants traces. */
@@ -12,6 +13,7 @@ export interface OpenTracing {
 
 export interface OpenTracingInput {
   readonly settings: TracingSettings | undefined;
+  readonly fetch: TraceFetch;
   readonly clock: Clock;
   readonly log: Logger;
   readonly installation: string;
@@ -19,10 +21,10 @@ export interface OpenTracingInput {
 }
 
 /** What sends traces is loaded only where they are wanted. */
-export async function openTracing({ settings, clock, log, installation, nodeId }: OpenTracingInput): Promise<OpenTracing> {
+export async function openTracing({ settings, fetch, clock, log, installation, nodeId }: OpenTracingInput): Promise<OpenTracing> {
   if (settings === undefined) return { tracer: undefined, close: async () => undefined };
   const { createOtlpTracer } = await import('./otlp-tracer.ts');
   const resource = { 'service.version': VERSION, 'service.instance.id': nodeId, 'cloister.installation': installation };
-  const tracer = createOtlpTracer({ settings, clock, log, resource });
+  const tracer = createOtlpTracer({ settings, fetch, clock, log, resource });
   return { tracer, close: tracer.close };
 }

@@ -9,11 +9,18 @@ import { type EndedSpan, toOtlp } from './otlp-spans.ts';
 
 export interface OtlpTracerDeps {
   readonly settings: TracingSettings;
+  readonly fetch: TraceFetch;
   readonly clock: Clock;
   readonly log: Logger;
   /** What every span is of: installation, node, version. */
   readonly resource: Attributes;
 }
+
+/** What the collector is reached by. */
+export type TraceFetch = (
+  url: string,
+  init: { method: string; headers: Record<string, string>; body: string; signal: AbortSignal; redirect: 'error' },
+) => Promise<Response>;
 
 export interface OtlpTracer extends Tracer {
   /** Sends what waits, within a bound. */
@@ -30,7 +37,7 @@ const TRIES = 3;
 const RETRY_MS = 1000;
 
 /** Sends spans in batches to a collector, by OTLP over HTTP with JSON. A collector that is slow or gone costs spans and nothing else. */
-export function createOtlpTracer({ settings, clock, log, resource }: OtlpTracerDeps): OtlpTracer {
+export function createOtlpTracer({ settings, fetch, clock, log, resource }: OtlpTracerDeps): OtlpTracer {
   const counts = { exported: 0, dropped: 0, failed: 0 };
   const giveUp = new AbortController();
   let waiting: EndedSpan[] = [];
@@ -70,7 +77,7 @@ export function createOtlpTracer({ settings, clock, log, resource }: OtlpTracerD
     let failure: unknown;
     for (let attempt = 1; attempt <= TRIES && !giveUp.signal.aborted; attempt++) {
       try {
-        const status = await post(settings, redactKnown(body), giveUp.signal);
+        const status = await post(fetch, settings, redactKnown(body), giveUp.signal);
         if (status < 300) return undefined;
         failure = new Error(`The collector answered ${status}.`);
         // Anything else would be answered so again.
@@ -104,7 +111,7 @@ export function createOtlpTracer({ settings, clock, log, resource }: OtlpTracerD
 }
 
 /** Answers the collector's status. */
-async function post({ url, headers }: TracingSettings, body: string, giveUp: AbortSignal): Promise<number> {
+async function post(fetch: TraceFetch, { url, headers }: TracingSettings, body: string, giveUp: AbortSignal): Promise<number> {
   const response = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },

@@ -13,6 +13,7 @@ import type { ProviderConfig } from '../core/provider-config.ts';
 import { deniedBut } from '../egress/addresses.ts';
 import type { CredentialAsker, FoundProvider, ProviderSource } from '../egress/gateway.ts';
 import { createKeyCheck } from '../egress/key-check.ts';
+import { createCheckedAgents } from '../egress/upstream-agents.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { createKeyTest } from './key-test.ts';
 import { createCredentialResolver } from './resolver.ts';
@@ -32,7 +33,9 @@ async function setUp(managed: ReadonlyMap<Provider, ProviderConfig> = new Map([[
     now: systemClock.now,
   });
   const resolve = async () => ['127.0.0.1'];
-  const check = createKeyCheck({ clock: systemClock, resolve, isDenied: deniedBut(['127.0.0.0/8']) });
+  const dialer = { clock: systemClock, resolve, isDenied: deniedBut(['127.0.0.0/8']) };
+  const openAgents = (timeoutMs: number) => createCheckedAgents({ ...dialer, timeoutMs });
+  const check = createKeyCheck({ clock: systemClock, openAgents });
   const vaults = createVaults({ store, sealer, clock: systemClock, testKey: createKeyTest({ sealer, check }) });
   const session = {
     id: 'ses_1',

@@ -19,12 +19,31 @@ export interface SendInput {
   readonly body: string;
 }
 
+interface Place {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** How `egress/connector.ts` opens connections: to the place itself, or for a request that a proxy may read. */
+interface Connect {
+  tunnel(target: Place, signal: AbortSignal): Promise<Socket>;
+  plain(target: Place, signal: AbortSignal): Promise<Way>;
+}
+
+interface Way {
+  readonly socket: Socket;
+  /** Set where a proxy reads the request. */
+  readonly byProxy:
+    | { readonly headers: Readonly<Record<string, string>>; readonly failureOf: (status: number) => Error | undefined }
+    | undefined;
+}
+
 /** Posts once. Ends within the time limit, whatever the other side does. */
 export type Send = (input: SendInput, signal: AbortSignal) => Promise<SendResult>;
 
 export interface SenderOptions {
   /** Opens a connection after its address was checked. Throws `egress_denied` or `egress_unreachable`. */
-  readonly connect: (target: { readonly host: string; readonly port: number }, signal: AbortSignal) => Promise<Socket>;
+  readonly connect: Connect;
   readonly clock: Clock;
   /** For the whole exchange, from the look-up of the name on. */
   readonly timeoutMs: number;
@@ -40,26 +59,27 @@ export function createSender({ connect, clock, timeoutMs }: SenderOptions): Send
     const deadline = new AbortController();
     const cancel = clock.after(timeoutMs, () => deadline.abort());
     const ended = AbortSignal.any([signal, deadline.signal]);
-    let socket: Socket | undefined;
+    let way: Way | undefined;
     try {
-      socket = await open(connect, input.url, ended);
-      const result = await exchange(socket, input, ended);
+      way = await open(connect, input.url, ended);
+      const result = await exchange(way, input, ended);
       return signal.aborted && result.kind !== 'answered' ? { kind: 'aborted' } : result;
     } catch (error) {
       if (signal.aborted) return { kind: 'aborted' };
       return { kind: 'not_sent', error: deadline.signal.aborted ? timedOut(timeoutMs) : connectError(error) };
     } finally {
       cancel();
-      socket?.destroy();
+      way?.socket.destroy();
     }
   };
 }
 
-async function open(connect: SenderOptions['connect'], url: URL, signal: AbortSignal): Promise<Socket> {
+async function open(connect: Connect, url: URL, signal: AbortSignal): Promise<Way> {
   const isSecure = url.protocol === 'https:';
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  const socket = await connect({ host, port: url.port === '' ? (isSecure ? 443 : 80) : Number(url.port) }, signal);
-  return isSecure ? secure(socket, host, signal) : socket;
+  const target = { host, port: url.port === '' ? (isSecure ? 443 : 80) : Number(url.port) };
+  if (!isSecure) return connect.plain(target, signal);
+  return { socket: await secure(await connect.tunnel(target, signal), host, signal), byProxy: undefined };
 }
 
 function secure(socket: Socket, host: string, signal: AbortSignal): Promise<Socket> {
@@ -83,7 +103,7 @@ function secure(socket: Socket, host: string, signal: AbortSignal): Promise<Sock
   });
 }
 
-function exchange(socket: Socket, { url, headers, body }: SendInput, ended: AbortSignal): Promise<SendResult> {
+function exchange({ socket, byProxy }: Way, { url, headers: own, body }: SendInput, ended: AbortSignal): Promise<SendResult> {
   return new Promise((resolve) => {
     let isWritten = false;
     let answer: SendResult | undefined;
@@ -93,18 +113,25 @@ function exchange(socket: Socket, { url, headers, body }: SendInput, ended: Abor
       resolve(answer ?? { kind: isWritten ? 'unanswered' : 'not_sent', error: why });
     };
     const onAbort = () => end('It did not answer in time.');
+    const path = `${url.pathname}${url.search}`;
+    const headers = { ...own, ...byProxy?.headers, host: url.host, 'content-length': String(Buffer.byteLength(body)), connection: 'close' };
     const outgoing = request({
       createConnection: () => socket,
       method: 'POST',
-      path: `${url.pathname}${url.search}`,
+      path: byProxy === undefined ? path : `http://${url.host}${path}`,
       setHost: false,
       maxHeaderSize: MAX_HEADER_BYTES,
-      headers: { ...headers, host: url.host, 'content-length': String(Buffer.byteLength(body)), connection: 'close' },
+      headers,
     });
     outgoing.on('finish', () => {
       isWritten = true;
     });
     outgoing.on('response', (response) => {
+      const failure = byProxy?.failureOf(response.statusCode ?? 0);
+      if (failure !== undefined) {
+        answer = { kind: 'not_sent', error: connectError(failure) };
+        return end('');
+      }
       answer = { kind: 'answered', status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'] ?? null };
       drain(response, () => end(''));
     });

@@ -1,6 +1,6 @@
 import { chmod, copyFile, link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../base/errors.ts';
 import { newUnique } from '../../base/ids.ts';
@@ -75,7 +75,7 @@ async function openAuthority(directory: string, now: number): Promise<KeyPair> {
   const found = await readAuthority(file);
   const authority = found ?? (await makeAuthorityFile(file, now));
   await writeWhole(path.join(directory, CA_FILE), authority.certificate, 0o644);
-  const bundle = [...rootCertificates, authority.certificate].join('\n');
+  const bundle = [...getCACertificates('default'), authority.certificate].join('\n');
   await writeWhole(path.join(directory, CA_BUNDLE_FILE), bundle, 0o644);
   return authority;
 }
