@@ -216,8 +216,9 @@ describe('cloister db, on PostgreSQL', { skip: skipWithoutPostgres, timeout: 120
     const { code, stderr } = await db(env, 'move');
     assert.equal(code, 7);
     assert.match(stderr, /table sessions has/);
-    const restarted = await db(env, 'move', '--restart');
+    const restarted = await db(env, 'move', '--restart', '--json');
     assert.equal(restarted.code, 0, restarted.stderr);
+    assert.equal(JSON.parse(restarted.stdout).file, file);
   });
 
   test('a running server, a foreign target and a wrong address are refused', async () => {

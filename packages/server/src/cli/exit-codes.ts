@@ -1,4 +1,4 @@
-/** What a script learns from the exit code; `cloister --help` prints this table. */
+/** What a script learns from the exit code. */
 export const EXIT = {
   ok: 0,
   failed: 1,
@@ -11,15 +11,21 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
-export const EXIT_HELP = `
-Exit codes:
-  0    done
-  1    the turn or the command failed
-  2    the command line is wrong
-  3    the server cannot serve right now: unhealthy, full, overloaded, stopping
-  4    no server answers at the address
-  5    the key is missing or refused
-  6    there is no such thing
-  7    the server rejects the request: fix it first
-  130  interrupted with Ctrl-C
-`;
+export type ExitName = keyof typeof EXIT;
+
+/** What each means, as `cloister --help` and docs/cli.md say it. */
+export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
+  ok: 'done',
+  failed: 'the turn or the command failed',
+  usage: 'the command line is wrong',
+  unavailable: 'the server cannot serve right now: unhealthy, full, overloaded, stopping',
+  unreachable: 'no server answers at the address',
+  refused: 'the key is missing or refused',
+  notFound: 'there is no such thing',
+  rejected: 'the server, or the start, rejects what was asked: fix it first',
+  interrupted: 'interrupted with Ctrl-C',
+};
+
+const rows = Object.entries(EXIT_MEANINGS).map(([name, meaning]) => `  ${String(EXIT[name as ExitName]).padEnd(4)} ${meaning}\n`); // its own names
+
+export const EXIT_HELP = `\nExit codes:\n${rows.join('')}`;
