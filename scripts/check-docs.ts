@@ -1,30 +1,29 @@
-// Holds the documents against the repository: every relative link leads to a file, every anchor to a heading, and every
-// `cloister …` in code is a command of the program, with options that it has. `--check` is what it always does.
+// Holds the documents against the repository: every relative link leads to a file, every anchor to a heading, every
+// `cloister …` in code is a command of the program, with options that it has, and every CLOISTER_… is a setting that
+// something reads. `--check` is what it always does.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { createProgram } from '../packages/server/src/cli/program.ts';
+import { knownSettings } from '../packages/server/src/config.ts';
 
-const ROOT = path.resolve(import.meta.dirname, '..');
 /** Texts in code that begin as a command does, and are none. */
 const NO_COMMANDS = ['cloister callback'];
 
-type Command = Pick<Awaited<ReturnType<typeof createProgram>>, 'commands' | 'options' | 'name' | 'aliases'>;
+export type Command = Pick<Awaited<ReturnType<typeof createProgram>>, 'commands' | 'options' | 'name' | 'aliases'>;
 
 interface Page {
   readonly file: string;
   readonly lines: readonly { readonly number: number; readonly text: string; readonly isCode: boolean }[];
 }
 
-function pages(): Page[] {
-  const list = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--deduplicate', '*.md'], {
-    cwd: ROOT,
-  });
+/** What is in the repository, and what is about to be. */
+function filesOf(root: string): string[] {
+  const list = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--deduplicate'], { cwd: root });
   return list
     .toString('utf8')
     .split('\0')
-    .filter((file) => file !== '' && existsSync(path.join(ROOT, file)))
-    .map((file) => ({ file, lines: linesOf(readFileSync(path.join(ROOT, file), 'utf8')) }));
+    .filter((file) => file !== '' && existsSync(path.join(root, file)));
 }
 
 function linesOf(text: string): Page['lines'] {
@@ -59,7 +58,7 @@ function anchorsOf({ lines }: Page): ReadonlySet<string> {
   return anchors;
 }
 
-function brokenLinks(all: readonly Page[]): string[] {
+function brokenLinks(root: string, all: readonly Page[]): string[] {
   const anchors = new Map(all.map((page) => [page.file, anchorsOf(page)]));
   return all.flatMap(({ file, lines }) =>
     lines.flatMap(({ number, text, isCode }) => {
@@ -68,18 +67,24 @@ function brokenLinks(all: readonly Page[]): string[] {
       return links
         .filter((to) => !/^[a-z][a-z+.-]*:/i.test(to))
         .flatMap((to) => {
-          const why = linkProblem(file, to, anchors);
+          const why = linkProblem(root, { from: file, to, anchors });
           return why === undefined ? [] : [`${file}:${number}: ${to} ${why}`];
         });
     }),
   );
 }
 
-function linkProblem(from: string, to: string, anchors: ReadonlyMap<string, ReadonlySet<string>>): string | undefined {
+interface Link {
+  readonly from: string;
+  readonly to: string;
+  readonly anchors: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+function linkProblem(root: string, { from, to, anchors }: Link): string | undefined {
   const [place = '', anchor] = to.split('#');
   const target = place === '' ? from : path.normalize(path.join(path.dirname(from), decodeURIComponent(place)));
-  if (!existsSync(path.join(ROOT, target))) return 'leads to no file';
-  if (anchor === undefined || statSync(path.join(ROOT, target)).isDirectory()) return undefined;
+  if (!existsSync(path.join(root, target))) return 'leads to no file';
+  if (anchor === undefined || statSync(path.join(root, target)).isDirectory()) return undefined;
   return anchors.get(target)?.has(decodeURIComponent(anchor)) === false ? 'leads to no heading' : undefined;
 }
 
@@ -136,11 +141,41 @@ function commandProblem(called: string, program: readonly Command[]): string | u
   return strange.length === 0 ? undefined : `it has no option ${strange.join(', ')}`;
 }
 
-async function main(): Promise<void> {
-  const all = pages();
-  const wrong = [...brokenLinks(all), ...unknownCommands(all, (await createProgram()).commands)];
+// Settings.
+
+const SETTING = /\bCLOISTER_[A-Z0-9_]*[A-Z0-9]\b/g;
+
+/** Of the program, of the files that deploy it, and of its tests. */
+function settingsOf(root: string, files: readonly string[]): ReadonlySet<string> {
+  const readers = files.filter((file) => !/\.(md|test\.ts)$/.test(file) && statSync(path.join(root, file)).isFile());
+  const read = readers.flatMap((file) => readFileSync(path.join(root, file), 'utf8').match(SETTING) ?? []);
+  return new Set(read.concat([...knownSettings().keys()].flatMap((name) => [name, `${name}_FILE`])));
+}
+
+function unknownSettings(all: readonly Page[], settings: ReadonlySet<string>): string[] {
+  return all.flatMap(({ file, lines }) =>
+    // It tells of settings that there were.
+    file === 'CHANGELOG.md'
+      ? []
+      : lines.flatMap(({ number, text }) =>
+          (text.match(SETTING) ?? [])
+            .filter((name) => !settings.has(name))
+            .map((name) => `${file}:${number}: ${name}: nothing reads a setting of this name`),
+        ),
+  );
+}
+
+/** What is wrong in the documents of the repository there, each with its place. */
+export function checkDocs(root: string, program: readonly Command[]): string[] {
+  const files = filesOf(root);
+  const pages = files
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => ({ file, lines: linesOf(readFileSync(path.join(root, file), 'utf8')) }));
+  return [...brokenLinks(root, pages), ...unknownCommands(pages, program), ...unknownSettings(pages, settingsOf(root, files))];
+}
+
+if (import.meta.main) {
+  const wrong = checkDocs(path.resolve(import.meta.dirname, '..'), (await createProgram()).commands);
   for (const line of wrong) console.error(line);
   process.exitCode = wrong.length === 0 ? 0 : 1;
 }
-
-await main();
