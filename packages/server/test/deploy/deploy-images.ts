@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { findAssets } from '../../src/assets.ts';
 import { newUnique } from '../../src/base/ids.ts';
-import { ensureSandboxImage, ensureServerImage } from '../../src/runtime/image.ts';
+import { ensureServerImage } from '../../src/runtime/image.ts';
 import { docker } from '../support/engine.ts';
+import { blockOf } from './page.ts';
 
 const run = promisify(execFile);
 const ROOT = path.resolve(import.meta.dirname, '../../../..');
@@ -25,12 +25,17 @@ export async function buildDeployImages<Name extends string>(standIns: readonly 
   const others = standIns.map((name) => [name, `cloister-stand-in-${name}:${tag}`] as const);
   const distDir = path.join(ROOT, 'packages/server/dist');
   if (!existsSync(path.join(distDir, 'cloister.mjs'))) await run(process.execPath, [path.join(ROOT, 'scripts/build.ts'), '--quiet']);
-  const { sandboxImage: recipeDir, sandboxRunner: runnerDir } = findAssets();
-  const onProgress = () => undefined;
   for (const [target, image] of others)
     await run('docker', ['build', '--quiet', '--tag', image, '--target', target, STAND_INS], { timeout: 400_000 });
-  await ensureServerImage({ tag: server, recipeDir: ROOT, distDir, onProgress });
-  await ensureSandboxImage({ variant: 'minimal', tag: sandbox, recipeDir, runnerDir, onProgress });
+  await ensureServerImage({ tag: server, recipeDir: ROOT, distDir, onProgress: () => undefined });
+  // As the page says; the variant is the one for which nothing is fetched.
+  const commands = blockOf('docs/deploy.md', '## With docker run', 'image context');
+  const pipeline = commands
+    .slice(commands.indexOf('docker run'))
+    .replaceAll('cloister:0.1.0', server)
+    .replaceAll('cloister-sandbox:0.1.0', sandbox)
+    .replaceAll(/(--variant|--target) default/g, '$1 minimal');
+  await run('bash', ['-eo', 'pipefail', '-c', pipeline], { timeout: 400_000 });
   return {
     server,
     sandbox,
