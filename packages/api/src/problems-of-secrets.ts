@@ -44,6 +44,12 @@ export const PROBLEMS_OF_SECRETS = {
     'The encryption key is still used.',
     'Wait until the rotation has sealed everything with the current key; GET /v1/encryption_keys counts what is left.',
   ),
+  mcp_token_not_refreshed: p(
+    'upstream',
+    'change',
+    'The access token for an MCP server could not be refreshed.',
+    'Read `last_refresh` of the credential; where the refresh token is refused, sign in again and put the new tokens into it.',
+  ),
   managed_keys_refused: p(
     'forbidden',
     'change',

@@ -6,8 +6,6 @@ import { PlatformError } from './base/errors.ts';
 import type { Logger } from './base/log.ts';
 import type { Config } from './config.ts';
 import type { AuditEntry } from './core/audit.ts';
-import { injectedCredential } from './core/injected-credential.ts';
-import type { McpCredentials } from './core/mcp-credentials.ts';
 import type { Sealer } from './core/sealing.ts';
 import { deniedBut } from './egress/addresses.ts';
 import { createEgressAudit, type EgressAudit } from './egress/audit.ts';
@@ -20,14 +18,18 @@ import type { InspectorDeps } from './egress/inspection/inspector.ts';
 import { createKeyCheck } from './egress/key-check.ts';
 import { DEFAULT_LIMITS } from './egress/limits.ts';
 import { createProxies } from './egress/proxies.ts';
+import { createSendForm } from './egress/send-form.ts';
 import { createToldAudit } from './egress/told-audit.ts';
 import { createUnkeptAudit } from './egress/unkept-audit.ts';
 import { createCheckedAgents } from './egress/upstream-agents.ts';
 import { createPolicySource, type PolicySource } from './environments/policy-source.ts';
+import { createRefreshGrant } from './oidc/refresh-grant.ts';
 import type { Store } from './store/store.ts';
 import { type Accounts, createAccounts } from './usage/accounts.ts';
 import { openPriceTable } from './usage/prices-file.ts';
+import { createMcpCredentials } from './vaults/mcp-credentials.ts';
 import { type CredentialResolver, createCredentialResolver } from './vaults/resolver.ts';
+import { createTokenRefresh } from './vaults/token-refresh.ts';
 
 /** The parts of the way out of the sandboxes, as the settings want them. */
 export interface Egress {
@@ -61,14 +63,18 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
   const kept = createEgressAudit({ store: store.egress, clock, log, rowsPerSession: egress.auditRowsPerSession });
   const audit = createToldAudit(kept, { tell, clock });
   const httpFallback = await fileCredentials(config);
-  const keys = createCredentialResolver({ store, sealer, managed: providers, httpFallback, now: clock.now });
+  const resolve = createDnsResolve(nameServers.length === 0 ? undefined : nameServers);
+  const checked = { clock, resolve, isDenied: deniedBut(allowPrivate), proxies: createProxies(upstreamProxy) };
+  const openAgents = (timeoutMs: number) => createCheckedAgents({ ...checked, timeoutMs });
+  const grant = createRefreshGrant(createSendForm(openAgents));
+  const accessToken = createTokenRefresh({ store, sealer, clock, grant, tell });
+  const keys = createCredentialResolver({ store, sealer, managed: providers, httpFallback, now: clock.now, accessToken });
   const inspection = await openInspection(config, clock, keys.http);
   const prices = await openPriceTable(config.spending.pricesFile);
   const { leaseMs, spending: settings } = config;
   const isSoleNode = !store.events.isShared;
   const accounts = createAccounts({ store, prices, clock, log, nodeId, isSoleNode, leaseMs, settings, approvals });
   const policies = createPolicySource({ store, clock, log, pollMs: egress.pollMs });
-  const resolve = createDnsResolve(nameServers.length === 0 ? undefined : nameServers);
   const gateway = createEgressGateway({
     providers,
     keys,
@@ -77,7 +83,7 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
     log,
     audit,
     accounts,
-    mcpCredentials: mcpCredentialsOf(keys),
+    mcpCredentials: createMcpCredentials(keys),
     policies,
     inspection,
     allowPrivate,
@@ -105,7 +111,6 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
     limits: { maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2), tunnel: { max, idleMs, totalMs }, requestsPerSecond },
     resolve,
   });
-  const checked = { clock, resolve, isDenied: deniedBut(allowPrivate), proxies: createProxies(upstreamProxy) };
   await policies.start();
   await accounts.start();
   return {
@@ -115,7 +120,7 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
     policies,
     keys,
     accounts,
-    checkKey: createKeyCheck({ clock, openAgents: (timeoutMs) => createCheckedAgents({ ...checked, timeoutMs }) }),
+    checkKey: createKeyCheck({ clock, openAgents }),
     async close() {
       await policies.stop();
       await Promise.all([gateway.close(), services.close()]);
@@ -139,16 +144,6 @@ function createLoggedAudit(log: Logger): EgressAudit {
 
 async function fileCredentials({ egress: { credentialsFile } }: Config): Promise<CredentialSource> {
   return credentialsFile === undefined ? { find: async () => undefined } : readCredentialsFile(credentialsFile);
-}
-
-/** What a vault has for a server's URL goes into its requests as a bearer. */
-function mcpCredentialsOf(keys: CredentialResolver): McpCredentials {
-  return {
-    async find({ serverUrl: url, ...asker }) {
-      const found = await keys.mcp({ ...asker, url });
-      return found && injectedCredential({ header: 'authorization', template: 'Bearer {secret}', username: null, secret: found.token });
-    },
-  };
 }
 
 async function openInspection(

@@ -31,12 +31,12 @@ export interface HttpMcp extends AsyncDisposable {
 }
 
 /** Each request has a server of its own, as the stateless form of the protocol has it. */
-export async function startHttpMcp({ authorization }: { readonly authorization?: string } = {}): Promise<HttpMcp> {
+export async function startHttpMcp({ authorization }: { readonly authorization?: string | (() => string) } = {}): Promise<HttpMcp> {
   const seen: IncomingMessage['headers'][] = [];
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     seen.push(request.headers);
-    if (authorization !== undefined && request.headers.authorization !== authorization)
-      return void response.writeHead(401).end('who are you?');
+    const wanted = typeof authorization === 'function' ? authorization() : authorization;
+    if (wanted !== undefined && request.headers.authorization !== wanted) return void response.writeHead(401).end('who are you?');
     if (request.method !== 'POST') return void response.writeHead(405).end();
     const transport = new StreamableHTTPServerTransport({});
     const server = createTestServer();

@@ -91,12 +91,50 @@ const httpParamSchema = z.strictObject({
 
 const staticBearerParamSchema = z.strictObject({ type: z.literal('static_bearer'), mcp_server_url: webUrlSchema, token: secretSchema });
 
+const printableSchema = z
+  .string()
+  .min(1)
+  .max(2048)
+  .regex(/^[\x20-\x7e]+$/, 'visible ASCII characters');
+
+const tokenEndpointSchema = z
+  .string()
+  .max(2048)
+  .refine((text) => {
+    const url = URL.parse(text);
+    return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' && url.hash === '';
+  }, 'an http or https URL without a user and without a fragment');
+
+const tokenEndpointAuthParamSchema = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('none') }),
+  z.strictObject({ type: z.literal('client_secret_basic'), client_secret: secretSchema }),
+  z.strictObject({ type: z.literal('client_secret_post'), client_secret: secretSchema }),
+]);
+
+const refreshParamSchema = z.strictObject({
+  client_id: printableSchema,
+  refresh_token: secretSchema,
+  token_endpoint: tokenEndpointSchema,
+  token_endpoint_auth: tokenEndpointAuthParamSchema,
+  resource: printableSchema.nullish().describe('RFC 8707'),
+  scope: printableSchema.nullish().describe('Left out: what was granted at first'),
+});
+
+const refreshUpdateSchema = z.strictObject({
+  refresh_token: secretSchema.nullish(),
+  scope: printableSchema.nullish(),
+  token_endpoint_auth: z
+    .strictObject({ type: z.enum(['client_secret_basic', 'client_secret_post']), client_secret: secretSchema.nullish() })
+    .optional()
+    .describe('Only its secret changes'),
+});
+
 const mcpOauthParamSchema = z.strictObject({
   type: z.literal('mcp_oauth'),
   mcp_server_url: webUrlSchema,
   access_token: secretSchema,
   expires_at: timestampSchema.nullish(),
-  refresh: z.unknown().nullish().describe('Published; not supported here'),
+  refresh: refreshParamSchema.nullish().describe('Left out: the token holds until it runs out'),
 });
 
 /** The published kinds, of which `environment_variable` is refused by the use case, and those of our own. */
@@ -121,7 +159,9 @@ const authUpdateSchema = z.discriminatedUnion('type', [
     .partial()
     .extend({ type: z.literal('http') }),
   staticBearerParamSchema.omit({ mcp_server_url: true }).extend({ token: secretSchema.nullish() }),
-  mcpOauthParamSchema.omit({ mcp_server_url: true }).extend({ access_token: secretSchema.nullish() }),
+  mcpOauthParamSchema
+    .omit({ mcp_server_url: true })
+    .extend({ access_token: secretSchema.nullish(), refresh: refreshUpdateSchema.nullish() }),
   z.looseObject({ type: z.literal('environment_variable') }),
 ]);
 
@@ -130,6 +170,20 @@ export const credentialUpdateSchema = z.strictObject({
   auth: authUpdateSchema.optional(),
   display_name: displayNameSchema.nullish(),
   metadata: metadataPatchSchema.nullish(),
+});
+
+const refreshSchema = z.object({
+  client_id: z.string(),
+  token_endpoint: z.string(),
+  token_endpoint_auth: z.object({ type: z.enum(['none', 'client_secret_basic', 'client_secret_post']) }),
+  resource: z.string().nullable(),
+  scope: z.string().nullable(),
+});
+
+const lastRefreshSchema = z.object({
+  status: z.enum(['succeeded', 'failed', 'connect_error']).describe('`failed`: the token endpoint gave no token'),
+  at: timestampSchema,
+  message: z.string().nullable(),
 });
 
 const authSchema = z.discriminatedUnion('type', [
@@ -143,7 +197,13 @@ const authSchema = z.discriminatedUnion('type', [
     username: z.string().nullable(),
   }),
   z.object({ type: z.literal('static_bearer'), mcp_server_url: z.string() }),
-  z.object({ type: z.literal('mcp_oauth'), mcp_server_url: z.string(), expires_at: timestampSchema.nullable(), refresh: z.null() }),
+  z.object({
+    type: z.literal('mcp_oauth'),
+    mcp_server_url: z.string(),
+    expires_at: timestampSchema.nullable(),
+    refresh: refreshSchema.nullable(),
+    last_refresh: lastRefreshSchema.nullable().describe('How the last refresh went; extension'),
+  }),
 ]);
 
 export const credentialSchema = z.object({

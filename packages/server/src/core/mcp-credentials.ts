@@ -8,5 +8,10 @@ export interface McpCredentials {
     readonly sessionId: string | null;
     readonly agentId: string | null;
     readonly serverUrl: string;
-  }): Promise<InjectedCredential | undefined>;
+  }): Promise<RenewableCredential | undefined>;
+}
+
+export interface RenewableCredential extends InjectedCredential {
+  /** Another one, after the server has answered that this one is not good. Throws when there is none. */
+  readonly renew?: (() => Promise<InjectedCredential>) | undefined;
 }

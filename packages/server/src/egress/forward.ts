@@ -39,6 +39,8 @@ export interface Rewrite {
   response(headers: OutgoingHttpHeaders): OutgoingHttpHeaders;
   /** What the body of the answer goes through. */
   body(): Transform;
+  /** For the same request once more, after the host has answered 401. Throws when there is nothing else to say. */
+  readonly renew?: (() => Promise<Rewrite>) | undefined;
 }
 
 export async function forward(options: TunnelOptions, forwarded: Forwarded): Promise<void> {
@@ -58,13 +60,36 @@ export async function forward(options: TunnelOptions, forwarded: Forwarded): Pro
   response.once('close', () => stop('closed'));
   const signal = AbortSignal.any([options.signal, ended.signal]);
   try {
-    const rewrite = await forwarded.rewrite?.(visit);
-    const { remote, address, proxy } = await open(options, forwarded, visit, signal);
-    visit.connected(address);
-    visit.end(await exchange(options, forwarded, { visit, remote, proxy, ended: ended.signal, rewrite }));
+    let rewrite = await forwarded.rewrite?.(visit);
+    const body = rewrite?.renew === undefined ? undefined : await readSmall(request, visit);
+    const opened = await open(options, forwarded, visit, signal);
+    visit.connected(opened.address);
+    const exchanged = { visit, ...opened, ended: ended.signal, rewrite, body, mayRefuse: body === undefined };
+    let ending = await exchange(options, forwarded, exchanged);
+    if (ending === REFUSED) {
+      rewrite = await rewrite?.renew?.();
+      const again = await open(options, forwarded, visit, signal);
+      ending = await exchange(options, forwarded, { ...exchanged, ...again, rewrite, mayRefuse: true });
+    }
+    visit.end(ending);
   } catch (error) {
     tell(visit.failed(error));
   }
+}
+
+/** What may be sent again is kept until the host has answered; what is longer goes through, and only once. */
+const MAX_KEPT_BYTES = 1024 * 1024;
+const REFUSED = 'refused';
+
+/** The whole body, where the request says that it is small; undefined where it does not. */
+async function readSmall(request: IncomingMessage, visit: Visit): Promise<Buffer | undefined> {
+  const isChunked = request.headers['transfer-encoding'] !== undefined;
+  if (isChunked || Number(request.headers['content-length'] ?? 0) > MAX_KEPT_BYTES) return undefined;
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(Buffer.from(chunk));
+  const body = Buffer.concat(chunks);
+  visit.count('up', body.length);
+  return body;
 }
 
 async function open(
@@ -106,10 +131,15 @@ interface Exchange {
   readonly proxy: ProxyServer | undefined;
   readonly ended: AbortSignal;
   readonly rewrite: Rewrite | undefined;
+  /** Read already; undefined for one that is passed on as it comes. */
+  readonly body: Buffer | undefined;
+  /** Whether an answer of 401 is the sandbox's to see. */
+  readonly mayRefuse: boolean;
 }
 
 /** Resolves with how it ended; rejects when the host broke off before it answered. */
-function exchange(options: TunnelOptions, forwarded: Forwarded, { visit, remote, proxy, ended, rewrite }: Exchange): Promise<string> {
+function exchange(options: TunnelOptions, forwarded: Forwarded, exchanged: Exchange): Promise<string> {
+  const { visit, remote, proxy, ended, rewrite, body, mayRefuse } = exchanged;
   const { request, response, host } = forwarded;
   const path = proxy === undefined ? forwarded.path : `http://${host}${forwarded.path}`;
   const { clock } = options.dialer;
@@ -147,6 +177,8 @@ function exchange(options: TunnelOptions, forwarded: Forwarded, { visit, remote,
     };
     outgoing.on('error', (error) => {
       remote.destroy();
+      // What breaks off then is the connection that was left.
+      if (ending === REFUSED) return;
       if (response.headersSent || response.destroyed) return void response.destroy();
       idle.stop();
       cancelTotal();
@@ -155,17 +187,28 @@ function exchange(options: TunnelOptions, forwarded: Forwarded, { visit, remote,
     outgoing.once('response', (answer) => {
       if (proxy !== undefined && answer.statusCode === PROXY_WANTS_CREDENTIALS)
         return void outgoing.destroy(credentialsRefused(proxy, visit.target));
-      const answered = proxiedHeaders(answer.headers);
-      response.writeHead(answer.statusCode ?? 502, rewrite?.response(answered) ?? answered);
-      // A stream of events may have none for long, and whoever asked waits for its beginning.
-      response.flushHeaders();
-      answer.once('error', () => response.destroy());
-      (rewrite === undefined ? answer : answer.pipe(rewrite.body())).pipe(response);
+      if (answer.statusCode === 401 && !mayRefuse) {
+        ending = REFUSED;
+        answer.once('error', () => undefined);
+        response.off('close', finish);
+        return finish();
+      }
+      passOn(answer, response, rewrite);
     });
     ended.addEventListener('abort', onEnded, { once: true });
     response.once('close', finish);
     if (response.destroyed) finish();
     else if (ended.aborted) onEnded();
+    else if (body !== undefined) outgoing.end(body);
     else request.pipe(outgoing);
   });
+}
+
+function passOn(answer: IncomingMessage, response: ServerResponse, rewrite: Rewrite | undefined): void {
+  const headers = proxiedHeaders(answer.headers);
+  response.writeHead(answer.statusCode ?? 502, rewrite?.response(headers) ?? headers);
+  // A stream of events may have none for long, and whoever asked waits for its beginning.
+  response.flushHeaders();
+  answer.once('error', () => response.destroy());
+  (rewrite === undefined ? answer : answer.pipe(rewrite.body())).pipe(response);
 }

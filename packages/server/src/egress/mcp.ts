@@ -1,5 +1,6 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
+import type { InjectedCredential } from '../core/injected-credential.ts';
 import type { McpCredentials } from '../core/mcp-credentials.ts';
 import { forward, type Rewrite } from './forward.ts';
 import type { CredentialAsker, McpServer } from './gateway.ts';
@@ -63,6 +64,11 @@ function targetOf(url: URL): { readonly host: string; readonly port: number } {
 
 async function rewriteFor({ credentials, asker }: McpGateway, server: McpServer): Promise<Rewrite> {
   const credential = await credentials?.find({ ...asker(), serverUrl: server.url });
+  const { renew } = credential ?? {};
+  return { ...rewriteWith(credential), renew: renew === undefined ? undefined : async () => rewriteWith(await renew()) };
+}
+
+function rewriteWith(credential: InjectedCredential | undefined): Rewrite {
   const injected = credential === undefined ? undefined : withCredential(credential);
   return {
     request: (headers) => {

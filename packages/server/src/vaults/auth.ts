@@ -2,9 +2,10 @@ import type { CredentialAuth, CredentialCreate, CredentialUpdate, KeyProvider } 
 import { unsupported } from '../agents/definition.ts';
 import { toTimestamp } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
-import type { JsonObject } from '../base/json.ts';
+import { asJsonObject, type JsonObject, type JsonValue } from '../base/json.ts';
 import { weaknessOf } from '../base/weak-secret.ts';
 import type { CredentialKind, CredentialRow } from '../store/store.ts';
+import { type OauthTokens, packTokens, type RefreshSettings, refreshFields, refreshOf, unpackTokens } from './oauth-tokens.ts';
 
 /** A credential as a request gives it, taken apart into what is told again and what never is. */
 export interface ParsedAuth {
@@ -40,15 +41,16 @@ export function parseAuth(param: CredentialCreate['auth'], now: number): ParsedA
       return { kind: 'static_bearer', target: serverKey(url), auth: { mcp_server_url: url }, secret: param.token };
     }
     case 'mcp_oauth': {
-      if (param.refresh) throw unsupported('/auth/refresh', 'tokens that are refreshed');
       requireStrong(param.access_token, '/auth/access_token');
       const [url, expiresAt] = [param.mcp_server_url, param.expires_at ?? null];
-      requireFuture(expiresAt, now);
+      const refresh = parseRefresh(param.refresh ?? undefined);
+      // What has run out already is refreshed before its first use.
+      if (refresh === undefined) requireFuture(expiresAt, now);
       return {
         kind: 'mcp_oauth',
         target: serverKey(url),
-        auth: { mcp_server_url: url, expires_at: expiresAt },
-        secret: param.access_token,
+        auth: { mcp_server_url: url, expires_at: expiresAt, refresh: refresh === undefined ? null : refreshFields(refresh.settings) },
+        secret: packTokens({ ...refresh?.secrets, accessToken: param.access_token }),
       };
     }
     case 'environment_variable':
@@ -64,10 +66,12 @@ export function mergeAuth(
   row: CredentialRow,
   param: NonNullable<CredentialUpdate['auth']>,
   now: number,
+  openSecret: () => string,
 ): { readonly auth: JsonObject; readonly secret: string | undefined } {
   if (param.type === 'environment_variable') throw unsupported('/auth/type', 'secrets that programs of a sandbox name by a variable');
   if (param.type !== row.kind) throw invalid('/auth/type', `the credential is of the type ${row.kind}, which cannot be changed`);
-  const [auth, secret, pointer] = changesOf(row.auth, param, now);
+  if (param.type === 'mcp_oauth') return mergeOauth(row.auth, param, now, openSecret);
+  const [auth, secret, pointer] = changesOf(row.auth, param);
   const given = secret ?? undefined;
   if (given !== undefined) requireStrong(given, pointer);
   return {
@@ -76,9 +80,10 @@ export function mergeAuth(
   };
 }
 
+type OauthUpdate = Extract<NonNullable<CredentialUpdate['auth']>, { type: 'mcp_oauth' }>;
 type KnownUpdate = Exclude<NonNullable<CredentialUpdate['auth']>, { type: 'environment_variable' }>;
 
-function changesOf(current: JsonObject, param: KnownUpdate, now: number): [JsonObject, string | null | undefined, string] {
+function changesOf(current: JsonObject, param: Exclude<KnownUpdate, OauthUpdate>): [JsonObject, string | null | undefined, string] {
   switch (param.type) {
     case 'provider_key': {
       if (param.base_url === null && current.provider === 'openai-compatible')
@@ -93,13 +98,58 @@ function changesOf(current: JsonObject, param: KnownUpdate, now: number): [JsonO
     }
     case 'static_bearer':
       return [{}, param.token, '/auth/token'];
-    case 'mcp_oauth': {
-      if (param.refresh) throw unsupported('/auth/refresh', 'tokens that are refreshed');
-      const { expires_at: expiresAt } = param;
-      requireFuture(expiresAt ?? null, now);
-      return [expiresAt === undefined ? {} : { expires_at: expiresAt }, param.access_token, '/auth/access_token'];
-    }
   }
+}
+
+type RefreshParam = NonNullable<Extract<CredentialCreate['auth'], { type: 'mcp_oauth' }>['refresh']>;
+
+function parseRefresh(
+  param: RefreshParam | undefined,
+): { readonly settings: RefreshSettings; readonly secrets: Omit<OauthTokens, 'accessToken'> } | undefined {
+  if (param === undefined) return undefined;
+  const { client_id: clientId, token_endpoint: tokenEndpoint, token_endpoint_auth: auth, resource = null, scope = null } = param;
+  requireStrong(param.refresh_token, '/auth/refresh/refresh_token');
+  const clientSecret = auth.type === 'none' ? undefined : auth.client_secret;
+  if (clientSecret !== undefined) requireStrong(clientSecret, '/auth/refresh/token_endpoint_auth/client_secret');
+  const settings = { clientId, tokenEndpoint, auth: auth.type, resource, scope };
+  return { settings, secrets: { refreshToken: param.refresh_token, clientSecret } };
+}
+
+/** New tokens end what was known of the old: the next refresh is tried at once, whoever is at one with the old. */
+function mergeOauth(
+  { refreshing_until: claim = null, last_refresh: last = null, ...current }: JsonObject,
+  param: OauthUpdate,
+  now: number,
+  openSecret: () => string,
+): { readonly auth: JsonObject; readonly secret: string | undefined } {
+  const settings = refreshOf(current);
+  const { access_token: accessToken, refresh, expires_at: expiresAt } = param;
+  if (refresh && settings === undefined) throw invalid('/auth/refresh', 'the credential was made without; make another one');
+  if (settings === undefined) requireFuture(expiresAt ?? null, now);
+  const clientSecret = refresh?.token_endpoint_auth?.client_secret;
+  if (clientSecret && settings?.auth === 'none')
+    throw invalid('/auth/refresh/token_endpoint_auth', 'the token endpoint of this credential wants no secret');
+  const given = { accessToken, refreshToken: refresh?.refresh_token, clientSecret };
+  const pointers = {
+    accessToken: 'access_token',
+    refreshToken: 'refresh/refresh_token',
+    clientSecret: 'refresh/token_endpoint_auth/client_secret',
+  };
+  const changed = (['accessToken', 'refreshToken', 'clientSecret'] as const).flatMap((name): [string, string][] => {
+    const secret = given[name] ?? undefined;
+    if (secret !== undefined) requireStrong(secret, `/auth/${pointers[name]}`);
+    return secret === undefined ? [] : [[name, secret]];
+  });
+  const scope = refresh?.scope;
+  const auth = {
+    ...current,
+    ...(settings === undefined || scope === undefined ? {} : { refresh: refreshFields({ ...settings, scope }) }),
+    ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
+    last_refresh: changed.length > 0 ? null : last,
+    refreshing_until: given.refreshToken ? null : claim,
+  };
+  if (changed.length === 0) return { auth, secret: undefined };
+  return { auth, secret: packTokens({ ...unpackTokens(current, openSecret()), ...Object.fromEntries(changed) }) };
 }
 
 /** Written by `parseAuth` and `mergeAuth` and by nobody else, so what is read is of these forms. */
@@ -116,9 +166,28 @@ export function toWireAuth({ kind, auth }: CredentialRow): CredentialAuth {
     case 'mcp_oauth': {
       const at = textOrNull(auth.expires_at);
       const expiresAt = at === null ? null : toTimestamp(Date.parse(at));
-      return { type: kind, mcp_server_url: textOf(auth.mcp_server_url), expires_at: expiresAt, refresh: null };
+      const settings = refreshOf(auth);
+      return {
+        type: kind,
+        mcp_server_url: textOf(auth.mcp_server_url),
+        expires_at: expiresAt,
+        refresh: settings === undefined ? null : toWireRefresh(settings),
+        last_refresh: toLastRefresh(auth.last_refresh),
+      };
     }
   }
+}
+
+type OauthAuth = Extract<CredentialAuth, { type: 'mcp_oauth' }>;
+
+function toWireRefresh({ clientId, tokenEndpoint, auth, resource, scope }: RefreshSettings): NonNullable<OauthAuth['refresh']> {
+  return { client_id: clientId, token_endpoint: tokenEndpoint, token_endpoint_auth: { type: auth }, resource, scope };
+}
+
+function toLastRefresh(value: JsonValue | undefined): OauthAuth['last_refresh'] {
+  const { status, at, message } = asJsonObject(value);
+  const known = (['succeeded', 'failed', 'connect_error'] as const).find((one) => one === status);
+  return known === undefined ? null : { status: known, at: textOf(at), message: textOrNull(message) };
 }
 
 export function httpAuth(auth: JsonObject): { name: string; hosts: readonly string[]; header: string; template: string } {

@@ -7,12 +7,16 @@ import type { CredentialAsker, CredentialSource, ProviderSource } from '../egres
 import type { CredentialRow, Store } from '../store/store.ts';
 import { httpAuth, serverKey, textOrNull } from './auth.ts';
 import { openSecret } from './envelope.ts';
+import { refreshOf, unpackTokens } from './oauth-tokens.ts';
+import type { TokenRefresh } from './token-refresh.ts';
 import { credentialAad } from './vaults.ts';
 
 export interface McpCredential {
   readonly credentialId: string;
   /** For `Authorization: Bearer …`. */
   readonly token: string;
+  /** Another token after the server has refused this one. Of a token that is never another there is none. */
+  readonly renew?: (() => Promise<string>) | undefined;
 }
 
 /**
@@ -21,7 +25,7 @@ export interface McpCredential {
  */
 export interface CredentialResolver extends ProviderSource {
   readonly http: CredentialSource;
-  /** The token for an MCP server, by its URL; undefined when there is none, or it has run out. */
+  /** The token for an MCP server, by its URL; undefined when there is none, or it has run out for good. */
   mcp(asker: CredentialAsker & { readonly url: string }): Promise<McpCredential | undefined>;
   /** The providers that something of the tenant's, or the operator's, has a key for. */
   providersOf(tenantId: string): Promise<ReadonlySet<Provider>>;
@@ -34,9 +38,11 @@ export interface ResolverDeps {
   /** What the operator's own file has for hosts. */
   readonly httpFallback: CredentialSource;
   readonly now: () => number;
+  /** Left out, what has run out is not used any more. */
+  readonly accessToken?: TokenRefresh | undefined;
 }
 
-export function createCredentialResolver({ store, sealer, managed, httpFallback, now }: ResolverDeps): CredentialResolver {
+export function createCredentialResolver({ store, sealer, managed, httpFallback, now, accessToken }: ResolverDeps): CredentialResolver {
   return {
     async find({ provider, ...asker }) {
       const [own] = await store.vaults.search({ ...asker, kinds: ['provider_key'], target: provider });
@@ -60,9 +66,13 @@ export function createCredentialResolver({ store, sealer, managed, httpFallback,
     },
     async mcp({ url, ...asker }) {
       const found = await store.vaults.search({ ...asker, kinds: ['static_bearer', 'mcp_oauth'], target: serverKey(url) });
-      const usable = found.find(({ credential }) => !isOver(credential, now()));
+      const isRenewed = (row: CredentialRow) => accessToken !== undefined && refreshOf(row.auth) !== undefined;
+      const usable = found.find(({ credential }) => isRenewed(credential) || !isOver(credential, now()))?.credential;
       if (usable === undefined) return undefined;
-      return { credentialId: usable.credential.id, token: secretOf(usable.credential, sealer) };
+      if (accessToken === undefined || !isRenewed(usable))
+        return { credentialId: usable.id, token: unpackTokens(usable.auth, secretOf(usable, sealer)).accessToken };
+      const token = await accessToken(usable);
+      return { credentialId: usable.id, token, renew: () => accessToken(usable, { refused: token }) };
     },
     async providersOf(tenantId) {
       const own = (await store.vaults.targets({ tenantId, kind: 'provider_key' })).filter(isProvider);

@@ -9,6 +9,7 @@ import { rememberSecret } from '../base/redaction/redaction.ts';
 import { aadOf, type Sealer } from '../core/sealing.ts';
 import type { CredentialRow, Page, PageInput, Store, VaultRow } from '../store/store.ts';
 import { mergeAuth, parseAuth, toWireAuth } from './auth.ts';
+import { openSecret } from './envelope.ts';
 import type { KeyTest } from './key-test.ts';
 
 type ListInput = PageInput & { readonly includeArchived: boolean };
@@ -115,7 +116,8 @@ function createCredentials(deps: VaultsDeps): Credentials {
       for (let tries = 0; tries < RETRIES; tries++) {
         const current = await requireCredential(store, tenantId, vaultId, id);
         if (current.archivedAt !== null) throw new PlatformError('credential_archived');
-        const merged = body.auth && mergeAuth(current, body.auth, clock.now());
+        const merged =
+          body.auth && mergeAuth(current, body.auth, clock.now(), () => openSecret(sealer, current.sealed ?? '', credentialAad(current)));
         const next = { tenantId, id, version: current.version + 1 };
         const row = await store.vaults.updateCredential({
           tenantId,

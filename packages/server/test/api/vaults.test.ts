@@ -40,6 +40,30 @@ describe('vaults', () => {
     assert.equal((await server.json('GET', `/v1/vaults/${vault.id}`)).body.error.code, 'vault_not_found');
   });
 
+  it('keep tokens with how they are refreshed, as the official SDK has it', async () => {
+    const { vaults } = server.client.beta;
+    const { id: vault_id } = await vaults.create({ display_name: 'oauth' });
+    const settings = { client_id: 'cloister', token_endpoint: 'https://auth.example/token', scope: 'read', resource: null };
+    const refresh = {
+      ...settings,
+      refresh_token: 'a-refresh-token-of-theirs',
+      token_endpoint_auth: { type: 'client_secret_basic', client_secret: 'a-secret-of-the-client' },
+    } as const;
+    const given = { type: 'mcp_oauth', mcp_server_url: 'https://mcp.example/o', access_token: 'an-access-token-of-theirs' } as const;
+    const made = await vaults.credentials.create(vault_id, { auth: { ...given, expires_at: '2020-01-01T00:00:00Z', refresh } });
+    const shown = { ...settings, token_endpoint_auth: { type: 'client_secret_basic' } };
+    assert.deepEqual(made.auth.type === 'mcp_oauth' && made.auth.refresh, shown);
+    const change = (auth: object) =>
+      vaults.credentials.update(made.id, { vault_id, auth: { type: 'mcp_oauth', ...auth } } as Parameters<
+        typeof vaults.credentials.update
+      >[1]);
+    const token_endpoint_auth = { type: 'client_secret_basic', client_secret: 'another-secret-of-it' };
+    const changed = await change({ expires_at: null, refresh: { scope: 'read write', token_endpoint_auth } });
+    assert.deepEqual(changed.auth.type === 'mcp_oauth' && [changed.auth.refresh?.scope, changed.auth.expires_at], ['read write', null]);
+    assert.doesNotMatch(JSON.stringify([made, changed]), /of-theirs|secret-of/);
+    await assert.rejects(change({ refresh: { refresh_token: 'short' } }), /secret_weak/);
+  });
+
   it('never tell a secret again', async () => {
     const vault = await makeVault();
     const created = await post(`/v1/vaults/${vault}/credentials`, provider());
@@ -76,7 +100,7 @@ describe('vaults', () => {
     assert.equal(await code({ type: 'provider_key', provider: 'openai', api_key: KEY, base_url: 'file:///etc/passwd' }), 'request_invalid');
     assert.equal(
       await code({ type: 'mcp_oauth', mcp_server_url: 'https://a.example', access_token: KEY, refresh: { x: 1 } }),
-      'capability_unsupported',
+      'request_invalid',
     );
     assert.equal(
       await code({ type: 'mcp_oauth', mcp_server_url: 'https://a.example', access_token: KEY, expires_at: '2020-01-01T00:00:00Z' }),
