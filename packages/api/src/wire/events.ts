@@ -135,7 +135,14 @@ export const eventSchema = z.discriminatedUnion('type', [
   event('session.status_terminated', {}),
   event('session.error', {
     error: z.object({
-      type: z.enum(['unknown_error', 'model_overloaded_error', 'model_rate_limited_error', 'model_request_failed_error']),
+      type: z.enum([
+        'unknown_error',
+        'model_overloaded_error',
+        'model_rate_limited_error',
+        'model_request_failed_error',
+        'mcp_authentication_failed_error',
+      ]),
+      mcp_server_name: z.string().optional().describe('With `mcp_authentication_failed_error`'),
       message: z.string(),
       retry_status: z.object({ type: z.enum(['retrying', 'exhausted', 'terminal']) }),
       code: z.string(),

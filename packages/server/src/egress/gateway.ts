@@ -95,6 +95,15 @@ export interface ModelCallObserver {
   onStart(call: { readonly callId: string; readonly provider: string; readonly model: string | null }): void;
   /** Once per started call, whatever happened to it. */
   onEnd(call: ModelCallEnd): void;
+  /** A call to an MCP server had no credential that is still good. */
+  onMcpRefusal?(refusal: McpRefusal): void;
+}
+
+export interface McpRefusal {
+  /** As the agent has declared it. */
+  readonly server: string;
+  /** Safe to show. */
+  readonly message: string;
 }
 
 export interface ModelCallEnd {

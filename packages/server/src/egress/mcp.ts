@@ -1,9 +1,10 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
+import { isPlatformError } from '../base/errors.ts';
 import type { InjectedCredential } from '../core/injected-credential.ts';
 import type { McpCredentials } from '../core/mcp-credentials.ts';
 import { forward, type Rewrite } from './forward.ts';
-import type { CredentialAsker, McpServer } from './gateway.ts';
+import type { CredentialAsker, McpRefusal, McpServer } from './gateway.ts';
 import { parseTarget } from './host-policy.ts';
 import { secure, withCredential } from './inspection/inspector.ts';
 import { sendProblem } from './problem-response.ts';
@@ -23,6 +24,7 @@ export interface McpGateway {
   readonly credentials: McpCredentials | undefined;
   readonly upstreamCa: readonly string[] | undefined;
   readonly asker: () => CredentialAsker;
+  readonly onRefusal?: ((refusal: McpRefusal) => void) | undefined;
 }
 
 export function isMcpPath(url: string): boolean {
@@ -62,10 +64,22 @@ function targetOf(url: URL): { readonly host: string; readonly port: number } {
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port === '' ? 443 : Number(url.port) };
 }
 
-async function rewriteFor({ credentials, asker }: McpGateway, server: McpServer): Promise<Rewrite> {
-  const credential = await credentials?.find({ ...asker(), serverUrl: server.url });
+async function rewriteFor(gateway: McpGateway, server: McpServer): Promise<Rewrite> {
+  const { credentials, asker } = gateway;
+  const credential = await telling(gateway, server, async () => credentials?.find({ ...asker(), serverUrl: server.url }));
   const { renew } = credential ?? {};
-  return { ...rewriteWith(credential), renew: renew === undefined ? undefined : async () => rewriteWith(await renew()) };
+  const again = async (ask: () => Promise<InjectedCredential>) => rewriteWith(await telling(gateway, server, ask));
+  return { ...rewriteWith(credential), renew: renew === undefined ? undefined : () => again(renew) };
+}
+
+/** The turn is told of a token that is no longer good: its agent sees no more than a call that failed. */
+async function telling<T>({ onRefusal }: McpGateway, { name }: McpServer, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (isPlatformError(error, 'mcp_token_not_refreshed')) onRefusal?.({ server: name, message: error.detail });
+    throw error;
+  }
 }
 
 function rewriteWith(credential: InjectedCredential | undefined): Rewrite {

@@ -21,6 +21,7 @@ import {
   type FoundProvider,
   GATEWAY_SOCKET_NAME,
   type GatewayBinding,
+  type McpRefusal,
   type NetworkPolicy,
   type ProviderSource,
 } from './gateway.ts';
@@ -347,7 +348,8 @@ function onMcp(
   tunnels.add(response);
   response.once('close', () => tunnels.delete(response));
   const { mcpCredentials: credentials, inspection } = deps;
-  const gateway = { options, servers: binding.mcpServers ?? [], credentials, upstreamCa: inspection?.upstreamCa, asker };
+  const onRefusal = (refusal: McpRefusal) => binding.observer.onMcpRefusal?.(refusal);
+  const gateway = { options, servers: binding.mcpServers ?? [], credentials, upstreamCa: inspection?.upstreamCa, asker, onRefusal };
   serveMcp(gateway, request, response).catch((error: unknown) => {
     log.error({ err: error }, 'a request to an MCP server failed');
     response.destroy();

@@ -107,6 +107,13 @@ export function sessionError(problem: TurnProblem, now: number, retry: 'retrying
   );
 }
 
+/** Of an MCP server whose token is no longer good. The turn goes on without it. */
+export function mcpAuthenticationFailed({ server, message }: { server: string; message: string }, now: number): NewEvent {
+  const code = 'mcp_token_not_refreshed';
+  const error = { type: 'mcp_authentication_failed_error', mcp_server_name: server, message, retry_status: { type: 'terminal' } };
+  return newEvent('session.error', { error: { ...error, code, fix: PROBLEMS[code].fix } }, now);
+}
+
 export function turnEnded(
   input: { turnId: string; eventId: string; outcome: TurnOutcome; stopReason: string | null; problem: TurnProblem | null },
   now: number,

@@ -2,9 +2,9 @@ import type { SessionUpdate } from '@agentclientprotocol/sdk';
 import { type Clock, delay } from '../base/clock.ts';
 import { isPlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
-import type { ModelCallEnd, ModelCallObserver, ModelFailure } from '../egress/gateway.ts';
+import type { McpRefusal, ModelCallEnd, ModelCallObserver, ModelFailure } from '../egress/gateway.ts';
 import type { AppendInput, JsonObject, NewEvent, RunToken, Store, Usage } from '../store/store.ts';
-import { agentMessage, agentThinking, modelRequestEnd, modelRequestStart, toolResult, toolUse } from './events.ts';
+import { agentMessage, agentThinking, mcpAuthenticationFailed, modelRequestEnd, modelRequestStart, toolResult, toolUse } from './events.ts';
 import { createToolLog, type NameTool, type ToolCallFields, type ToolLog } from './tool-log.ts';
 
 export type PreviewSink = (sessionId: string, preview: JsonObject) => void;
@@ -35,6 +35,7 @@ export class Recorder {
   private readonly deps: RecorderDeps;
   private readonly run: RunToken & { readonly sessionId: string };
   private readonly callEvents = new Map<string, string>();
+  private readonly refusedServers = new Set<string>();
   private pending: NewEvent[] = [];
   private usage: Usage | undefined;
   private writes: Promise<void> = Promise.resolve();
@@ -51,7 +52,11 @@ export class Recorder {
     this.deps = deps;
     this.run = run;
     this.toolLog = createToolLog(deps.nameTool);
-    this.observer = { onStart: (call) => this.onModelStart(call), onEnd: (call) => this.onModelEnd(call) };
+    this.observer = {
+      onStart: (call) => this.onModelStart(call),
+      onEnd: (call) => this.onModelEnd(call),
+      onMcpRefusal: (refusal) => this.onMcpRefusal(refusal),
+    };
   }
 
   /** The newest failed model call, when none has succeeded since. */
@@ -218,6 +223,13 @@ export class Recorder {
     const { eventId: toolUseId, isMcpEvent: isMcp } = entry;
     const [text, isError] = [this.toolLog.resultText(call), call.status === 'failed'];
     this.record(toolResult({ toolUseId, isMcp, text, isError }, this.deps.clock.now()));
+  }
+
+  /** Once for a turn, however often its agent tries. */
+  private onMcpRefusal(refusal: McpRefusal): void {
+    if (this.refusedServers.has(refusal.server)) return;
+    this.refusedServers.add(refusal.server);
+    this.record(mcpAuthenticationFailed(refusal, this.deps.clock.now()));
   }
 
   private onModelStart(call: { readonly callId: string; readonly model: string | null }): void {

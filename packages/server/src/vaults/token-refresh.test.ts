@@ -9,6 +9,7 @@ import { systemClock, toTimestamp } from '../base/clock.ts';
 import { isPlatformError } from '../base/errors.ts';
 import type { AuditEntry } from '../core/audit.ts';
 import { deniedBut } from '../egress/addresses.ts';
+import type { McpRefusal } from '../egress/gateway.ts';
 import { createSendForm } from '../egress/send-form.ts';
 import { createCheckedAgents } from '../egress/upstream-agents.ts';
 import { createRefreshGrant } from '../oidc/refresh-grant.ts';
@@ -219,8 +220,10 @@ describe('a call to an MCP server through the gateway', () => {
     const mcp = stack.use(await startHttpMcp({ authorization: () => `Bearer ${given.oauth.accessToken()}` }));
     const url = `http://tools.example:${mcp.port}/mcp`;
     await given.add({ url });
+    const refusals: McpRefusal[] = [];
     const bench = stack.use(
       await openBench({
+        onMcpRefusal: (refusal) => void refusals.push(refusal),
         mcpServers: [{ name: 'tools', url }],
         mcpCredentials: createMcpCredentials(given.server()),
         network: { allowedHosts: [], allowsMcpServers: true },
@@ -230,7 +233,7 @@ describe('a call to an MCP server through the gateway', () => {
     );
     const headers = { accept: 'application/json, text/event-stream', 'content-type': 'application/json' };
     const call = () => ask(bench.socketPath, { path: '/mcp/tools', headers, body: INITIALIZE });
-    return { ...given, mcp, call, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+    return { ...given, mcp, refusals, call, [Symbol.asyncDispose]: () => stack.disposeAsync() };
   }
 
   test('is made once more with another token when the server refuses the one there is', async () => {
@@ -257,5 +260,7 @@ describe('a call to an MCP server through the gateway', () => {
     assert.equal(reply.status, 502, text);
     assert.match(text, /invalid_grant.*mcp_token_not_refreshed/s);
     assert.equal(bench.mcp.seen.length, 1);
+    assert.deepEqual([bench.refusals.length, bench.refusals[0]?.server], [1, 'tools']);
+    assert.match(bench.refusals[0]?.message ?? '', /invalid_grant/);
   });
 });

@@ -51,6 +51,7 @@ export interface BenchOptions extends Partial<Omit<EgressGatewayOptions, 'audit'
   /** Made on the store of the bench. */
   readonly accountsOf?: (store: Store) => Accounts;
   readonly turn?: HeldTurn;
+  readonly onMcpRefusal?: NonNullable<ModelCallObserver['onMcpRefusal']>;
 }
 
 export function providersAt(url: string): ReadonlyMap<Provider, ProviderConfig> {
@@ -76,9 +77,14 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const directory = await mkdtemp(path.join(tmpdir(), 'egress-'));
   const starts: { callId: string; provider: string; model: string | null }[] = [];
   const ends: ModelCallEnd[] = [];
-  const { turn } = options;
-  const observer: ModelCallObserver = { turn, onStart: (call) => void starts.push(call), onEnd: (call) => void ends.push(call) };
-  const { network = { allowedHosts: [] }, subject, mcpServers, accountsOf, ...gatewayOptions } = options;
+  const { turn, onMcpRefusal = () => undefined, ...others } = options;
+  const observer: ModelCallObserver = {
+    turn,
+    onStart: (call) => void starts.push(call),
+    onEnd: (call) => void ends.push(call),
+    onMcpRefusal,
+  };
+  const { network = { allowedHosts: [] }, subject, mcpServers, accountsOf, ...gatewayOptions } = others;
   const { store, audit } = await openAudit();
   const accounts = accountsOf?.(store);
   const gateway = createEgressGateway({
