@@ -133,6 +133,7 @@ export const PAGES: Readonly<Record<string, Page>> = {
       return aSession(api);
     },
   },
+  'docs/troubleshooting.md': { runtime: 'docker' },
   'docs/usage-and-budgets.md': {
     runtime: 'docker',
     async given(api) {

@@ -14,8 +14,8 @@ const tidy = (text: string) =>
     .filter((line) => line !== '')
     .join('\n');
 
-/** A run of what is another each time: ids, versions, dates, counts. */
-const VARIABLE = /(?:[a-z]+_)?[0-9a-f]{12,}|[a-z]+_[0-9a-z]*…|…|\d+(?:[.:,-]\d+)*/g;
+/** What is another each time: ids, versions, dates, sums. A single digit is meant as it stands. */
+const VARIABLE = /(?:[a-z]+_)?[0-9a-f]{12,}|[a-z]+_[0-9a-z]*…|…|\d[\d.:,-]*\d/g;
 
 const literal = (text: string) => text.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 
