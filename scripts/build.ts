@@ -29,6 +29,8 @@ const ONE_LANGUAGE: Plugin = {
 /** `cloister.mjs` and the chunks that it loads as a command needs them. Answers their size in bytes. */
 async function buildServer(): Promise<number> {
   const { metafile } = await build({
+    // Paths in the chunks, and so their names, are the same wherever it is run from.
+    absWorkingDir: root,
     bundle: true,
     format: 'esm',
     splitting: true,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -31,8 +31,9 @@ test('the npm package holds what it should and nothing else, is installed withou
     assert.ok(bytes < SIZE_LIMITS['npm package'], `${bytes} bytes`);
 
     const prefix = path.join(folder, 'prefix');
+    const { NODE_COMPILE_CACHE: _, ...inherited } = programEnvironment();
     const env = {
-      ...programEnvironment(),
+      ...inherited,
       HOME: folder,
       // The program's first line asks for `node`, as npm's own does.
       PATH: `${path.dirname(process.execPath)}${path.delimiter}${process.env.PATH ?? ''}`,
@@ -41,11 +42,23 @@ test('the npm package holds what it should and nothing else, is installed withou
     await run('npm', ['install', '--global', '--offline', '--no-audit', '--no-fund', '--cache', cache, '--prefix', prefix, file], { env });
     const cloister = path.join(prefix, 'bin', 'cloister');
     assert.equal((await run(cloister, ['--version'], { env })).stdout.trim(), VERSION);
+    await keepsCompiled(cloister, env, path.join(folder, '.cache', 'cloister', 'compiled'));
     await serves(cloister, { ...env, DATA_DIR: path.join(folder, 'data') });
   } finally {
     await rm(folder, { recursive: true });
   }
 });
+
+/** In a directory of this user's alone, and in no other. */
+async function keepsCompiled(cloister: string, env: NodeJS.ProcessEnv, cache: string): Promise<void> {
+  assert.match((await run(cloister, ['--help'], { env })).stdout, /^ {2}sessions /m);
+  assert.notDeepEqual(await readdir(cache), []);
+  assert.equal((await stat(cache)).mode & 0o777, 0o700);
+  for (const one of await readdir(cache)) await rm(path.join(cache, one), { recursive: true });
+  await chmod(cache, 0o777);
+  await run(cloister, ['--help'], { env });
+  assert.deepEqual(await readdir(cache), [], 'others may write there');
+}
 
 async function serves(cloister: string, env: NodeJS.ProcessEnv): Promise<void> {
   const server = spawn(cloister, ['serve'], { env: { ...env, CLOISTER_RUNTIME: 'fake', PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -1,10 +1,10 @@
 import { ClientError, isProblemCode, PROBLEMS } from '@cloister/api';
-import { CommanderError } from 'commander';
 import { isPlatformError } from '../base/errors.ts';
 import { redact } from '../base/redaction/redaction.ts';
 import { exitCodeOfKind, exitCodeOfStatus } from './exit-code-of.ts';
 import { EXIT } from './exit-codes.ts';
 import { note, printable } from './output.ts';
+import { exitCodeOfUsage } from './usage-error.ts';
 
 interface Explanation {
   readonly title: string;
@@ -27,8 +27,8 @@ export class CommandError extends Error {
 
 /** Says what went wrong on stderr, never with a stack, and answers the exit code. */
 export function reportError(error: unknown): number {
-  // Commander has printed its own message, or the help that was asked for.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  const usage = exitCodeOfUsage(error);
+  if (usage !== undefined) return usage;
   const { exitCode, explanation } = explain(error);
   const shown = (text: string) => printable(redact(text));
   note(`error: ${shown(explanation.title)}`, 'red');

@@ -19,7 +19,7 @@ async function run(): Promise<void> {
     const { createProgram } = await import('./program.ts');
     await (await createProgram((name) => name === wanted)).parseAsync();
   } catch (error) {
-    const { reportError } = await import('./errors.ts');
-    process.exitCode = reportError(error);
+    const { exitCodeOfUsage } = await import('./usage-error.ts');
+    process.exitCode = exitCodeOfUsage(error) ?? (await import('./errors.ts')).reportError(error);
   }
 }
