@@ -16,7 +16,7 @@ const elsewhere = ({ text }: Command) => RUN_ELSEWHERE.find(({ command }) => com
 const notRun = ({ text }: Command) => NOT_RUN.find(({ command }) => command.test(text));
 /** What is typed here without a thought for the host: it works in the reader's folder, or asks our own servers. */
 const HARMLESS =
-  /^(?:[A-Z_]+=\S+ +)*(?:[A-Z_]+=\$\()?(?:(?:npx )?cloister|npm start$|curl|cat|cp|echo|export|node -e|printf|sqlite3|cd|cmp|again)\b|^[A-Z_]+=[^\s$]*$|^[a-z]+\(\) \{/;
+  /^(?:[A-Z_]+=\S+ +)*(?:[A-Z_]+=\$\()?(?:(?:npx )?cloister|npm start$|curl|cat|cp|echo|export|node -e|printf|sqlite3|cd|cmp|install|again)\b|^[A-Z_]+=[^\s$]*$|^[a-z]+\(\) \{/;
 const REACHES_OUT = /\b(docker|docker-compose|podman|sudo|systemctl|kubectl)\b(?! npm start)/;
 const isRunHere = (command: Command) => elsewhere(command) === undefined && notRun(command) === undefined;
 

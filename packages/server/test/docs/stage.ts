@@ -53,7 +53,7 @@ export async function openStage(hasEngine: boolean): Promise<Stage> {
     LOG_FILE: logFile,
     CLAWHQ_IMAGE: 'any',
     CLAWHQ_CLAUDE_API_KEY: PROVIDER_KEY,
-    SERVICE_PORTS: '19230-19239',
+    SERVICE_PORTS: '19240-19249',
   };
   const start = async (env: Readonly<Record<string, string>>) => {
     const server = opened.use(await startServerProcess({ env: { ...common, ...env }, readyMs: 300_000 }));
