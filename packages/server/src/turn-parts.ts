@@ -3,6 +3,7 @@ import type { Config } from './config.ts';
 import { createMemoryMounts } from './memory/mounts.ts';
 import type { Engine } from './open-engine.ts';
 import { createStorageMeter } from './plans/storage-meter.ts';
+import { createStorageRoom } from './plans/storage-room.ts';
 import { createProvisioner, type Provisioner } from './resources/provision.ts';
 import { type ContentParts, createContentParts } from './resources/wiring.ts';
 import { sandboxImageTag } from './runtime/image.ts';
@@ -98,7 +99,14 @@ export function createTurnParts(config: Config, engine: Engine): TurnParts {
     isLive: (id) => parts.live?.list().some(({ sessionId }) => sessionId === id) ?? false,
     isSole: isSoleNode,
   });
-  const turnSnapshots = createTurnSnapshots({ store, log, dataDir: config.dataDir, sessionFiles, limits: config.files });
+  const turnSnapshots = createTurnSnapshots({
+    store,
+    log,
+    dataDir: config.dataDir,
+    sessionFiles,
+    limits: config.files,
+    storage: createStorageRoom({ store, clock, log }),
+  });
   const meterStorage = createStorageMeter({ store, sessionFiles, clock, log });
   const { provisioner, attach } = provisionsOf(config, engine, sessionFiles);
   const starting = createStarting();

@@ -15,7 +15,7 @@ const limitsSchema = z.strictObject({
   messages_per_day: count('Messages that are accepted in a UTC day'),
   messages_per_month: count('Messages that are accepted in a UTC month'),
   tokens_per_month: count('Tokens of all kinds in a UTC month; the message that comes when they are used up is refused'),
-  storage_bytes: count('Bytes of all workspaces, as they were last measured'),
+  storage_bytes: count('Bytes of workspaces and snapshots as they were last measured, uploads, skills and memory'),
 });
 
 export const planCreateSchema = z.strictObject({ name: nameSchema, limits: limitsSchema });
@@ -55,6 +55,14 @@ export const tenantPlanSchema = z.object({
   tenant_id: z.string(),
   plan: planSchema.nullable().describe('Null: nothing is limited'),
   used: z.record(z.enum(limitNames), z.int()).describe('Messages are counted while a plan limits them'),
+  stored: z
+    .object({
+      workspaces: z.int().describe('Files of sessions'),
+      snapshots: z.int().describe('Snapshots, and the copies of workspaces that are kept of turns'),
+      contents: z.int().describe('Uploaded files and skills'),
+      memory: z.int().describe('Memory stores, with their history'),
+    })
+    .describe('The bytes of `storage_bytes` by kind. Workspaces and snapshots are measured while a plan limits storage'),
 });
 
 export type Plan = z.infer<typeof planSchema>;

@@ -35,6 +35,7 @@ export const ID_PREFIXES = {
   resource: 'sesrsc',
   budget: 'bud',
   plan: 'pln',
+  storageHold: 'hld',
   vault: 'vlt',
   credential: 'vcrd',
   audit: 'aud',

@@ -39,7 +39,14 @@ export function createPlans({ store, clock, audit }: PlansDeps): Plans {
   async function ofTenant(tenantId: string): Promise<TenantPlan> {
     const row = await store.plans.ofTenant({ tenantId });
     const used = await store.plans.use({ tenantId, now: clock.now() });
-    return { type: 'tenant_plan', tenant_id: tenantId, plan: row === undefined ? null : toPlan(row), used: { ...used } };
+    const stored = await store.plans.stored({ tenantId });
+    return {
+      type: 'tenant_plan',
+      tenant_id: tenantId,
+      plan: row === undefined ? null : toPlan(row),
+      used: { ...used },
+      stored: { ...stored },
+    };
   }
 
   return {

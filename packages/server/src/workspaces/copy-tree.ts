@@ -8,6 +8,8 @@ export interface CopyBounds {
   /** Of all files by their length, so that one with holes counts as what it may become. */
   readonly maxBytes: number;
   readonly maxEntries: number;
+  /** Told of all that is about to take room; what it throws ends the copying. */
+  readonly take?: ((bytes: number) => Promise<void>) | undefined;
 }
 
 /** Directories held at once; what lies deeper is left out. */
@@ -59,6 +61,7 @@ async function copyEntry(
     walk.count.bytes += file.stats.size;
     if (walk.count.bytes > walk.maxBytes)
       throw new PlatformError('archive_too_large', { detail: `The workspace holds more than ${walk.maxBytes} bytes.` });
+    await walk.take?.(file.stats.blocks * 512);
     // The name lies in a directory that is ours alone, and has no slash: it came from the kernel.
     const target = Buffer.concat([Buffer.from(`/proc/self/fd/${to.fd}/`), name]);
     try {

@@ -2,6 +2,7 @@ import type { ForkedSession, SessionFork } from '@cloister/api';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
+import type { StorageHold, StorageRoom } from '../plans/storage-room.ts';
 import { sandboxUser } from '../sandboxes/directories.ts';
 import { type SessionFiles, type SessionPlaces, sharesWorkspace } from '../sandboxes/session-files.ts';
 import { requireSession } from '../sessions/sessions.ts';
@@ -13,7 +14,7 @@ import { packTree } from './pack.ts';
 import { within } from './quota.ts';
 import { emptyDirectory } from './remove-tree.ts';
 import { copySnapshot, type TurnSnapshots } from './turn-snapshots.ts';
-import { unpack } from './unpack.ts';
+import { type UnpackLimits, unpack } from './unpack.ts';
 import type { FileLimits } from './workspace-files.ts';
 
 export interface ForksDeps {
@@ -23,6 +24,7 @@ export interface ForksDeps {
   readonly limits: FileLimits;
   readonly turnSnapshots: Pick<TurnSnapshots, 'nearest'>;
   readonly volumeId: string;
+  readonly storage: StorageRoom;
 }
 
 /**
@@ -32,33 +34,38 @@ export interface ForksDeps {
  */
 export type Fork = (session: SessionKey, input: SessionFork, id?: string) => Promise<ForkedSession>;
 
-export function createFork({ store, clock, sessionFiles, limits, turnSnapshots, volumeId }: ForksDeps): Fork {
+export function createFork({ store, clock, sessionFiles, limits, turnSnapshots, volumeId, storage }: ForksDeps): Fork {
   /** The seq of the state that was taken; undefined when none was kept. */
-  const createCopyAsOf = (sessionId: string) => async (throughSeq: number, to: SessionPlaces) => {
-    for (;;) {
-      const nearest = await turnSnapshots.nearest(sessionId, throughSeq);
-      if (nearest === undefined) return undefined;
-      if (await copySnapshot(nearest, to.workspace)) return nearest.seq;
-    }
-  };
+  const createCopyAsOf =
+    (sessionId: string, { take }: StorageHold) =>
+    async (throughSeq: number, to: SessionPlaces) => {
+      for (;;) {
+        const nearest = await turnSnapshots.nearest(sessionId, throughSeq);
+        if (nearest === undefined) return undefined;
+        if (await copySnapshot(nearest, to.workspace, take)) return nearest.seq;
+      }
+    };
 
   return async ({ tenantId, sessionId }, { event_id: eventId, title }, id = newId('session')) => {
     const source = await requireSession(store, tenantId, sessionId);
-    const copyAsOf = createCopyAsOf(sessionId);
+    await using hold = await storage.hold(tenantId);
+    const copyAsOf = createCopyAsOf(sessionId, hold);
     const throughSeq = eventId === undefined ? undefined : await seqOf(store, source, eventId);
     const isWhole = throughSeq === undefined || throughSeq === source.lastSeq;
     const now = clock.now();
     const sharedVolumeId = sharesWorkspace(source.environment) ? volumeId : undefined;
     const until = isWhole ? undefined : throughSeq;
     const row = await store.sessions.fork({ tenantId, from: sessionId, id, throughSeq: until, title, sharedVolumeId, now });
+    const { maxArchiveBytes: maxBytes } = limits;
     let workspaceSeq: number | undefined;
     try {
       const [from, to] = [await sessionFiles.ensure(source), await sessionFiles.ensure(row)];
       await within(to, async () => {
         if (until !== undefined && !to.isShared) workspaceSeq = await copyAsOf(until, to);
-        if (workspaceSeq === undefined && !to.isShared) await copyInto(from.workspace, to.workspace, limits.maxArchiveBytes);
-        if (isWhole) await copyInto(from.home, to.home, limits.maxArchiveBytes);
+        if (workspaceSeq === undefined && !to.isShared) await copyInto(from.workspace, to.workspace, { maxBytes, take: hold.take });
+        if (isWhole) await copyInto(from.home, to.home, { maxBytes, take: hold.take });
       });
+      await storage.count({ tenantId, sessionId: id }, to);
     } catch (error) {
       // The caller is told that nothing was made; its files are swept with the row gone.
       const event = { id: newId('event'), type: 'session.deleted', payload: {}, processedAt: now };
@@ -77,10 +84,10 @@ async function seqOf(store: Pick<Store, 'events'>, { tenantId, id: sessionId }: 
 }
 
 /** What an earlier try left there goes first. */
-async function copyInto(from: string, to: string, maxBytes: number): Promise<void> {
+async function copyInto(from: string, to: string, bounds: Pick<UnpackLimits, 'maxBytes' | 'take'>): Promise<void> {
   const owner = sandboxUser();
   await using source = await openRoot(from);
   await using target = await openRoot(to);
   await emptyDirectory(target);
-  await unpack(packTree(source, owner), target, { maxBytes, maxEntries: Number.MAX_SAFE_INTEGER, owner, origin: 'own' });
+  await unpack(packTree(source, owner), target, { ...bounds, maxEntries: Number.MAX_SAFE_INTEGER, owner, origin: 'own' });
 }

@@ -7,6 +7,7 @@ import { createGzip } from 'node:zlib';
 import type { Clock } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
+import type { StorageHold, StorageRoom } from '../plans/storage-room.ts';
 import { type SessionFiles, type SessionPlaces, sharesWorkspace, snapshotsOf } from '../sandboxes/session-files.ts';
 import { requireSession } from '../sessions/sessions.ts';
 import type { SessionKey, SessionRow, Store } from '../store/store.ts';
@@ -30,8 +31,8 @@ export interface SnapshotInfo {
 }
 
 /**
- * Copies of a session's workspace as it was. They lie where no sandbox sees them and no quota counts them, and go with
- * the session. What has an `.json` is whole: it is written last and removed first.
+ * Copies of a session's workspace as it was. They lie where no sandbox sees them; no quota of the workspace counts
+ * them, but the tenant's plan does. They go with the session. What has an `.json` is whole: it is written last and removed first.
  */
 export interface Snapshots {
   /** With `id`, the snapshot is the one of that id, made now or by an earlier try. */
@@ -50,6 +51,7 @@ export interface SnapshotsDeps {
   readonly dataDir: string;
   readonly sessionFiles: Pick<SessionFiles, 'ensure'>;
   readonly limits: FileLimits;
+  readonly storage: StorageRoom;
   /** Sees to it that no other server has a sandbox of the session meanwhile. */
   readonly takeOver: TakeOver;
   /** Stops the session's sandbox, if there is one. */
@@ -85,8 +87,11 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
       if ((await list(session)).length >= MAX_SNAPSHOTS)
         throw new PlatformError('snapshot_limit_reached', { detail: `A session may have ${MAX_SNAPSHOTS} snapshots.` });
       const places = await deps.sessionFiles.ensure(row);
+      await using hold = await deps.storage.hold(session.tenantId);
       try {
-        return await create(deps, { places, id, now: clock.now() });
+        const info = await create(deps, { places, id, now: clock.now(), hold });
+        await deps.storage.count(session, places);
+        return info;
       } catch (error) {
         throw fileProblem(error, 'The snapshot');
       }
@@ -100,10 +105,11 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
       return find(session.sessionId, id);
     },
     async remove(session, id) {
-      await known(session);
+      const row = await known(session);
       await find(session.sessionId, id);
       await rm(path.join(placeOf(session.sessionId), `${id}.json`), { force: true });
       await rm(path.join(placeOf(session.sessionId), `${id}.tar.gz`), { force: true });
+      await deps.storage.count(session, await deps.sessionFiles.ensure(row));
     },
     async restore(session, id) {
       const { sessionId } = session;
@@ -118,6 +124,7 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
       restoring.add(sessionId);
       try {
         await restore(deps, row, path.join(placeOf(sessionId), `${id}.tar.gz`));
+        await deps.storage.count(session, await deps.sessionFiles.ensure(row));
         return info;
       } finally {
         restoring.delete(sessionId);
@@ -128,7 +135,7 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
 
 async function create(
   { limits }: SnapshotsDeps,
-  { places, id, now }: { readonly places: SessionPlaces; readonly id: string; readonly now: number },
+  { places, id, now, hold }: { readonly places: SessionPlaces; readonly id: string; readonly now: number; readonly hold: StorageHold },
 ): Promise<SnapshotInfo> {
   const { root, owner } = treePlaces(places);
   const place = places.snapshots;
@@ -138,7 +145,7 @@ async function create(
   try {
     await using held = await openRoot(root);
     const packed = Readable.from(boundedBy(packTree(held, owner, omitted), limits.maxArchiveBytes), { objectMode: false });
-    await pipeline(packed, createGzip({ level: 5 }), createWriteStream(archive, { mode: 0o600, flush: true }));
+    await pipeline(packed, createGzip({ level: 5 }), hold.meter, createWriteStream(archive, { mode: 0o600, flush: true }));
     const info: SnapshotInfo = { id, createdAtMs: now, size: (await stat(archive)).size, omitted: omitted.count };
     const draft = path.join(place, randomName());
     await writeFile(draft, JSON.stringify(info), { mode: 0o600, flush: true });

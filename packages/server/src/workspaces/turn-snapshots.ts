@@ -1,13 +1,15 @@
 import { mkdir, readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from '../base/log.ts';
+import type { StorageRoom } from '../plans/storage-room.ts';
 import { sandboxUser } from '../sandboxes/directories.ts';
 import { keepsTurns, type SessionFiles, snapshotsOf } from '../sandboxes/session-files.ts';
 import type { SessionRow, Store } from '../store/store.ts';
-import { copyTree } from './copy-tree.ts';
+import { type CopyBounds, copyTree } from './copy-tree.ts';
 import { isCode, openRoot } from './held-directory.ts';
 import { randomName } from './random-name.ts';
 import { emptyDirectory, removeTree } from './remove-tree.ts';
+import { sharesBlocks, turnsOf } from './shared-blocks.ts';
 import { type FileLimits, MAX_ENTRIES } from './workspace-files.ts';
 
 /** The workspace as it was when the log had so many events. */
@@ -33,12 +35,13 @@ export interface TurnSnapshotsDeps {
   readonly dataDir: string;
   readonly sessionFiles: Pick<SessionFiles, 'ensure'>;
   readonly limits: FileLimits;
+  readonly storage: Pick<StorageRoom, 'hold'>;
 }
 
 const MAX_TURN_SNAPSHOTS = 10;
 
-export function createTurnSnapshots({ store, log, dataDir, sessionFiles, limits }: TurnSnapshotsDeps): TurnSnapshots {
-  const placeOf = (sessionId: string) => path.join(snapshotsOf(dataDir, sessionId), 'turns');
+export function createTurnSnapshots({ store, log, dataDir, sessionFiles, limits, storage }: TurnSnapshotsDeps): TurnSnapshots {
+  const placeOf = (sessionId: string) => turnsOf(snapshotsOf(dataDir, sessionId));
 
   async function list(sessionId: string): Promise<readonly TurnSnapshot[]> {
     const place = placeOf(sessionId);
@@ -53,13 +56,15 @@ export function createTurnSnapshots({ store, log, dataDir, sessionFiles, limits 
     const { workspace } = await sessionFiles.ensure(row);
     const place = placeOf(row.id);
     await mkdir(place, { recursive: true, mode: 0o700 });
+    await using room = await storage.hold(row.tenantId);
+    const take = (await sharesBlocks(workspace, place)) ? undefined : room.take;
     await using held = await openRoot(place);
     const draft = randomName();
     try {
       await mkdir(path.join(place, draft), { mode: 0o700 });
       await using from = await openRoot(workspace);
       await using to = await openRoot(path.join(place, draft));
-      await copyTree(from, to, { maxBytes: limits.maxArchiveBytes, maxEntries: MAX_ENTRIES, owner: sandboxUser() });
+      await copyTree(from, to, { maxBytes: limits.maxArchiveBytes, maxEntries: MAX_ENTRIES, owner: sandboxUser(), take });
       // Of an attempt that was broken off.
       await removeTree(held, String(row.lastSeq));
       await rename(path.join(place, draft), path.join(place, String(row.lastSeq)));
@@ -81,12 +86,13 @@ export function createTurnSnapshots({ store, log, dataDir, sessionFiles, limits 
 }
 
 /** Copies one into an empty directory; false when it has been removed meanwhile, and another is to be taken. */
-export async function copySnapshot(snapshot: TurnSnapshot, workspace: string): Promise<boolean> {
+export async function copySnapshot(snapshot: TurnSnapshot, workspace: string, take: CopyBounds['take']): Promise<boolean> {
   await using to = await openRoot(workspace);
   await emptyDirectory(to);
   try {
     await using from = await openRoot(snapshot.directory);
-    await copyTree(from, to, { maxBytes: Number.MAX_SAFE_INTEGER, maxEntries: Number.MAX_SAFE_INTEGER, owner: sandboxUser() });
+    const unbounded = Number.MAX_SAFE_INTEGER;
+    await copyTree(from, to, { maxBytes: unbounded, maxEntries: unbounded, owner: sandboxUser(), take });
   } catch (error) {
     if (!isCode(error, 'ENOENT')) throw error;
   }

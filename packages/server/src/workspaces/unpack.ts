@@ -11,6 +11,8 @@ export interface UnpackLimits {
   /** Of all that is unpacked, headers included. */
   readonly maxBytes: number;
   readonly maxEntries: number;
+  /** Told of all that is about to take room; what it throws ends the unpacking. */
+  readonly take?: ((bytes: number) => Promise<void>) | undefined;
 }
 
 export interface Unpacked {
@@ -29,6 +31,8 @@ interface UnpackOptions extends UnpackLimits {
   readonly origin: 'sent' | 'own';
 }
 
+/** What an entry takes of the disk beside its bytes: its own block, or the rest of its last. */
+const ENTRY_BYTES = 4096;
 /** An archive of so many times its size is a bomb, once it is large at all. */
 const MAX_RATIO = 200;
 const RATIO_FROM_BYTES = 64 * 1024 * 1024;
@@ -45,6 +49,7 @@ export async function unpack(source: AsyncIterable<Uint8Array>, into: HeldDirect
       if (done.files + done.directories + done.links >= options.maxEntries)
         throw new PlatformError('archive_too_large', { detail: `The archive has more than ${options.maxEntries} entries.` });
       if (entry.size > options.maxBytes) throw tooLarge(options.maxBytes);
+      await options.take?.(ENTRY_BYTES);
       await unpackOne(entry, { parents, options, done });
     }
     return done;
@@ -158,7 +163,7 @@ function createParents(into: HeldDirectory, owner: Owner): Parents {
 }
 
 /** The bytes of the tar archive itself, gunzipped where needed, and no more than so many. */
-async function* bounded(source: AsyncIterable<Uint8Array>, { maxBytes, origin }: UnpackOptions): AsyncGenerator<Uint8Array> {
+async function* bounded(source: AsyncIterable<Uint8Array>, { maxBytes, origin, take }: UnpackOptions): AsyncGenerator<Uint8Array> {
   const counted = { in: 0 };
   const { head, all } = await peek(count(source, counted));
   const isGzip = head[0] === 0x1f && head[1] === 0x8b;
@@ -166,6 +171,7 @@ async function* bounded(source: AsyncIterable<Uint8Array>, { maxBytes, origin }:
   for await (const chunk of isGzip ? gunzip(all) : all) {
     out += chunk.byteLength;
     if (out > maxBytes) throw tooLarge(maxBytes);
+    await take?.(chunk.byteLength);
     if (origin === 'sent' && out > RATIO_FROM_BYTES && out > counted.in * MAX_RATIO)
       throw new PlatformError('archive_too_large', { detail: `The archive unpacks to more than ${MAX_RATIO} times its size.` });
     yield chunk;

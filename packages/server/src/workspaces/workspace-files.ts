@@ -1,5 +1,5 @@
-import { isPlatformError, PlatformError } from '../base/errors.ts';
-import type { StorageRoom } from '../plans/storage-room.ts';
+import { PlatformError } from '../base/errors.ts';
+import type { StorageHold, StorageRoom } from '../plans/storage-room.ts';
 import { sandboxUser } from '../sandboxes/directories.ts';
 import type { SessionFiles, SessionPlaces } from '../sandboxes/session-files.ts';
 import { requireSession } from '../sessions/sessions.ts';
@@ -12,7 +12,7 @@ import { bounded, type Room, within } from './quota.ts';
 import { randomName } from './random-name.ts';
 import { removeTree } from './remove-tree.ts';
 import { createSafeTree, openStaging, type SafeTree, type TreeEntry, type TreePlaces } from './safe-tree.ts';
-import { type Unpacked, unpack } from './unpack.ts';
+import { type Unpacked, type UnpackLimits, unpack } from './unpack.ts';
 
 export interface FileLimits {
   readonly maxFileBytes: number;
@@ -24,14 +24,20 @@ export interface WorkspaceFiles {
   list(session: SessionKey, input: ListInput): Promise<{ readonly entries: readonly TreeEntry[]; readonly next: string | null }>;
   /** The caller closes it. */
   open(session: SessionKey, path: string): Promise<HeldFile>;
-  write(session: SessionKey, path: string, source: AsyncIterable<Uint8Array>, options: { readonly isNew: boolean }): Promise<TreeEntry>;
+  write(session: SessionKey, path: string, source: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<TreeEntry>;
   remove(session: SessionKey, path: string, options: { readonly isRecursive: boolean }): Promise<void>;
   makeDirectory(session: SessionKey, path: string): Promise<TreeEntry>;
   move(session: SessionKey, input: { readonly from: string; readonly to: string; readonly isReplacing: boolean }): Promise<TreeEntry>;
   /** A tar archive of a directory, made while it is read. */
   pack(session: SessionKey, path: string): Promise<AsyncGenerator<Buffer>>;
   /** Unpacks an archive into a directory: all of it, or nothing when it is refused. */
-  unpack(session: SessionKey, path: string, source: AsyncIterable<Uint8Array>): Promise<Unpacked>;
+  unpack(session: SessionKey, path: string, source: AsyncIterable<Uint8Array>, size?: number): Promise<Unpacked>;
+}
+
+interface WriteOptions {
+  readonly isNew: boolean;
+  /** As whoever sends it says; there may be less. */
+  readonly size?: number | undefined;
 }
 
 interface ListInput {
@@ -64,19 +70,14 @@ export function createWorkspaceFiles({ store, sessionFiles, limits, storage }: W
   /** Puts something in that is no larger than the server, the session's disk and the tenant's plan allow, and counts it. */
   async function put<T>(
     session: SessionKey,
-    limit: number,
-    run: (places: SessionPlaces, max: number, room: Room) => Promise<T>,
+    { limit, size }: { readonly limit: number; readonly size: number | undefined },
+    run: (places: SessionPlaces, bounds: { readonly max: number; readonly room: Room; readonly hold: StorageHold }) => Promise<T>,
   ): Promise<T> {
     const places = await placesOf(session, { isWriting: true });
-    const left = await storage.left(session.tenantId);
-    try {
-      const done = await within(places, (room) => bounded(places, room, Math.min(limit, left), (max) => run(places, max, room)));
-      await storage.count(session, places);
-      return done;
-    } catch (error) {
-      const isOver = isPlatformError(error, 'file_too_large') || isPlatformError(error, 'archive_too_large');
-      throw isOver && left < limit ? await storage.refusal(session.tenantId) : error;
-    }
+    await using hold = await storage.hold(session.tenantId, Math.min(size ?? 0, limit));
+    const done = await within(places, (room) => bounded(places, room, limit, (max) => run(places, { max, room, hold })));
+    await storage.count(session, places);
+    return done;
   }
   return {
     async list(session, { path, limit, page, signal }) {
@@ -88,10 +89,10 @@ export function createWorkspaceFiles({ store, sessionFiles, limits, storage }: W
       const names = parsePath(path);
       return (await reading(session)).openFile(names);
     },
-    async write(session, path, source, { isNew }) {
+    async write(session, path, source, { isNew, size }) {
       const names = parsePath(path);
-      return put(session, limits.maxFileBytes, (places, maxBytes) =>
-        createSafeTree(treePlaces(places)).write(names, source, { maxBytes, isNew }),
+      return put(session, { limit: limits.maxFileBytes, size }, (places, { max: maxBytes, hold }) =>
+        createSafeTree(treePlaces(places)).write(names, hold.meter(source), { maxBytes, isNew }),
       );
     },
     async remove(session, path, options) {
@@ -113,10 +114,10 @@ export function createWorkspaceFiles({ store, sessionFiles, limits, storage }: W
       const names = parsePath(path);
       return packBelow(treePlaces(await placesOf(session, { isWriting: false })), names);
     },
-    async unpack(session, path, source) {
+    async unpack(session, path, source, size) {
       const names = parsePath(path);
-      return put(session, limits.maxArchiveBytes, (places, maxBytes, { entries }) =>
-        unpackBelow(treePlaces(places), names, source, { maxBytes, maxEntries: Math.min(MAX_ENTRIES, entries) }),
+      return put(session, { limit: limits.maxArchiveBytes, size }, (places, { max: maxBytes, room: { entries }, hold }) =>
+        unpackBelow(treePlaces(places), names, source, { maxBytes, maxEntries: Math.min(MAX_ENTRIES, entries), take: hold.take }),
       );
     },
   };
@@ -141,7 +142,7 @@ async function unpackBelow(
   { root, staging, owner }: TreePlaces,
   path: readonly string[],
   source: AsyncIterable<Uint8Array>,
-  bounds: { readonly maxBytes: number; readonly maxEntries: number },
+  bounds: UnpackLimits,
 ): Promise<Unpacked> {
   await using drafts = await openStaging(staging);
   const name = randomName();

@@ -13,12 +13,15 @@ export interface Workspaces {
   readonly fork: Fork;
 }
 
+type Deps = Omit<SnapshotsDeps & ForksDeps, 'storage'> & StorageRoomDeps & { readonly sessionFiles: SessionFiles };
+
 /** All that can be done with the files of sessions from outside their sandboxes. */
-export function createWorkspaces(deps: SnapshotsDeps & ForksDeps & StorageRoomDeps & { readonly sessionFiles: SessionFiles }): Workspaces {
+export function createWorkspaces(deps: Deps): Workspaces {
+  const withRoom = { ...deps, storage: createStorageRoom(deps) };
   return {
-    files: createWorkspaceFiles({ ...deps, storage: createStorageRoom(deps) }),
-    snapshots: createSnapshots(deps),
-    fork: createFork(deps),
+    files: createWorkspaceFiles(withRoom),
+    snapshots: createSnapshots(withRoom),
+    fork: createFork(withRoom),
     workspaceInfo: createWorkspaceInfo(deps),
   };
 }

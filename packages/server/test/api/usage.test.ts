@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { budgetSchema, createClient, tenantPlanSchema, usageReportSchema } from '@cloister/api';
 import { newId } from '../../src/base/ids.ts';
 import type { CallRecord, Store } from '../../src/store/store.ts';
 import { message, OTHER_KEY, startTestServer, type TestServer, type Wire } from '../support/server.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 const DAY = Date.parse('2026-03-01T12:00:00Z');
 
@@ -160,6 +162,58 @@ describe('usage, budgets and plans', { timeout: 120_000 }, () => {
       await client.uploads.remove(file.id);
       await client.skills.create(skill);
       await client.files.upload(session, archive, 'copy');
+    } finally {
+      await client.plans.assign('default', null);
+    }
+  });
+
+  it('counts snapshots into the storage of a plan, and keeps files that are written at once within it', async () => {
+    const client = createClient({ url: server.url, key: server.key });
+    const bytes = (size: number) => new Blob([randomBytes(size)]);
+    const sessions = await Promise.all(Array.from({ length: 6 }, () => server.createSession()));
+    const [session = ''] = sessions;
+    const base = (await client.plans.own()).used.storage_bytes;
+    const max = base + 1_900_000;
+    const plan = await client.plans.create({ name: 'small disk', limits: { storage_bytes: max } });
+    await client.plans.assign('default', plan.id);
+    const refused = { status: 403, code: 'plan_limit_reached' };
+    try {
+      const written = await Promise.allSettled(sessions.map((id) => client.files.write(id, 'a.bin', bytes(500_000))));
+      const own = await client.plans.own();
+      const count = written.filter(({ status }) => status === 'fulfilled').length;
+      assert.equal(count, 3, 'each said how large it is, so the first have their room');
+      assert.ok(own.used.storage_bytes <= max, 'no more is there than the plan allows');
+      const failures = written.filter((one) => one.status === 'rejected').map(({ reason }) => reason.code);
+      assert.deepEqual(new Set(failures), new Set(['plan_limit_reached']));
+      await Promise.all(sessions.slice(1).map((id) => client.sessions.remove(id)));
+      await client.files.write(session, 'a.bin', bytes(500_000));
+      const before = await client.plans.own();
+      const snapshot = await client.snapshots.create(session);
+      const after = await client.plans.own();
+      assert.ok(after.stored.snapshots - before.stored.snapshots >= 500_000, 'a snapshot counts when it is made');
+      assert.equal(after.stored.workspaces, before.stored.workspaces);
+      const sum = Object.values(after.stored).reduce((all, one) => all + one, 0);
+      assert.equal(sum, after.used.storage_bytes);
+      await client.snapshots.create(session);
+      await assert.rejects(client.snapshots.create(session), refused);
+      await assert.rejects(client.sessions.fork(session), refused);
+      assert.equal((await client.snapshots.list(session)).data.length, 2);
+      await client.snapshots.remove(session, snapshot.id);
+      await client.snapshots.create(session);
+      await client.snapshots.remove(session, (await client.snapshots.list(session)).data[0]?.id ?? '');
+      const environment = await client.environments.create({ name: 'keeps turns', config: { type: 'container', snapshots: 'turn' } });
+      const keeping = await client.sessions.create({
+        agent: (await client.sessions.get(session)).agent.id,
+        environment_id: environment.id,
+      });
+      await client.files.write(keeping.id, 'kept.bin', bytes(100_000));
+      const { snapshots: earlier } = (await client.plans.own()).stored;
+      const sent = await server.json('POST', `/v1/sessions/${keeping.id}/events?wait=20`, { body: { events: [message()] } });
+      assert.equal(sent.body.turn.outcome, 'completed');
+      await waitFor(async () => ((await client.plans.own()).stored.snapshots >= earlier + 100_000 ? true : undefined), {
+        timeoutMs: 20_000,
+        what: 'the copy of the turn to count',
+      });
     } finally {
       await client.plans.assign('default', null);
     }

@@ -157,7 +157,7 @@ function contentRoutes(table: RouteTable): void {
     async ({ c, tenantId, query, param }) => {
       const isNew = query.overwrite === false;
       return uploading(table, c, async (source) =>
-        toFile(await files.write({ tenantId, sessionId: param('id') }, query.path, source, { isNew })),
+        toFile(await files.write({ tenantId, sessionId: param('id') }, query.path, source, { isNew, size: announcedSize(c) })),
       );
     },
   );
@@ -204,11 +204,17 @@ function archiveRoutes(table: RouteTable): void {
     },
     async ({ c, tenantId, query, param }) =>
       uploading(table, c, async (source) => {
-        const done = await files.unpack({ tenantId, sessionId: param('id') }, query.path ?? '', source);
+        const done = await files.unpack({ tenantId, sessionId: param('id') }, query.path ?? '', source, announcedSize(c));
         const { files: count, directories, links, bytes } = done;
         return { type: 'workspace_archive_unpacked' as const, files: count, directories, links, size_bytes: bytes };
       }),
   );
+}
+
+/** What the header says of the body; undefined for one whose end is not known. */
+function announcedSize(c: AppContext): number | undefined {
+  const size = Number(c.req.header('content-length'));
+  return Number.isSafeInteger(size) && size >= 0 ? size : undefined;
 }
 
 interface StreamAnswer {

@@ -230,7 +230,7 @@ export const usageLaws: Laws = {
     await refuses(upload(11), 'plan_limit_reached');
     await refuses(remember('/b', 11), 'plan_limit_reached');
     assert.equal(await used(), 90, 'what is refused leaves nothing');
-    await store.plans.measure({ tenantId: TENANT, sessionId, bytes: 10, now: T0 });
+    await store.plans.measure({ tenantId: TENANT, sessionId, bytes: 10, snapshotBytes: 0, now: T0 });
     await refuses(upload(0), 'plan_limit_reached');
     await refuses(createSession(store), 'plan_limit_reached');
     await refuses(queue(store, sessionId), 'plan_limit_reached');
@@ -238,6 +238,53 @@ export const usageLaws: Laws = {
     await store.files.remove({ tenantId: TENANT, id: file.id });
     assert.equal(await used(), 40);
     await createSession(store);
+  }),
+
+  'what is being written holds its room, and all that comes at once stays within the limit': law(async (store) => {
+    await store.plans.create({ id: 'pln_small', name: 'small', limits: { storage_bytes: 1000 }, now: T0 });
+    const hold = (id: string, bytes: number, atLeast: number, now = T0) =>
+      store.plans.reserve({ tenantId: TENANT, id, bytes, atLeast, now, expiresAt: now + 1000 });
+    assert.equal(await hold('hld_0', 5000, 5000), undefined, 'without a plan nothing is held');
+    await store.plans.assign({ tenantId: TENANT, planId: 'pln_small', now: T0 });
+    assert.equal(await hold('hld_1', 400, 100), 125, 'an eighth of what is left');
+    assert.equal(await hold('hld_1', 400, 375), 375);
+    const many = await Promise.allSettled(Array.from({ length: 8 }, (_, index) => hold(`hld_many_${index}`, 200, 200)));
+    assert.equal(many.filter(({ status }) => status === 'fulfilled').length, 2);
+    const begin = async (size: number) => {
+      const id = newId('blob');
+      await store.blobs.begin({ tenantId: TENANT, id, now: T0 });
+      const data = Buffer.alloc(size).toString('base64');
+      const append = (number: number) => store.blobs.append({ tenantId: TENANT, id, number, data });
+      return { id, append };
+    };
+    const upload = await begin(50);
+    await upload.append(0);
+    await refuses(hold('hld_2', 51, 51), 'plan_limit_reached');
+    await upload.append(1);
+    await refuses(upload.append(2), 'plan_limit_reached');
+    await refuses(begin(1), 'plan_limit_reached');
+    const stored = { workspaces: 0, snapshots: 0, memory: 0 };
+    assert.deepEqual(await store.plans.stored({ tenantId: TENANT }), { ...stored, contents: 100 });
+    assert.equal((await store.plans.use({ tenantId: TENANT, now: T0 })).storage_bytes, 100, 'what is held is not yet used');
+    const { id: sessionId } = await createSession(store);
+    await store.plans.measure({ tenantId: TENANT, sessionId, bytes: 200, snapshotBytes: 30, now: T0 });
+    await store.plans.release({ tenantId: TENANT, id: 'hld_1' });
+    assert.equal((await store.plans.use({ tenantId: TENANT, now: T0 })).storage_bytes, 330);
+    assert.deepEqual(await store.plans.stored({ tenantId: TENANT }), { ...stored, workspaces: 200, snapshots: 30, contents: 100 });
+    await hold('hld_2', 270, 270);
+    await refuses(hold('hld_3', 1, 1), 'plan_limit_reached');
+    assert.equal(await hold('hld_3', 670, 670, T0 + 1000), 670, 'what nobody extends is free again');
+    await store.blobs.discard({ tenantId: TENANT, id: upload.id });
+    await hold('hld_3', 100, 100, T0 + 1000);
+    await refuses(hold('hld_3', 1, 1, T0 + 1000), 'plan_limit_reached');
+    await refuses(
+      store.plans.reserve({ tenantId: TENANT, id: 'hld_4', bytes: 1, atLeast: 1, now: T0, expiresAt: T0 + 1 }),
+      'plan_limit_reached',
+    );
+    assert.equal(
+      await store.plans.reserve({ tenantId: 'other', id: 'hld_3', bytes: 1, atLeast: 1, now: T0, expiresAt: T0 + 1 }),
+      undefined,
+    );
   }),
 
   'a plan lets as many turns work at once as it says': law(async (store) => {

@@ -24,6 +24,16 @@ export interface PlanRow {
 /** What a tenant has used of what plans limit, as counted at this moment. */
 export type PlanUse = Readonly<Record<PlanLimit, number>>;
 
+/** In bytes. */
+export interface StorageUse {
+  /** Files of sessions, as they were measured last. */
+  readonly workspaces: number;
+  readonly snapshots: number;
+  /** Uploaded files and skills. */
+  readonly contents: number;
+  readonly memory: number;
+}
+
 /** Plans are the installation's; a tenant without one is not limited. */
 export interface PlanStore {
   /** One that has the id already is returned as it is. */
@@ -38,6 +48,20 @@ export interface PlanStore {
   assign(input: { tenantId: string; planId: string | null; now: number }): Promise<void>;
   ofTenant(input: { tenantId: string }): Promise<PlanRow | undefined>;
   use(input: { tenantId: string; now: number }): Promise<PlanUse>;
-  /** What the files of a session take, as they were measured. */
-  measure(input: { tenantId: string; sessionId: string; bytes: number; now: number }): Promise<void>;
+  /** What the files and the snapshots of a session take, as they were measured. */
+  measure(input: { tenantId: string; sessionId: string; bytes: number; snapshotBytes: number; now: number }): Promise<void>;
+  stored(input: { tenantId: string }): Promise<StorageUse>;
+  /**
+   * Adds to what is held under the id: up to `bytes`, and at least `atLeast`; less is given where little is left, so
+   * that others have their part. Answers how much, or undefined where nothing limits it. Throws `plan_limit_reached`.
+   */
+  reserve(input: {
+    tenantId: string;
+    id: string;
+    bytes: number;
+    atLeast: number;
+    now: number;
+    expiresAt: number;
+  }): Promise<number | undefined>;
+  release(input: { tenantId: string; id: string }): Promise<void>;
 }

@@ -2,13 +2,14 @@ import { PlatformError } from '../../base/errors.ts';
 import type { BlobStore, FileRow, FileStore, WholeBlob } from '../store.ts';
 import type { Engine } from './engine.ts';
 import { filtersOf, listPage } from './listing.ts';
-import { requireStorage } from './plans.ts';
+import { dropExpiredHolds, requireStorage } from './plans.ts';
 import { all, get, getAs, type Query, type Row, run, type Sql } from './query.ts';
 import { integer, optionalInteger, text } from './rows.ts';
 
 const BEGIN = 'INSERT INTO blobs (tenant_id, id, size_bytes, created_at) VALUES (:tenantId, :id, 0, :now)';
 const APPEND = `INSERT INTO blob_chunks (tenant_id, blob_id, number, data)
   SELECT tenant_id, id, :number, :data FROM blobs WHERE tenant_id = :tenantId AND id = :id`;
+const GROW = 'UPDATE blobs SET size_bytes = size_bytes + :bytes WHERE tenant_id = :tenantId AND id = :id AND sha256 IS NULL';
 const CHUNK = 'SELECT data FROM blob_chunks WHERE tenant_id = :tenantId AND blob_id = :id AND number = :number';
 const FINISH = 'UPDATE blobs SET sha256 = :sha256, size_bytes = :sizeBytes WHERE tenant_id = :tenantId AND id = :blobId AND sha256 IS NULL';
 const IS_UNNAMED = 'SELECT 1 AS found FROM blobs WHERE tenant_id = :tenantId AND id = :id AND sha256 IS NULL';
@@ -30,6 +31,7 @@ export function createBlobStore(engine: Engine): BlobStore {
   return {
     begin: ({ tenantId, id, now }) =>
       engine.write(function* () {
+        yield* dropExpiredHolds(tenantId, now);
         yield* requireStorage(tenantId, { isKept: false });
         yield* run(BEGIN, { tenantId, id, now });
       }),
@@ -37,6 +39,9 @@ export function createBlobStore(engine: Engine): BlobStore {
       engine.write(function* () {
         if ((yield* run(APPEND, { tenantId, id, number, data })) === 0)
           throw new PlatformError('file_not_found', { detail: 'What was sent so far is gone: it took too long.' });
+        yield* run(GROW, { tenantId, id, bytes: Buffer.byteLength(data, 'base64') });
+        // Each piece counts as it comes, so that uploads at one moment see each other.
+        yield* requireStorage(tenantId, { isKept: true });
       }),
     chunk: ({ tenantId, id, number }) =>
       engine.read(function* () {

@@ -1,7 +1,7 @@
 import { PlatformError } from '../../base/errors.ts';
 import { DAY_MS, dayStart, monthStart, nextMonth } from '../../core/periods.ts';
 import { planLimitReached } from '../../core/plan-limits.ts';
-import { PLAN_LIMITS, type PlanLimit, type PlanLimits, type PlanRow, type PlanStore, type PlanUse } from '../store.ts';
+import { PLAN_LIMITS, type PlanLimit, type PlanLimits, type PlanRow, type PlanStore, type PlanUse, type StorageUse } from '../store.ts';
 import type { Engine } from './engine.ts';
 import { listPage } from './listing.ts';
 import { get, getAs, type Query, type Row, run, type Sql } from './query.ts';
@@ -30,20 +30,31 @@ const COUNT_MESSAGES = `INSERT INTO plan_counters (tenant_id, kind, period_start
     period_start = CASE WHEN plan_counters.period_start < :periodStart THEN :periodStart ELSE plan_counters.period_start END
   RETURNING used`;
 const MESSAGES = 'SELECT used FROM plan_counters WHERE tenant_id = :tenantId AND kind = :kind AND period_start >= :periodStart';
+/** Uploads and skills by their bytes, also while they come; memory with its history; what is on the disks as it was measured last. */
+const STORED = `SELECT
+  (SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM session_storage WHERE tenant_id = :tenantId) AS workspaces,
+  (SELECT CAST(coalesce(sum(snapshot_bytes), 0) AS BIGINT) FROM session_storage WHERE tenant_id = :tenantId) AS snapshots,
+  (SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM blobs WHERE tenant_id = :tenantId) AS contents,
+  (SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM memory_versions WHERE tenant_id = :tenantId) AS memory`;
+const HELD = 'SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) AS used FROM storage_holds WHERE tenant_id = :tenantId';
+const HOLD_STORAGE = `INSERT INTO storage_holds (tenant_id, id, bytes, expires_at) VALUES (:tenantId, :id, :bytes, :expiresAt)
+  ON CONFLICT (tenant_id, id) DO UPDATE SET bytes = storage_holds.bytes + excluded.bytes, expires_at = excluded.expires_at`;
+const RELEASE_STORAGE = 'DELETE FROM storage_holds WHERE tenant_id = :tenantId AND id = :id';
+const DROP_EXPIRED = 'DELETE FROM storage_holds WHERE tenant_id = :tenantId AND expires_at <= :now';
+/** Of what is left; the rest is for others. */
+const SHARE = 8;
 const COUNTS: Readonly<Record<'agents' | 'sessions' | 'concurrent_sandboxes' | 'storage_bytes' | 'tokens_per_month', string>> = {
   agents: 'SELECT count(*) AS used FROM agents WHERE tenant_id = :tenantId AND archived_at IS NULL',
   sessions: 'SELECT count(*) AS used FROM sessions WHERE tenant_id = :tenantId AND archived_at IS NULL',
   concurrent_sandboxes: `SELECT count(*) AS used FROM turns WHERE tenant_id = :tenantId AND state = 'running'`,
-  // Uploads and skills by their bytes, memory with its history, and the files of sessions as they were measured last.
-  storage_bytes: `SELECT CAST((SELECT coalesce(sum(bytes), 0) FROM session_storage WHERE tenant_id = :tenantId)
-    + (SELECT coalesce(sum(size_bytes), 0) FROM blobs WHERE tenant_id = :tenantId)
-    + (SELECT coalesce(sum(size_bytes), 0) FROM memory_versions WHERE tenant_id = :tenantId) AS BIGINT) AS used`,
+  storage_bytes: `SELECT CAST(s.workspaces + s.snapshots + s.contents + s.memory AS BIGINT) AS used FROM (${STORED}) s`,
   tokens_per_month: `SELECT CAST(coalesce(sum(input_tokens + output_tokens + cache_read_tokens + cache_creation_tokens), 0) AS BIGINT) AS used
     FROM usage_days WHERE tenant_id = :tenantId AND day >= :since`,
 };
-const MEASURE = `INSERT INTO session_storage (tenant_id, session_id, bytes, measured_at)
-  SELECT s.tenant_id, s.id, :bytes, :now FROM sessions s WHERE s.tenant_id = :tenantId AND s.id = :sessionId
-  ON CONFLICT (tenant_id, session_id) DO UPDATE SET bytes = excluded.bytes, measured_at = excluded.measured_at`;
+const MEASURE = `INSERT INTO session_storage (tenant_id, session_id, bytes, snapshot_bytes, measured_at)
+  SELECT s.tenant_id, s.id, :bytes, :snapshotBytes, :now FROM sessions s WHERE s.tenant_id = :tenantId AND s.id = :sessionId
+  ON CONFLICT (tenant_id, session_id) DO UPDATE SET
+    bytes = excluded.bytes, snapshot_bytes = excluded.snapshot_bytes, measured_at = excluded.measured_at`;
 
 export function createPlanStore(engine: Engine): PlanStore {
   return {
@@ -93,6 +104,11 @@ export function createPlanStore(engine: Engine): PlanStore {
     async measure(input) {
       await engine.write(() => run(MEASURE, input));
     },
+    stored: ({ tenantId }) => engine.read(() => getStored(tenantId)),
+    reserve: (input) => engine.write(() => reserve(input)),
+    async release(input) {
+      await engine.write(() => run(RELEASE_STORAGE, input));
+    },
   };
 }
 
@@ -107,22 +123,49 @@ export function* requireRoom(tenantId: string, limit: 'agents' | 'sessions'): Qu
     const used = yield* countOf(limit, tenantId, 0);
     if (used > max) throw planLimitReached({ limit, used: used - 1, max });
   }
-  if (limit === 'sessions') yield* requireStorageOf(plan, tenantId, { isKept: false });
+  const limitOfStorage = plan?.limits.storage_bytes;
+  if (limit !== 'sessions' || limitOfStorage === undefined) return;
+  const used = yield* countOf('storage_bytes', tenantId, 0);
+  if (used >= limitOfStorage) throw planLimitReached({ limit: 'storage_bytes', used, max: limitOfStorage });
 }
 
 /**
  * Throws `plan_limit_reached` when the tenant's storage is used up, or with `isKept` when what the same commit keeps is
- * too much; nothing of it is then kept. Holds the tenant's plan.
+ * too much; nothing of it is then kept. What others hold counts as used. Holds the tenant's plan.
  */
-export function* requireStorage(tenantId: string, options: { readonly isKept: boolean }): Query<void> {
-  yield* requireStorageOf(yield* getAs(parsePlan, HOLD_OF_TENANT, { tenantId }), tenantId, options);
+export function* requireStorage(tenantId: string, { isKept }: { readonly isKept: boolean }): Query<void> {
+  const max = (yield* getAs(parsePlan, HOLD_OF_TENANT, { tenantId }))?.limits.storage_bytes;
+  if (max === undefined) return;
+  const used = yield* takenStorage(tenantId);
+  if (isKept ? used > max : used >= max) throw planLimitReached({ limit: 'storage_bytes', used, max });
 }
 
-function* requireStorageOf(plan: PlanRow | undefined, tenantId: string, { isKept }: { readonly isKept: boolean }): Query<void> {
-  const max = plan?.limits.storage_bytes;
-  if (max === undefined) return;
-  const used = yield* countOf('storage_bytes', tenantId, 0);
-  if (isKept ? used > max : used >= max) throw planLimitReached({ limit: 'storage_bytes', used, max });
+/** What a server held that has died is free again. */
+export function* dropExpiredHolds(tenantId: string, now: number): Query<void> {
+  yield* run(DROP_EXPIRED, { tenantId, now });
+}
+
+function* takenStorage(tenantId: string): Query<number> {
+  const held = yield* get(HELD, { tenantId });
+  return (yield* countOf('storage_bytes', tenantId, 0)) + (held === undefined ? 0 : integer(held, 'used'));
+}
+
+function* reserve({ tenantId, id, bytes, atLeast, now, expiresAt }: Parameters<PlanStore['reserve']>[0]): Query<number | undefined> {
+  const max = (yield* getAs(parsePlan, HOLD_OF_TENANT, { tenantId }))?.limits.storage_bytes;
+  if (max === undefined) return undefined;
+  yield* dropExpiredHolds(tenantId, now);
+  const used = yield* takenStorage(tenantId);
+  const left = max - used;
+  if (left < atLeast) throw planLimitReached({ limit: 'storage_bytes', used, max });
+  const granted = Math.max(atLeast, Math.min(bytes, Math.floor(left / SHARE)));
+  yield* run(HOLD_STORAGE, { tenantId, id, bytes: granted, expiresAt });
+  return granted;
+}
+
+function* getStored(tenantId: string): Query<StorageUse> {
+  const row = yield* get(STORED, { tenantId });
+  const of = (name: string) => (row === undefined ? 0 : integer(row, name));
+  return { workspaces: of('workspaces'), snapshots: of('snapshots'), contents: of('contents'), memory: of('memory') };
 }
 
 /** Counts the messages in, and throws `plan_limit_reached` when they are too many; the caller's commit takes both or none. */

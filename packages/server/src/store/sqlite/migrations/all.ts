@@ -18,6 +18,7 @@ import { adapters } from './0016-adapters.ts';
 import { usage } from './0017-usage.ts';
 import { planCaps } from './0018-plan-caps.ts';
 import { turnTrace } from './0019-turn-trace.ts';
+import { storageHolds } from './0020-storage-holds.ts';
 
 /** Every migration, oldest first. One that was released is never changed: its checksum is in the databases. */
 export const MIGRATIONS: readonly Migration[] = [
@@ -40,4 +41,5 @@ export const MIGRATIONS: readonly Migration[] = [
   usage,
   planCaps,
   turnTrace,
+  storageHolds,
 ];

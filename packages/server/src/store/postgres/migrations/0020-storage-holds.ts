@@ -1,0 +1,18 @@
+import type { Migration } from '../../sql/migrations.ts';
+
+/** Snapshots count into a tenant's storage, and so does what is just being written. */
+export const storageHolds: Migration = {
+  version: 20,
+  name: 'storage-holds',
+  sql: `
+ALTER TABLE session_storage ADD COLUMN snapshot_bytes BIGINT NOT NULL DEFAULT 0;
+
+CREATE TABLE storage_holds (
+  tenant_id TEXT COLLATE "C" NOT NULL,
+  id TEXT COLLATE "C" NOT NULL,
+  bytes BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  PRIMARY KEY (tenant_id, id)
+);
+`,
+};
