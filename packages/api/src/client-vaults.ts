@@ -3,6 +3,7 @@ import type {
   CredentialCreate,
   CredentialTest,
   CredentialUpdate,
+  CredentialValidation,
   EncryptionKeyInfo,
   KeyRotationStarted,
   ProviderList,
@@ -32,6 +33,7 @@ export function vaultsOf(json: Json) {
       archive: (id: string, one: string) => json<VaultCredential>('POST', `${credential(id, one)}/archive`),
       remove: (id: string, one: string) => json<{ id: string }>('DELETE', credential(id, one)),
       test: (id: string, one: string) => json<CredentialTest>('POST', `${credential(id, one)}/test`),
+      validate: (id: string, one: string) => json<CredentialValidation>('POST', `${credential(id, one)}/mcp_oauth_validate`),
     },
   };
 }

@@ -21,13 +21,14 @@ import { createProxies } from './egress/proxies.ts';
 import { createSendForm } from './egress/send-form.ts';
 import { createToldAudit } from './egress/told-audit.ts';
 import { createUnkeptAudit } from './egress/unkept-audit.ts';
-import { createCheckedAgents } from './egress/upstream-agents.ts';
+import { createCheckedAgents, type UpstreamAgents } from './egress/upstream-agents.ts';
 import { createPolicySource, type PolicySource } from './environments/policy-source.ts';
 import { createRefreshGrant } from './oidc/refresh-grant.ts';
 import type { Store } from './store/store.ts';
 import { type Accounts, createAccounts } from './usage/accounts.ts';
 import { openPriceTable } from './usage/prices-file.ts';
 import { createMcpCredentials } from './vaults/mcp-credentials.ts';
+import { createOauthValidation, type OauthValidation } from './vaults/oauth-validation.ts';
 import { type CredentialResolver, createCredentialResolver } from './vaults/resolver.ts';
 import { createTokenRefresh } from './vaults/token-refresh.ts';
 
@@ -41,6 +42,7 @@ export interface Egress {
   /** Which credential holds for whom. */
   readonly keys: CredentialResolver;
   readonly checkKey: KeyCheck;
+  readonly validateToken: OauthValidation;
   /** What model calls cost, and whether budgets have room for them. */
   readonly accounts: Accounts;
   /** Closes the gateway, then keeps its last decisions and what its last calls came to. */
@@ -57,7 +59,8 @@ export interface EgressDeps {
   readonly tell: (entry: AuditEntry) => void;
 }
 
-export async function openEgress(config: Config, { store, clock, log, sealer, nodeId, approvals, tell }: EgressDeps): Promise<Egress> {
+export async function openEgress(config: Config, deps: EgressDeps): Promise<Egress> {
+  const { store, clock, log, nodeId, approvals, tell } = deps;
   const { egress, providers, modelIdleMs } = config;
   const { maxConnections: max, idleMs, totalMs, requestsPerSecond, turn, session, allowPrivate, nameServers, upstreamProxy } = egress;
   const kept = createEgressAudit({ store: store.egress, clock, log, rowsPerSession: egress.auditRowsPerSession });
@@ -66,15 +69,15 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
   const resolve = createDnsResolve(nameServers.length === 0 ? undefined : nameServers);
   const checked = { clock, resolve, isDenied: deniedBut(allowPrivate), proxies: createProxies(upstreamProxy) };
   const openAgents = (timeoutMs: number) => createCheckedAgents({ ...checked, timeoutMs });
-  const grant = createRefreshGrant(createSendForm(openAgents));
-  const accessToken = createTokenRefresh({ store, sealer, clock, grant, tell });
-  const keys = createCredentialResolver({ store, sealer, managed: providers, httpFallback, now: clock.now, accessToken });
+  const { keys, validateToken } = openKeys(config, deps, { openAgents, httpFallback });
   const inspection = await openInspection(config, clock, keys.http);
   const prices = await openPriceTable(config.spending.pricesFile);
   const { leaseMs, spending: settings } = config;
   const isSoleNode = !store.events.isShared;
   const accounts = createAccounts({ store, prices, clock, log, nodeId, isSoleNode, leaseMs, settings, approvals });
   const policies = createPolicySource({ store, clock, log, pollMs: egress.pollMs });
+  // Beside the tunnels there are the model calls, and connections that are kept open between requests.
+  const limits = { maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2), tunnel: { max, idleMs, totalMs }, requestsPerSecond };
   const gateway = createEgressGateway({
     providers,
     keys,
@@ -88,14 +91,7 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
     inspection,
     allowPrivate,
     upstreamProxy,
-    // Beside the tunnels there are the model calls, and connections that are kept open between requests.
-    limits: {
-      maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2),
-      tunnel: { max, idleMs, totalMs },
-      requestsPerSecond,
-      turn,
-      session,
-    },
+    limits: { ...limits, turn, session },
     resolve,
   });
   const services = createEgressGateway({
@@ -108,7 +104,7 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
     accounts,
     allowPrivate,
     upstreamProxy,
-    limits: { maxConnections: Math.max(DEFAULT_LIMITS.maxConnections, max * 2), tunnel: { max, idleMs, totalMs }, requestsPerSecond },
+    limits,
     resolve,
   });
   await policies.start();
@@ -121,12 +117,27 @@ export async function openEgress(config: Config, { store, clock, log, sealer, no
     keys,
     accounts,
     checkKey: createKeyCheck({ clock, openAgents }),
+    validateToken,
     async close() {
       await policies.stop();
       await Promise.all([gateway.close(), services.close()]);
       await audit.close();
       await accounts.stop();
     },
+  };
+}
+
+/** Which credential holds for whom, with the tokens that are refreshed for it. */
+function openKeys(
+  { providers: managed }: Config,
+  { store, clock, sealer, tell }: EgressDeps,
+  { openAgents, httpFallback }: { readonly openAgents: (timeoutMs: number) => UpstreamAgents; readonly httpFallback: CredentialSource },
+): Pick<Egress, 'keys' | 'validateToken'> {
+  const send = createSendForm(openAgents);
+  const accessToken = createTokenRefresh({ store, sealer, clock, grant: createRefreshGrant(send), tell });
+  return {
+    keys: createCredentialResolver({ store, sealer, managed, httpFallback, now: clock.now, accessToken }),
+    validateToken: createOauthValidation({ store, sealer, clock, accessToken, send }),
   };
 }
 

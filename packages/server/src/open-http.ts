@@ -57,7 +57,7 @@ function openVaults({ providers }: Config, { store, egress, sealing, audit }: En
   const { sealer } = sealing;
   const testKey = createKeyTest({ sealer, check: egress.checkKey });
   return {
-    vaults: auditVaults(createVaults({ store, sealer, clock, testKey }), audit),
+    vaults: auditVaults(createVaults({ store, sealer, clock, testKey, validateToken: egress.validateToken }), audit),
     providers: auditProviders(createProviders({ store, clock, managed: [...providers.keys()] }), audit),
     sealer,
   };

@@ -233,6 +233,30 @@ export const credentialTestSchema = z.object({
   models: z.array(z.string()).describe('Some of the models that the key reaches'),
 });
 
+const httpResponseSchema = z.object({
+  status_code: z.int(),
+  content_type: z.string(),
+  body: z.string().describe('Without what is a secret'),
+  body_truncated: z.boolean(),
+});
+
+export const credentialValidationSchema = z.object({
+  type: z.literal('vault_credential_validation'),
+  credential_id: z.string(),
+  vault_id: z.string(),
+  has_refresh_token: z.boolean(),
+  status: z.enum(['valid', 'invalid', 'unknown']).describe('`unknown`: the server could not be asked, or answered something else'),
+  mcp_probe: z.object({ method: z.string(), http_response: httpResponseSchema.nullable() }).nullable().describe('What failed'),
+  refresh: z
+    .object({
+      status: z.enum(['succeeded', 'failed', 'connect_error', 'no_refresh_token']),
+      http_response: httpResponseSchema.nullable().describe('Never kept here: `last_refresh` of the credential says why'),
+    })
+    .nullable()
+    .describe('Set when the server answered 401'),
+  validated_at: timestampSchema,
+});
+
 export const encryptionKeySchema = z.object({
   id: z.string(),
   type: z.literal('encryption_key'),
@@ -275,6 +299,7 @@ export type CredentialUpdate = z.output<typeof credentialUpdateSchema>;
 export type VaultCredential = z.infer<typeof credentialSchema>;
 export type CredentialAuth = z.infer<typeof authSchema>;
 export type CredentialTest = z.infer<typeof credentialTestSchema>;
+export type CredentialValidation = z.infer<typeof credentialValidationSchema>;
 export type EncryptionKeyInfo = z.infer<typeof encryptionKeySchema>;
 export type KeyRotationStarted = z.infer<typeof keyRotationSchema>;
 export type ProviderList = z.infer<typeof providerListSchema>;

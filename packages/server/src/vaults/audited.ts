@@ -44,6 +44,10 @@ export function auditVaults(vaults: Vaults, audit: AuditSink): Vaults {
         ),
       remove: (tenantId, vaultId, id) =>
         after(credentials.remove(tenantId, vaultId, id), () => tell(tenantId, 'credential.removed', id, { vault: vaultId })),
+      validate: (tenantId, vaultId, id) =>
+        after(credentials.validate(tenantId, vaultId, id), ({ status: result }) =>
+          tell(tenantId, 'credential.tested', id, { vault: vaultId, result }),
+        ),
       test: (tenantId, vaultId, id) =>
         after(credentials.test(tenantId, vaultId, id), ({ result }) => tell(tenantId, 'credential.tested', id, { vault: vaultId, result })),
     },

@@ -36,7 +36,8 @@ async function setUp(managed: ReadonlyMap<Provider, ProviderConfig> = new Map([[
   const dialer = { clock: systemClock, resolve, isDenied: deniedBut(['127.0.0.0/8']) };
   const openAgents = (timeoutMs: number) => createCheckedAgents({ ...dialer, timeoutMs });
   const check = createKeyCheck({ clock: systemClock, openAgents });
-  const vaults = createVaults({ store, sealer, clock: systemClock, testKey: createKeyTest({ sealer, check }) });
+  const validateToken = () => assert.fail('no token is tried');
+  const vaults = createVaults({ store, sealer, clock: systemClock, testKey: createKeyTest({ sealer, check }), validateToken });
   const session = {
     id: 'ses_1',
     tenantId: 'default',

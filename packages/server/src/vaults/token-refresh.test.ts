@@ -15,6 +15,7 @@ import { createCheckedAgents } from '../egress/upstream-agents.ts';
 import { createRefreshGrant } from '../oidc/refresh-grant.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { createMcpCredentials } from './mcp-credentials.ts';
+import { createOauthValidation } from './oauth-validation.ts';
 import { createCredentialResolver } from './resolver.ts';
 import { createTokenRefresh } from './token-refresh.ts';
 import { createVaults } from './vaults.ts';
@@ -42,7 +43,8 @@ async function setUp({ allow = ['127.0.0.0/8'] }: { readonly allow?: readonly st
   const sealer = testSealer();
   const told: AuditEntry[] = [];
   const dialer = { clock, resolve: async () => ['127.0.0.1'], isDenied: deniedBut(allow) };
-  const grant = createRefreshGrant(createSendForm((timeoutMs) => createCheckedAgents({ ...dialer, timeoutMs })));
+  const send = createSendForm((timeoutMs) => createCheckedAgents({ ...dialer, timeoutMs }));
+  const grant = createRefreshGrant(send);
   /** Each has what a server has of its own; the database is shared. */
   const server = () => {
     const accessToken = createTokenRefresh({ store, sealer, clock, grant, tell: (entry) => void told.push(entry) });
@@ -55,7 +57,9 @@ async function setUp({ allow = ['127.0.0.0/8'] }: { readonly allow?: readonly st
       accessToken,
     });
   };
-  const vaults = createVaults({ store, sealer, clock, testKey: () => assert.fail('no key is tested') });
+  const accessToken = createTokenRefresh({ store, sealer, clock, grant, tell: (entry) => void told.push(entry) });
+  const validateToken = createOauthValidation({ store, sealer, clock, accessToken, send });
+  const vaults = createVaults({ store, sealer, clock, testKey: () => assert.fail('no key is tested'), validateToken });
   const vault = await vaults.create('default', { display_name: 'v', default: true });
   const add = (more: { url?: string; expiresInMs?: number; refresh?: Partial<Refresh> } = {}) =>
     vaults.credentials.create('default', vault.id, {
@@ -263,4 +267,23 @@ describe('a call to an MCP server through the gateway', () => {
     assert.deepEqual([bench.refusals.length, bench.refusals[0]?.server], [1, 'tools']);
     assert.match(bench.refusals[0]?.message ?? '', /invalid_grant/);
   });
+});
+
+test('a token is tried at its server, and refreshed where that refuses it', async () => {
+  await using bench = await setUp();
+  await using mcp = await startHttpMcp({ authorization: () => `Bearer ${bench.oauth.accessToken()}` });
+  const { id } = await bench.add({ url: `http://tools.example:${mcp.port}/mcp` });
+  const validate = async () => {
+    const { status, refresh, mcp_probe: probe } = await bench.vaults.credentials.validate('default', bench.vault.id, id);
+    return [status, refresh?.status, probe?.http_response?.status_code];
+  };
+  assert.deepEqual(await validate(), ['valid', undefined, undefined]);
+  bench.oauth.revoke();
+  assert.deepEqual(await validate(), ['valid', 'succeeded', undefined]);
+  bench.wait(MINUTE_MS);
+  bench.oauth.revoke();
+  bench.oauth.temper = 'refuses';
+  assert.deepEqual(await validate(), ['invalid', 'failed', 401]);
+  await mcp[Symbol.asyncDispose]();
+  assert.deepEqual(await validate(), ['unknown', undefined, undefined]);
 });

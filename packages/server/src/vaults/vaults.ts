@@ -1,4 +1,13 @@
-import type { CredentialCreate, CredentialTest, CredentialUpdate, Vault, VaultCreate, VaultCredential, VaultUpdate } from '@cloister/api';
+import type {
+  CredentialCreate,
+  CredentialTest,
+  CredentialUpdate,
+  CredentialValidation,
+  Vault,
+  VaultCreate,
+  VaultCredential,
+  VaultUpdate,
+} from '@cloister/api';
 import { mapPage, requireAgent } from '../agents/agents.ts';
 import { patchMetadata } from '../agents/definition.ts';
 import { type Clock, toTimestamp } from '../base/clock.ts';
@@ -11,6 +20,7 @@ import type { CredentialRow, Page, PageInput, Store, VaultRow } from '../store/s
 import { mergeAuth, parseAuth, toWireAuth } from './auth.ts';
 import { openSecret } from './envelope.ts';
 import type { KeyTest } from './key-test.ts';
+import type { OauthValidation } from './oauth-validation.ts';
 
 type ListInput = PageInput & { readonly includeArchived: boolean };
 
@@ -35,6 +45,8 @@ export interface Credentials {
   remove(tenantId: string, vaultId: string, id: string): Promise<void>;
   /** Asks the provider whether it takes the key. */
   test(tenantId: string, vaultId: string, id: string): Promise<CredentialTest>;
+  /** Asks the MCP server whether it takes the token. */
+  validate(tenantId: string, vaultId: string, id: string): Promise<CredentialValidation>;
 }
 
 export interface VaultsDeps {
@@ -42,6 +54,7 @@ export interface VaultsDeps {
   readonly sealer: Sealer;
   readonly clock: Clock;
   readonly testKey: KeyTest;
+  readonly validateToken: OauthValidation;
 }
 
 const MAX_VAULTS = 10_000;
@@ -85,7 +98,7 @@ export function createVaults(deps: VaultsDeps): Vaults {
 }
 
 function createCredentials(deps: VaultsDeps): Credentials {
-  const { store, sealer, clock, testKey } = deps;
+  const { store, sealer, clock, testKey, validateToken } = deps;
   const seal = (secret: string, row: Pick<CredentialRow, 'tenantId' | 'id' | 'version'>) => {
     rememberSecret(secret);
     return sealer.seal(secret, credentialAad(row));
@@ -147,6 +160,7 @@ function createCredentials(deps: VaultsDeps): Credentials {
       if (row.archivedAt !== null) throw new PlatformError('credential_archived');
       return { type: 'credential_test', credential_id: id, ...(await testKey(row)) };
     },
+    validate: async (tenantId, vaultId, id) => validateToken(await requireCredential(store, tenantId, vaultId, id)),
   };
 }
 

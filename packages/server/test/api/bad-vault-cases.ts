@@ -17,6 +17,7 @@ export const VAULT_IDS: readonly Case[] = [
   { what: 'vault with a credential to archive', send: ['POST', `${ONE}/archive`], code: 'vault_not_found' },
   { what: 'vault with a credential to delete', send: ['DELETE', ONE], code: 'vault_not_found' },
   { what: 'vault with a credential to test', send: ['POST', `${ONE}/test`], code: 'vault_not_found' },
+  { what: 'vault with a credential to validate', send: ['POST', `${ONE}/mcp_oauth_validate`], code: 'vault_not_found' },
   { what: 'encryption key to remove', send: ['DELETE', '/v1/encryption_keys/kek_0'], code: 'encryption_key_not_found' },
   { what: 'tenant with a policy', send: ['GET', '/v1/tenants/tnt_0/provider_policy'], code: 'tenant_not_found' },
   {

@@ -62,6 +62,10 @@ describe('vaults', () => {
     assert.deepEqual(changed.auth.type === 'mcp_oauth' && [changed.auth.refresh?.scope, changed.auth.expires_at], ['read write', null]);
     assert.doesNotMatch(JSON.stringify([made, changed]), /of-theirs|secret-of/);
     await assert.rejects(change({ refresh: { refresh_token: 'short' } }), /secret_weak/);
+    // A private address, which is not asked.
+    const here = await vaults.credentials.create(vault_id, { auth: { ...given, mcp_server_url: 'http://127.0.0.1:9/mcp' } });
+    const verdict = await vaults.credentials.mcpOAuthValidate(here.id, { vault_id });
+    assert.deepEqual([verdict.status, verdict.has_refresh_token, verdict.mcp_probe?.method], ['unknown', false, 'initialize']);
   });
 
   it('never tell a secret again', async () => {
@@ -131,6 +135,7 @@ describe('vaults', () => {
       ['POST', `/v1/vaults/ID/credentials/${credential.id}`, { display_name: 'x' }],
       ['POST', `/v1/vaults/ID/credentials/${credential.id}/archive`],
       ['POST', `/v1/vaults/ID/credentials/${credential.id}/test`],
+      ['POST', `/v1/vaults/ID/credentials/${credential.id}/mcp_oauth_validate`],
       ['DELETE', `/v1/vaults/ID/credentials/${credential.id}`],
       ['POST', '/v1/sessions', { agent, environment_id: environment, vault_ids: ['ID'] }],
     ];

@@ -4,6 +4,7 @@ import {
   credentialSchema,
   credentialTestSchema,
   credentialUpdateSchema,
+  credentialValidationSchema,
   pageOf,
   vaultCreateSchema,
   vaultDeletedSchema,
@@ -227,5 +228,18 @@ function credentialClosingRoutes(table: RouteTable): void {
       problems: [...CREDENTIAL_MISSING, 'credential_archived', 'capability_unsupported', 'encryption_key_missing', 'secret_unreadable'],
     },
     ({ tenantId, param }) => credentials.test(tenantId, param('id'), param('credential_id')),
+  );
+  route(
+    table,
+    {
+      method: 'post',
+      path: `${ONE}/mcp_oauth_validate`,
+      operationId: 'validateVaultCredential',
+      summary: 'Ask the MCP server of an OAuth credential whether it takes the token, which is refreshed if not',
+      tag,
+      response: credentialValidationSchema,
+      problems: [...CREDENTIAL_MISSING, 'credential_archived', 'capability_unsupported', 'encryption_key_missing', 'secret_unreadable'],
+    },
+    ({ tenantId, param }) => credentials.validate(tenantId, param('id'), param('credential_id')),
   );
 }
