@@ -6,8 +6,8 @@ import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { isKnownSkip } from '../packages/server/src/runtime/conformance/known-skips.ts';
-import { root, run, runScript, SetupError } from './setup.mjs';
 import type { TestRecord } from './notes-reporter.ts';
+import { root, run, runScript, SetupError } from './setup.mjs';
 
 const FILE_TIMEOUT_MS = 15 * 60_000;
 /** What scripts/image.ts answers where no container engine is. */
