@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { PlatformError } from '../base/errors.ts';
+import { makeFirst } from '../base/first-file.ts';
 import type { Logger } from '../base/log.ts';
 import { AUDIT_KEY_BYTES, type AuditSeals, createAuditSeal } from '../core/audit-chain.ts';
 import type { AuditStore } from '../store/store.ts';
@@ -42,12 +43,10 @@ function readOrMake(file: string, mayMake: boolean): string {
     const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
     if (!isMissing || !mayMake) throw invalid(file, isMissing ? 'there is no such file' : 'it cannot be read', cause);
   }
-  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
   try {
-    writeFileSync(file, `${randomBytes(AUDIT_KEY_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx', flush: true });
+    makeFirst(file, `${randomBytes(AUDIT_KEY_BYTES).toString('base64')}\n`);
   } catch (cause) {
-    // Another process of the same directory was quicker.
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST')) throw invalid(file, 'it cannot be written', cause);
+    throw invalid(file, 'it cannot be written', cause);
   }
   return readFileSync(file, 'utf8');
 }

@@ -1,8 +1,10 @@
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Agents } from '../agents/agents.ts';
 import { type Clock, delay } from '../base/clock.ts';
 import { PlatformError } from '../base/errors.ts';
+import { makeFirst } from '../base/first-file.ts';
 import { newId, newSecret } from '../base/ids.ts';
 import { weaknessOf } from '../base/weak-secret.ts';
 import type { Environments } from '../environments/environments.ts';
@@ -48,17 +50,10 @@ export async function ensureAdminKey(deps: {
 }
 
 async function readOrMakeKey(file: string): Promise<{ key: string; isNew: boolean }> {
-  try {
-    const key = (await readFile(file, 'utf8')).trim();
-    await chmod(file, 0o600);
-    return { key, isNew: false };
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-  }
-  const key = newSecret('apiKey');
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-  await writeFile(file, `${key}\n`, { mode: 0o600, flag: 'wx' });
-  return { key, isNew: true };
+  const isNew = !existsSync(file) && makeFirst(file, `${newSecret('apiKey')}\n`);
+  const key = (await readFile(file, 'utf8')).trim();
+  if (!isNew) await chmod(file, 0o600);
+  return { key, isNew };
 }
 
 interface DefaultsDeps {

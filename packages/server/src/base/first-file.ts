@@ -1,0 +1,25 @@
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { newUnique } from './ids.ts';
+
+/**
+ * Makes a file of the owner's alone, with its directory, unless it is there; answers whether it did. Of servers that
+ * start together on one directory, one makes it, and nobody ever reads half of it.
+ */
+export function makeFirst(file: string, text: string): boolean {
+  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+  const draft = `${file}.${newUnique()}`;
+  const fd = openSync(draft, 'wx', 0o600);
+  try {
+    writeSync(fd, text);
+    fsyncSync(fd);
+    linkSync(draft, file);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    closeSync(fd);
+    rmSync(draft, { force: true });
+  }
+}
