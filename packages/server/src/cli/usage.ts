@@ -14,6 +14,7 @@ interface UsageOptions {
   readonly session?: string;
   readonly json?: true;
   readonly csv?: true;
+  readonly storage?: true;
 }
 
 /** A page of the report; more rows are for the CSV. */
@@ -29,7 +30,8 @@ export function usageCommand(): Command {
     .option('--session <id>', 'of this session only')
     .option('--json', 'print JSON')
     .option('--csv', 'print all rows as CSV')
-    .action(show);
+    .option('--storage', 'what the tenant has stored instead, by kind, and what its plan allows')
+    .action((options: UsageOptions) => (options.storage ? showStorage(options) : show(options)));
 }
 
 async function show({ by, from, to, tenant, agent, session, json, csv }: UsageOptions): Promise<void> {
@@ -46,6 +48,17 @@ async function show({ by, from, to, tenant, agent, session, json, csv }: UsageOp
   const { calls, cost, estimated_calls: estimated } = report.total;
   note(`${calls} calls, ${cost} ${report.currency}${estimated === 0 ? '' : `; ${estimated} of them estimated`}`);
   if (report.next_page !== null) note(`Only the first ${ROWS} rows are shown: --csv prints all.`);
+}
+
+async function showStorage({ json }: UsageOptions): Promise<void> {
+  const { stored, used, plan } = await connect().plans.own();
+  const [bytes = 0, limit = null] = [used.storage_bytes, plan?.limits.storage_bytes];
+  if (json) return printLine(JSON.stringify({ ...stored, total: bytes, limit }, null, 2));
+  printTable(
+    ['KIND', 'BYTES'],
+    [...Object.entries(stored), ['total', bytes] as const].map(([kind, size]) => [kind, String(size)]),
+  );
+  note(limit === null ? 'No plan limits it, so workspaces and snapshots are not measured.' : `The plan allows ${limit} bytes.`);
 }
 
 type Column = 'day' | 'tenant_id' | 'agent_id' | 'session_id' | 'provider' | 'model';

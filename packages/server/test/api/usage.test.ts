@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { budgetSchema, createClient, tenantPlanSchema, usageReportSchema } from '@cloister/api';
 import { newId } from '../../src/base/ids.ts';
 import type { CallRecord, Store } from '../../src/store/store.ts';
+import { runCli } from '../support/run-cli.ts';
 import { message, OTHER_KEY, startTestServer, type TestServer, type Wire } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -196,6 +197,10 @@ describe('usage, budgets and plans', { timeout: 120_000 }, () => {
       assert.equal(sum, after.used.storage_bytes);
       await client.snapshots.create(session);
       await assert.rejects(client.snapshots.create(session), refused);
+      const { stored } = await client.plans.own();
+      const shown = await runCli({ CLOISTER_URL: server.url, CLOISTER_API_KEY: server.key }, ['usage', '--storage', '--json']);
+      const total = Object.values(stored).reduce((all, one) => all + one, 0);
+      assert.deepEqual(JSON.parse(shown.stdout.toString()), { ...stored, total, limit: max });
       await assert.rejects(client.sessions.fork(session), refused);
       assert.equal((await client.snapshots.list(session)).data.length, 2);
       await client.snapshots.remove(session, snapshot.id);
