@@ -14,7 +14,7 @@ export function checkNetwork(own: OwnInstallation, sent: JsonObject): JsonObject
   if (!own.claim(installation)) throw refusal('the network belongs to another installation than the one that is served');
   const mayReachOut = Object.keys(objectOf(sent.Options, 'Options')).length === 0;
   const spec = { labels: { installation, service, tenant: '', incarnation: '' }, mayReachOut };
-  const expected = toJsonObject(networkBody(spec, networkName(spec.labels), slotOf(sent)));
+  const expected = toJsonObject(networkBody(spec, { name: networkName(spec.labels), slot: slotOf(sent) }));
   const difference = firstDifference(sent, expected);
   if (difference !== undefined) throw refusal(`the network's ${difference} is not what Cloister's networks have`);
   return expected;

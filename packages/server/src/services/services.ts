@@ -120,8 +120,7 @@ async function findContainer(
 }
 
 function noServices(): PlatformError {
-  const detail =
-    'The runtime of this server has no services; Docker has. Podman publishes no port of a network that leads nowhere else, and bubblewrap makes no networks.';
+  const detail = 'The runtime of this server has no services: Docker and Podman have, and bubblewrap makes no networks.';
   return new PlatformError('capability_unsupported', { detail });
 }
 

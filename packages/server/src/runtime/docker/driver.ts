@@ -16,7 +16,6 @@ import { createContainer, removeContainer, stopContainer } from './lifecycle.ts'
 import { readLogs } from './logs.ts';
 import { listRuntimeClasses, probeEngine } from './probe.ts';
 import { containerName } from './profile.ts';
-import { QUIRKS } from './quirks.ts';
 import { createSeccompFile } from './seccomp.ts';
 import { createDockerServices } from './services.ts';
 import { sleepPower } from './sleep.ts';
@@ -77,9 +76,7 @@ export function createDockerDriver(options: DockerDriverOptions): DockerDriver {
     exec: (ref, command, call) => execInContainer(docker, ref, { command, signal: call?.signal }),
     logs: (ref, logs) => readLogs(docker, ref.handle, logs ?? {}),
     watch: (owner, onExit, watch) => watchContainers(docker, owner.installation, { ...watch, onExit }),
-    get services() {
-      return QUIRKS[engine.kind()].closesNetworks ? services : undefined;
-    },
+    services,
     holders,
     async close() {
       await cleanUps.settled();

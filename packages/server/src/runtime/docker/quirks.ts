@@ -30,6 +30,8 @@ export interface EngineQuirks {
   readonly needsOwnSeccomp: boolean;
   /** Whether a network can be given a default route that leads nowhere, so that a published port is no way out. */
   readonly closesNetworks: boolean;
+  /** Whether the id that it tells of itself is the same at the next question. */
+  readonly hasStableId: boolean;
   /** It may close the streams of a program that ends at once before their last bytes, which its log has. */
   readonly losesTails: boolean;
   /** The OCI runtimes that start faster in a network namespace that is there already than with one of their own. */
@@ -64,6 +66,7 @@ export const QUIRKS: Readonly<Record<EngineKind, EngineQuirks>> = {
     makesMissingMounts: false,
     needsOwnSeccomp: false,
     closesNetworks: true,
+    hasStableId: true,
     losesTails: false,
     fasterInNetworks: ['runc', 'crun'],
     takesInodeLimit: true,
@@ -91,6 +94,7 @@ export const QUIRKS: Readonly<Record<EngineKind, EngineQuirks>> = {
     makesMissingMounts: true,
     needsOwnSeccomp: true,
     closesNetworks: false,
+    hasStableId: false,
     losesTails: true,
     fasterInNetworks: [],
     takesInodeLimit: false,

@@ -6,7 +6,7 @@ import { unexpectedAnswer } from './failures.ts';
 import { inspectContainer, observedState } from './inspect.ts';
 import { serviceFilter, serviceRef } from './service-profile.ts';
 import { RELAY_LABEL, RELAY_SIDES } from './service-relay.ts';
-import { type ListedContainer, parseContainers } from './wire.ts';
+import { type ListedContainer, parseContainers, parseNetworkHolder } from './wire.ts';
 
 /** A service's container with its relays, as far as they are there. */
 interface Group {
@@ -44,6 +44,18 @@ function grouped(installation: string, items: readonly ListedContainer[]): Itera
   return groups.values();
 }
 
+async function isRelayed(
+  docker: DockerContext,
+  main: ListedContainer,
+  relays: readonly ListedContainer[],
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  if (relays.length > 0 || main.networkMode !== '') return relays.length > 0 || main.networkMode.startsWith('container:');
+  // This engine's list does not tell, and both may have been removed.
+  const answer = await docker.engine.call({ method: 'GET', path: `/containers/${main.id}/json`, signal });
+  return answer.status === 200 && parseNetworkHolder(answer.body) !== undefined;
+}
+
 async function observe(
   docker: DockerContext,
   { ref, main, relays }: Group,
@@ -51,8 +63,8 @@ async function observe(
 ): Promise<ServiceObservation | undefined> {
   if (main === undefined) return { ref, state: 'missing', exit: null, isCutOff: false };
   const state = observedState(main.status);
-  const isRelayed = main.networkMode.startsWith('container:');
-  const isCutOff = isRelayed && relays.filter(({ status }) => status === 'running').length < RELAY_SIDES.length;
+  const isCutOff =
+    (await isRelayed(docker, main, relays, signal)) && relays.filter(({ status }) => status === 'running').length < RELAY_SIDES.length;
   if (state !== 'exited') return { ref, state, exit: null, isCutOff };
   // The list does not tell how it ended.
   const closer = await inspectContainer(docker, main.id, signal);

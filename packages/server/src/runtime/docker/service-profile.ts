@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { invariant } from '../../base/errors.ts';
 import type { ServiceLabels, ServiceRef, ServiceSpec } from '../services.ts';
-import { hostConfig, INSTALLATION_LABEL } from './profile.ts';
+import { type EngineTraits, hostConfig, INSTALLATION_LABEL } from './profile.ts';
 
 /**
  * A service's container: the sandbox's hardening, without a stdin. One that may not reach out is in the network of its
  * relay, which has no card; any other has a network of its own and publishes its port. The engine restarts nothing:
  * the one server that looks after services does.
  */
-export function serviceBody(spec: ServiceSpec, apiVersion: string, relay?: string): object {
+export function serviceBody(spec: ServiceSpec, apiVersion: string, relay?: string, traits?: EngineTraits): object {
   invariant(spec.uid > 0, 'a service never runs as root');
   invariant(spec.mayReachOut === (relay === undefined), 'a service has a relay unless it may reach out');
   const network = relay === undefined ? ownNetwork(spec) : { top: {}, host: { NetworkMode: `container:${relay}` } };
@@ -24,7 +24,7 @@ export function serviceBody(spec: ServiceSpec, apiVersion: string, relay?: strin
     StopTimeout: 10,
     ...network.top,
     HostConfig: {
-      ...hostConfig(spec, apiVersion),
+      ...hostConfig(spec, apiVersion, traits),
       ...network.host,
       LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
     },

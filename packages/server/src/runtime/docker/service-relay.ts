@@ -3,8 +3,8 @@ import type { ServiceRef, ServiceSpec } from '../services.ts';
 import type { DockerContext } from './context.ts';
 import { startFailure } from './failures.ts';
 import { inspectContainer } from './inspect.ts';
-import { isNameTaken, removeContainer, stopContainer } from './lifecycle.ts';
-import { hostConfig } from './profile.ts';
+import { engineTraits, isNameTaken, removeContainer, stopContainer } from './lifecycle.ts';
+import { type EngineTraits, hostConfig } from './profile.ts';
 import { networkName, SERVICE_LABEL, serviceContainerName, serviceLabels } from './service-profile.ts';
 import { RELAY_PROGRAM } from './service-relay-program.ts';
 import { parseId } from './wire.ts';
@@ -26,12 +26,17 @@ const MEMORY_BYTES = 128 * 1024 ** 2;
 /** Node's threads, and the engine's own until it runs. */
 const PIDS = 48;
 
+interface RelayPlace {
+  readonly side: RelaySide;
+  readonly image: string;
+}
+
 export type RelaySpec = Pick<ServiceSpec, 'labels' | 'port' | 'relayDirectory'>;
 
 /** The sandbox's own hardening, and less of everything. */
 export function relayBody(
   { labels, port, relayDirectory }: RelaySpec,
-  { side, image, apiVersion }: { readonly side: RelaySide; readonly image: string; readonly apiVersion: string },
+  { side, image, apiVersion, traits }: RelayPlace & { readonly apiVersion: string; readonly traits?: EngineTraits },
 ): object {
   const isInner = side === 'inner';
   const inside = `${port.inside}/tcp`;
@@ -52,7 +57,7 @@ export function relayBody(
     Healthcheck: { Test: ['NONE'] },
     Tty: false,
     HostConfig: {
-      ...hostConfig(small, apiVersion),
+      ...hostConfig(small, apiVersion, traits),
       ...(isInner ? {} : { NetworkMode: network, PortBindings: { [inside]: [{ HostIp: port.address, HostPort: String(port.host) }] } }),
       // The engine would write the host's own resolvers down, or answer names; there is nobody at this address.
       Dns: ['127.0.0.1'],
@@ -74,14 +79,10 @@ export async function ensureRelays(docker: DockerContext, spec: RelaySpec, image
   return inner;
 }
 
-async function ensureRelay(
-  docker: DockerContext,
-  spec: RelaySpec,
-  { side, image }: { readonly side: RelaySide; readonly image: string },
-): Promise<string> {
-  const { apiVersion } = await docker.engine.address();
+async function ensureRelay(docker: DockerContext, spec: RelaySpec, { side, image }: RelayPlace): Promise<string> {
+  const traits = await engineTraits(docker);
   const name = relayName(serviceContainerName(spec.labels), side);
-  const json = relayBody(spec, { side, image, apiVersion });
+  const json = relayBody(spec, { side, image, apiVersion: traits.apiVersion, traits });
   const answer = await docker.engine.call({ method: 'POST', path: '/containers/create', query: { name }, json });
   if (answer.status === 201) return parseId(answer.body);
   if (isNameTaken(answer)) {

@@ -79,10 +79,10 @@ export async function* serviceStats(docker: DockerContext, ref: ServiceRef, sign
     for await (const line of readJsonLines(body)) {
       const stats = parseStats(line);
       if (stats === undefined) continue;
-      // One without a card has its clients at its outer relay's.
-      if (asJsonObject(line).networks === undefined)
-        traffic ??= followTraffic(docker, relayName(ref.handle, 'outer'), AbortSignal.any([signal, done.signal]));
-      yield traffic === undefined ? stats : { ...stats, ...traffic.latest() };
+      const isQuiet = stats.receivedBytes + stats.sentBytes === 0;
+      // One without a card has its clients at its outer relay's; engines say differently that there is no card.
+      if (isQuiet) traffic ??= followTraffic(docker, relayName(ref.handle, 'outer'), AbortSignal.any([signal, done.signal]));
+      yield isQuiet && traffic !== undefined ? { ...stats, ...traffic.latest() } : stats;
     }
   } finally {
     done.abort();

@@ -6,7 +6,7 @@ import type { DockerContext } from './context.ts';
 import { startFailure, unexpectedAnswer } from './failures.ts';
 import { imageDetails } from './image.ts';
 import { readJsonLines } from './json-lines.ts';
-import { isNameTaken, removeContainer, stopContainer } from './lifecycle.ts';
+import { engineTraits, isNameTaken, removeContainer, requireMounts, stopContainer } from './lifecycle.ts';
 import { listServices } from './service-list.ts';
 import { ensureNetwork, listNetworks, removeNetwork } from './service-network.ts';
 import { SERVICE_LABEL, serviceBody, serviceContainerName, serviceFilter } from './service-profile.ts';
@@ -20,8 +20,10 @@ export function createDockerServices(docker: DockerContext, relayImage: string |
   return {
     async hostId(call) {
       const answer = await engine.call({ method: 'GET', path: '/info', signal: call?.signal });
-      const { ID: id, Name: name } = asJsonObject(answer.body);
-      const known = typeof id === 'string' && id !== '' ? id : name;
+      const { ID: id, Name: name, DockerRootDir: store } = asJsonObject(answer.body);
+      const { quirks } = await engine.address();
+      // Where the id is another one each time, the host and the place of the containers have to do.
+      const known = quirks.hasStableId && typeof id === 'string' && id !== '' ? id : typeof name === 'string' && `${name}:${String(store)}`;
       if (answer.status !== 200 || typeof known !== 'string') throw unexpectedAnswer('tell which engine it is', answer);
       return known;
     },
@@ -41,6 +43,7 @@ export function createDockerServices(docker: DockerContext, relayImage: string |
 
 async function create(docker: DockerContext, given: ServiceSpec, relayImage: string | undefined): Promise<ServiceRef> {
   const spec = { ...(await docker.hostPaths.specOnHost(given)), relayDirectory: await docker.hostPaths.onHost(given.relayDirectory) };
+  if ((await docker.engine.address()).quirks.makesMissingMounts) await requireMounts(given);
   const { service, incarnation } = spec.labels;
   const ref = { service, incarnation, handle: serviceContainerName(spec.labels) };
   try {
@@ -55,9 +58,9 @@ async function create(docker: DockerContext, given: ServiceSpec, relayImage: str
 }
 
 async function createMain(docker: DockerContext, spec: ServiceSpec, relay: string | undefined): Promise<void> {
-  const { apiVersion } = await docker.engine.address();
+  const traits = await engineTraits(docker);
   const name = serviceContainerName(spec.labels);
-  const json = serviceBody(spec, apiVersion, relay);
+  const json = serviceBody(spec, traits.apiVersion, relay, traits);
   const make = () => docker.engine.call({ method: 'POST', path: '/containers/create', query: { name }, json });
   let answer = await make();
   if (isNameTaken(answer)) {
@@ -96,6 +99,8 @@ async function remove(docker: DockerContext, ref: ServiceRef): Promise<void> {
 }
 
 const RETRY_MS = 1000;
+/** By the names of every engine. */
+const CHANGES = ['die', 'died', 'destroy', 'remove', 'pause', 'unpause'];
 
 /** What a broken connection has missed is found by the next listing, which is asked for when it is back. */
 async function watch(
@@ -105,7 +110,7 @@ async function watch(
 ): Promise<void> {
   const stop = AbortSignal.any([signal, docker.closing]);
   const { label } = asJsonObject(JSON.parse(serviceFilter(installation)));
-  const filters = JSON.stringify({ type: ['container'], event: ['die', 'destroy', 'pause', 'unpause'], label });
+  const filters = JSON.stringify({ type: ['container'], event: CHANGES, label });
   while (!stop.aborted) {
     try {
       const { status, body } = await docker.engine.open({ method: 'GET', path: '/events', query: { filters }, signal: stop });
