@@ -52,7 +52,8 @@ async function show({ by, from, to, tenant, agent, session, json, csv }: UsageOp
 
 async function showStorage({ json }: UsageOptions): Promise<void> {
   const { stored, used, plan } = await connect().plans.own();
-  const [bytes = 0, limit = null] = [used.storage_bytes, plan?.limits.storage_bytes];
+  const bytes = used.storage_bytes;
+  const limit = plan?.limits.storage_bytes ?? null;
   if (json) return printLine(JSON.stringify({ ...stored, total: bytes, limit }, null, 2));
   printTable(
     ['KIND', 'BYTES'],
