@@ -9,7 +9,7 @@ import { type BrokerConfig, brokerConfig } from './config/broker.ts';
 import { contentLimits } from './config/contents.ts';
 import { egressSettings, upstreamProxy } from './config/egress.ts';
 import { dockerCertPath } from './config/engine.ts';
-import { type HttpLimits, httpLimits } from './config/http.ts';
+import { type HttpLimits, httpLimits, metricsToken } from './config/http.ts';
 import { type LogSettings, logSettings } from './config/log.ts';
 import { providers } from './config/providers.ts';
 import { type ConfigProblem, type EffectiveSetting, effectiveSettings, explaining, problemsOf } from './config/report.ts';
@@ -112,6 +112,7 @@ export interface Config {
   readonly maxQueuedPerTenant: number;
   readonly maxQueued: number;
   readonly http: HttpLimits;
+  readonly metricsToken: string | undefined;
   /** Undefined for never. */
   readonly sessionTtlMs: number | undefined;
   readonly eventRetentionMs: number | undefined;
@@ -231,6 +232,7 @@ function parse({ env, notes }: Pick<Settled, 'env' | 'notes'>): Config {
     maxQueuedPerTenant: integer(env, 'MAX_QUEUED_PER_TENANT', 20_000, { min: 1, max: 10_000_000 }),
     maxQueued: integer(env, 'MAX_QUEUED', 100_000, { min: 1, max: 10_000_000 }),
     http: httpLimits(env),
+    metricsToken: metricsToken(env),
     sessionTtlMs: times(limit(env, 'SESSION_TTL_HOURS', { max: 876_000 }), HOUR_MS),
     eventRetentionMs: times(limit(env, 'EVENT_RETENTION_DAYS', { max: 36_500 }), DAY_MS),
     deliveryRetentionMs: integer(env, 'DELIVERY_RETENTION_DAYS', 30, { min: 1, max: 36_500 }) * DAY_MS,

@@ -210,6 +210,7 @@ export async function openHttp(config: Config, engine: Engine, parts: HttpParts)
     version: VERSION,
     maxBodyBytes: config.maxBodyBytes,
     limits: config.http,
+    metricsToken: config.metricsToken,
     usual: usualOf(engine),
     turnTimeoutMs: config.turnTimeoutMs,
     adapters: config.adapters,

@@ -1,4 +1,5 @@
-import { type Environment, integer, limit, networks } from './values.ts';
+import { weaknessOf } from '../base/weak-secret.ts';
+import { type Environment, integer, invalid, limit, networks, secret } from './values.ts';
 
 /** What one server takes at once; undefined stands for no limit. */
 export interface HttpLimits {
@@ -22,4 +23,14 @@ export function httpLimits(env: Environment): HttpLimits {
     maxBodyBytes: integer(env, 'MAX_BODY_BYTES_AT_ONCE', 268_435_456, { min: 1024, max: 68_719_476_736 }),
     trustedProxies: networks(env, 'TRUSTED_PROXIES'),
   };
+}
+
+const MIN_TOKEN_LENGTH = 16;
+
+/** What reads the metrics and nothing else; without it only the installation's own key does. */
+export function metricsToken(env: Environment): string | undefined {
+  const token = secret(env, 'METRICS_TOKEN');
+  const weakness = token === undefined ? undefined : weaknessOf(token, MIN_TOKEN_LENGTH);
+  if (weakness !== undefined) throw invalid('METRICS_TOKEN', weakness);
+  return token;
 }

@@ -75,7 +75,7 @@ export function createApp(deps: HttpDeps): App {
     }
   });
   const open = createOpenRequests(deps);
-  app.use(authenticate({ credentials, guard: limits.keyGuard, open, publicUrl: settings.publicUrl }));
+  app.use(authenticate({ ...deps, credentials, guard: limits.keyGuard, open, publicUrl: settings.publicUrl }));
   app.use((c, next) => {
     const principal = c.get('principal');
     return principal === undefined ? next() : actAs(`${principal.kind}:${principal.id}`, next);

@@ -103,6 +103,8 @@ export interface HttpDeps extends KeptParts {
   readonly version: string;
   readonly maxBodyBytes: number;
   readonly limits: HttpLimits;
+  /** Opens `/metrics` and nothing else. */
+  readonly metricsToken: string | undefined;
   /** What agents are made of whose maker cannot say, and whether a model can be had. */
   readonly usual: { readonly model: string; readonly harness: string; readonly serves: (model: string) => boolean };
   /** How long a turn may take. */

@@ -8,6 +8,7 @@ import { message, startTestServer, type TestServer, type Wire } from '../support
 const ROOT = path.resolve(import.meta.dirname, '../../../..');
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
 const OURS = /\b(?:cloister|process|nodejs)_[a-z0-9_]+/g;
+const METRICS_TOKEN = 'only-for-prometheus-71f3';
 const namesIn = (text: string) => [...text.matchAll(OURS)].map(([name]) => name);
 
 describe('the metrics', { timeout: 60_000 }, () => {
@@ -27,7 +28,7 @@ describe('the metrics', { timeout: 60_000 }, () => {
 
   before(async () => {
     // Nobody takes the traces; their count is among the metrics all the same.
-    server = await startTestServer({ env: { WARM_POOL_MAX: '1', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' } });
+    server = await startTestServer({ env: { WARM_POOL_MAX: '1', METRICS_TOKEN, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' } });
     const session = await server.createSession();
     const { body } = await server.json('POST', `/v1/sessions/${session}/events?wait=30`, { body: { events: [message('hello')] } });
     assert.equal(body.turn.outcome, 'completed');
@@ -40,6 +41,14 @@ describe('the metrics', { timeout: 60_000 }, () => {
     );
   });
   after(() => server?.[Symbol.asyncDispose]());
+
+  it('are read with a token of their own, which opens nothing else', async () => {
+    const headers = { authorization: `Bearer ${METRICS_TOKEN}` };
+    const status = async (route: string, token = headers) => (await fetch(`${server.url}${route}`, { headers: token })).status;
+    assert.equal(await status('/metrics'), 200);
+    assert.equal(await status('/metrics', { authorization: `Bearer ${METRICS_TOKEN}x` }), 401);
+    for (const route of ['/v1/agents', '/v1/status', '/openapi.json', '/v1/audit']) assert.equal(await status(route), 401, route);
+  });
 
   it('that the Grafana dashboard shows are all there', () => {
     const dashboard: Wire = JSON.parse(read('deploy/grafana/cloister.json'));

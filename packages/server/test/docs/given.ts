@@ -41,6 +41,8 @@ export function apiOf(url: string, logFile: string): Api {
 }
 
 const SKILL = '---\nname: weekly-report\ndescription: How we write weekly reports.\n---\n\nBegin with the numbers.\n';
+/** Of both servers. */
+export const METRICS_TOKEN = 'prometheus-reads-4f2a91';
 const PASSWORD = 'correct horse battery staple';
 
 async function agentAndSession(api: Api, agent: object = {}): Promise<{ readonly agent: string; readonly session: string }> {
@@ -93,7 +95,7 @@ export const PAGES: Readonly<Record<string, Page>> = {
     given: async () => ({ env: { UPDATE_ID: '7' } }),
   },
   'docs/monitoring.md': {
-    given: async (api) => ({ printed: (await afterMessage(api, '[[fail]]')).session }),
+    given: async (api) => ({ printed: (await afterMessage(api, '[[fail]]')).session, env: { METRICS_TOKEN } }),
     before: {
       command: /--level warn/,
       // A warning comes when something is wrong with the server or the engine, which is not to be had here.

@@ -8,7 +8,7 @@ import { startFakeModel } from '@cloister/fake-model';
 import { programEnvironment } from '../../../../test/support/program-environment.ts';
 import { ADMIN_KEY, type ServerProcess, startServerProcess } from '../support/server-process.ts';
 import { fill } from './fill.ts';
-import { type Api, apiOf, type Given, PAGES } from './given.ts';
+import { type Api, apiOf, type Given, METRICS_TOKEN, PAGES } from './given.ts';
 import type { Command } from './pages.ts';
 import { assertShape } from './shape.ts';
 import { openShell, type Ran, type Shell } from './shell.ts';
@@ -45,6 +45,7 @@ export async function openStage(hasEngine: boolean): Promise<Stage> {
     ANTHROPIC_BASE_URL: model.url,
     EGRESS_ALLOW_PRIVATE: '127.0.0.0/8',
     NOCLAW_API_KEY: NOCLAW_KEY,
+    METRICS_TOKEN,
     MAX_TURN_ATTEMPTS: '1',
     DRAIN_SECONDS: '1',
   };

@@ -23,7 +23,8 @@ export function createDockerServices(docker: DockerContext, relayImage: string |
       const { ID: id, Name: name, DockerRootDir: store } = asJsonObject(answer.body);
       const { quirks } = await engine.address();
       // Where the id is another one each time, the host and the place of the containers have to do.
-      const known = quirks.hasStableId && typeof id === 'string' && id !== '' ? id : typeof name === 'string' && `${name}:${String(store)}`;
+      const place = typeof name === 'string' && typeof store === 'string' ? `${name}:${store}` : name;
+      const known = quirks.hasStableId && typeof id === 'string' && id !== '' ? id : place;
       if (answer.status !== 200 || typeof known !== 'string') throw unexpectedAnswer('tell which engine it is', answer);
       return known;
     },
