@@ -101,9 +101,10 @@ function suite(ports: string, around: ServicesSuite['around'], without: RegExp |
     });
   });
   after(async () => {
+    // An engine that is told to end waits for its connections.
+    engine?.close();
     await server?.[Symbol.asyncDispose]();
     await surroundings?.close();
-    engine?.close();
   });
 
   const ask = async (method: string, route: string, body?: object): Promise<{ status: number; body: Wire }> => {
@@ -257,7 +258,9 @@ function suite(ports: string, around: ServicesSuite['around'], without: RegExp |
     assert.deepEqual([(await own(id)).length, (await relays(id)).length], [1, 2]);
     const { data } = (await ask('GET', `/${id}/events?order=asc&limit=100`)).body;
     const ends = data.filter(({ event }: Wire) => event === 'exited').map(({ detail }: Wire) => detail.split(';')[0]);
-    assert.deepEqual(ends, ['it exited with code 7', 'its container was removed from outside', 'the relay of its port ended']);
+    // Some engines end it first, and a look may fall in between.
+    assert.match(ends[1], /^(its container was removed from outside|it was ended by SIG(TERM|KILL))$/);
+    assert.deepEqual([ends[0], ...ends.slice(2)], ['it exited with code 7', 'the relay of its port ended']);
     await ask('POST', `/${id}/stop`);
     await until(id, 'the stop', ({ state }) => state === 'stopped');
     await waitFor(async () => (await found(id, 'containers')).length === 0, { timeoutMs: 60_000, what: 'its container to go' });

@@ -68,8 +68,8 @@ async function startService(image: string): Promise<PodmanService> {
     endpoint,
     image,
     async [Symbol.asyncDispose]() {
-      await podman('rm', '--all', '--force', '--time', '0');
-      service.kill();
+      // With those that are in the network of another one.
+      await podman('rm', '--all', '--force', '--depend', '--time', '0').finally(() => service.kill());
       await ended;
       endMonitors(home);
       // Its store is a mount of its own.
