@@ -40,3 +40,12 @@ export const queryFlagSchema = z.enum(['true', 'false', '1', '0']).transform((va
 export function pageOf<T extends z.ZodType>(item: T) {
   return z.object({ data: z.array(item), next_page: z.string().nullable(), prev_page: z.string().nullable().optional() });
 }
+
+/** Where something of somebody else's answers. */
+export const endpointUrlSchema = z
+  .string()
+  .max(2048)
+  .refine((text) => {
+    const url = URL.parse(text);
+    return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' && url.hash === '';
+  }, 'an http or https URL without a user and without a fragment');

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { endpointUrlSchema } from './common.ts';
 
 /** Part of its tools' names: `mcp__<server>__<tool>`. */
 const serverNameSchema = z
@@ -7,19 +8,11 @@ const serverNameSchema = z
   .regex(/[^_]$/, 'does not end in `_`')
   .max(64);
 
-const urlSchema = z
-  .string()
-  .max(2048)
-  .refine((text) => {
-    const url = URL.parse(text);
-    return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' && url.hash === '';
-  }, 'an http or https URL without a user and without a fragment');
-
 const environmentSchema = z
   .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'no name of a variable'), z.string().max(4096))
   .refine((value) => Object.keys(value).length <= 64, 'at most 64 variables');
 
-const urlServerSchema = z.object({ type: z.literal('url'), name: serverNameSchema, url: urlSchema });
+const urlServerSchema = z.object({ type: z.literal('url'), name: serverNameSchema, url: endpointUrlSchema });
 const stdioServerSchema = z.object({
   type: z.literal('stdio'),
   name: serverNameSchema,

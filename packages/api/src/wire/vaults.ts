@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { metadataPatchSchema, metadataSchema, pageQuerySchema, queryFlagSchema, timestampSchema } from './common.ts';
+import { endpointUrlSchema, metadataPatchSchema, metadataSchema, pageQuerySchema, queryFlagSchema, timestampSchema } from './common.ts';
 import { hostSchema } from './networking.ts';
 
 export const KEY_PROVIDERS = ['anthropic', 'openai', 'google', 'deepseek', 'xai', 'openai-compatible'] as const;
@@ -97,14 +97,6 @@ const printableSchema = z
   .max(2048)
   .regex(/^[\x20-\x7e]+$/, 'visible ASCII characters');
 
-const tokenEndpointSchema = z
-  .string()
-  .max(2048)
-  .refine((text) => {
-    const url = URL.parse(text);
-    return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' && url.hash === '';
-  }, 'an http or https URL without a user and without a fragment');
-
 const tokenEndpointAuthParamSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('none') }),
   z.strictObject({ type: z.literal('client_secret_basic'), client_secret: secretSchema }),
@@ -114,7 +106,7 @@ const tokenEndpointAuthParamSchema = z.discriminatedUnion('type', [
 const refreshParamSchema = z.strictObject({
   client_id: printableSchema,
   refresh_token: secretSchema,
-  token_endpoint: tokenEndpointSchema,
+  token_endpoint: endpointUrlSchema,
   token_endpoint_auth: tokenEndpointAuthParamSchema,
   resource: printableSchema.nullish().describe('RFC 8707'),
   scope: printableSchema.nullish().describe('Left out: what was granted at first'),

@@ -1,26 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { openRecordedTurn } from '../../test/support/recorded-turn.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { systemClock } from '../base/clock.ts';
 import { newId } from '../base/ids.ts';
 import type { JsonObject } from '../base/json.ts';
 import { parsePermissionRules } from '../core/permission-rules.ts';
 import { parseToolRules } from '../core/tools.ts';
-import { accept, confirmation, createSession, lease, queue, TENANT } from '../store/conformance/kit.ts';
-import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
+import { accept, confirmation, TENANT } from '../store/conformance/kit.ts';
 import { createPermissions } from './permissions.ts';
-import { Recorder } from './recorder.ts';
 
 const TOOLS = parseToolRules([{ type: 'agent_toolset_20260401', default_config: { enabled: true }, configs: [] }]);
 
 async function setup() {
-  const store = await openSqliteStore({ file: ':memory:', clock: systemClock });
-  const { id: sessionId } = await createSession(store);
-  const turnId = await queue(store, sessionId);
-  const { turn } = await lease(store);
-  const giveUp = new AbortController().signal;
-  const deps = { store, clock: systemClock, giveUp, publishPreview: () => undefined, nameTool: (name: string) => ({ name }) };
-  const recorder = new Recorder(deps, { turnId, attempt: turn.attempt, sessionId });
+  const { store, sessionId, turnId, recorder } = await openRecordedTurn();
   const permissions = createPermissions({
     store,
     clock: systemClock,

@@ -1,21 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventSchema } from '@cloister/api';
-import { systemClock } from '../base/clock.ts';
+import { openRecordedTurn } from '../../test/support/recorded-turn.ts';
 import { createObserverRelay } from '../sandboxes/observer-relay.ts';
 import { toWireEvent } from '../sessions/wire.ts';
-import { createSession, lease, queue, TENANT } from '../store/conformance/kit.ts';
-import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
-import { Recorder } from './recorder.ts';
+import { TENANT } from '../store/conformance/kit.ts';
 
 test('a turn is told once of an MCP server whose token is no longer good, also when that showed before it began', async () => {
-  const store = await openSqliteStore({ file: ':memory:', clock: systemClock });
-  const { id: sessionId } = await createSession(store);
-  const turnId = await queue(store, sessionId);
-  const { turn } = await lease(store);
-  const giveUp = new AbortController().signal;
-  const deps = { store, clock: systemClock, giveUp, publishPreview: () => undefined, nameTool: (name: string) => ({ name }) };
-  const recorder = new Recorder(deps, { turnId, attempt: turn.attempt, sessionId });
+  const { store, sessionId, recorder } = await openRecordedTurn();
   const relay = createObserverRelay();
   const refusal = { server: 'docs', message: 'The token endpoint answered 400 with invalid_grant.' };
   for (let times = 0; times < 2; times++) relay.onMcpRefusal?.(refusal);
