@@ -42,7 +42,7 @@ export function pageOf<T extends z.ZodType>(item: T) {
 }
 
 /** Where something of somebody else's answers. */
-export const endpointUrlSchema = z
+export const remoteUrlSchema = z
   .string()
   .max(2048)
   .refine((text) => {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { endpointUrlSchema } from './common.ts';
+import { remoteUrlSchema } from './common.ts';
 
 /** Part of its tools' names: `mcp__<server>__<tool>`. */
 const serverNameSchema = z
@@ -12,7 +12,7 @@ const environmentSchema = z
   .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'no name of a variable'), z.string().max(4096))
   .refine((value) => Object.keys(value).length <= 64, 'at most 64 variables');
 
-const urlServerSchema = z.object({ type: z.literal('url'), name: serverNameSchema, url: endpointUrlSchema });
+const urlServerSchema = z.object({ type: z.literal('url'), name: serverNameSchema, url: remoteUrlSchema });
 const stdioServerSchema = z.object({
   type: z.literal('stdio'),
   name: serverNameSchema,

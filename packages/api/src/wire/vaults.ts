@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { endpointUrlSchema, metadataPatchSchema, metadataSchema, pageQuerySchema, queryFlagSchema, timestampSchema } from './common.ts';
+import { metadataPatchSchema, metadataSchema, pageQuerySchema, queryFlagSchema, remoteUrlSchema, timestampSchema } from './common.ts';
 import { hostSchema } from './networking.ts';
 
 export const KEY_PROVIDERS = ['anthropic', 'openai', 'google', 'deepseek', 'xai', 'openai-compatible'] as const;
@@ -106,7 +106,7 @@ const tokenEndpointAuthParamSchema = z.discriminatedUnion('type', [
 const refreshParamSchema = z.strictObject({
   client_id: printableSchema,
   refresh_token: secretSchema,
-  token_endpoint: endpointUrlSchema,
+  token_endpoint: remoteUrlSchema,
   token_endpoint_auth: tokenEndpointAuthParamSchema,
   resource: printableSchema.nullish().describe('RFC 8707'),
   scope: printableSchema.nullish().describe('Left out: what was granted at first'),
