@@ -2,6 +2,7 @@
 import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { engineMissing } from '../../packages/server/test/support/engine.ts';
+import { readOptions } from '../support/read-options.ts';
 import { acceptBench } from './accept.ts';
 import { backlogBench } from './backlog.ts';
 import { bigStoreBench } from './big-store.ts';
@@ -44,14 +45,18 @@ const BENCHES: readonly Bench[] = [
 /** What a bench that can take any time takes when it alone is asked for. */
 const LONG_MINUTES: Readonly<Record<string, number>> = { [memorySlopeBench.name]: 10 };
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    minutes: { type: 'string' },
-    json: { type: 'boolean', default: false },
-    profile: { type: 'string' },
-  },
-});
+const USAGE = `Usage: npm run bench -- [--only name] [--minutes N] [--json] [--profile folder]
+Measures the numbers of the design on this machine.`;
+const { values: options } = readOptions(USAGE, () =>
+  parseArgs({
+    options: {
+      only: { type: 'string' },
+      minutes: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      profile: { type: 'string' },
+    },
+  }),
+);
 const { only } = options;
 const minutes = options.minutes === undefined ? undefined : Number(options.minutes);
 const exact = BENCHES.filter(({ name }) => name === only);

@@ -1,18 +1,23 @@
 // `npm run simulate -- --seeds N [--first S]`: runs N clusters in virtual time, one from each seed, and says whether any
 // broke a rule. `-- --seed X` runs one, with all of its history.
 import { parseArgs } from 'node:util';
+import { readOptions } from '../support/read-options.ts';
 import { DEFECTS } from './defects.ts';
 import { report } from './report.ts';
 import { simulate } from './run.ts';
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '200' },
-    first: { type: 'string', default: '1' },
-    seed: { type: 'string' },
-    defect: { type: 'string' },
-  },
-});
+const USAGE = `Usage: npm run simulate -- [--seeds N] [--first S] | --seed S [--defect name]
+Runs N clusters (200) in virtual time, one from each seed, and says whether any broke a rule; --seed runs one, with its history.`;
+const { values } = readOptions(USAGE, () =>
+  parseArgs({
+    options: {
+      seeds: { type: 'string', default: '200' },
+      first: { type: 'string', default: '1' },
+      seed: { type: 'string' },
+      defect: { type: 'string' },
+    },
+  }),
+);
 const defectName = values.defect;
 const defect = defectName === undefined ? undefined : (DEFECTS[defectName] ?? fail(`--defect knows ${Object.keys(DEFECTS).join(', ')}.`));
 const isOne = values.seed !== undefined;

@@ -1,17 +1,22 @@
 // `npm run soak -- [--turns N] [--minutes M] [--runtime docker|fake]`: works a server hard and says whether anything of it stays behind.
 import { parseArgs } from 'node:util';
 import { engineMissing } from '../../packages/server/test/support/engine.ts';
+import { readOptions } from '../support/read-options.ts';
 import { runSoak } from './run.ts';
 import { table } from './verdict.ts';
 
-const { values } = parseArgs({
-  options: {
-    turns: { type: 'string', default: '2000' },
-    minutes: { type: 'string' },
-    runtime: { type: 'string', default: 'docker' },
-    leak: { type: 'string' },
-  },
-});
+const USAGE = `Usage: npm run soak -- [--turns N] [--minutes M] [--runtime docker|fake]
+Works a server hard, for N turns (2000), and says whether anything of it stays behind.`;
+const { values } = readOptions(USAGE, () =>
+  parseArgs({
+    options: {
+      turns: { type: 'string', default: '2000' },
+      minutes: { type: 'string' },
+      runtime: { type: 'string', default: 'docker' },
+      leak: { type: 'string' },
+    },
+  }),
+);
 const turns = Number(values.turns);
 const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
 const { runtime, leak } = values;

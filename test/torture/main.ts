@@ -3,19 +3,24 @@
 import { parseArgs } from 'node:util';
 import { skipWithoutMount } from '../support/loop-filesystem.ts';
 import { skipWithoutOwnPostgres } from '../support/postgres.ts';
+import { readOptions } from '../support/read-options.ts';
 import { FAULTS, type FaultName, reasonAgainst } from './faults.ts';
 import { report } from './report.ts';
 import { runTorture } from './run.ts';
 
-const { values } = parseArgs({
-  options: {
-    kills: { type: 'string', default: '100' },
-    seed: { type: 'string' },
-    store: { type: 'string', default: 'sqlite' },
-    servers: { type: 'string', default: '1' },
-    faults: { type: 'string', default: 'kill' },
-  },
-});
+const USAGE = `Usage: npm run torture -- [--kills N] [--seed S] [--store sqlite|postgres] [--servers 1-3] [--faults kill,pause,…]
+Does things to working servers N times (100) and says whether anything was lost. Faults: ${FAULTS.join(', ')}.`;
+const { values } = readOptions(USAGE, () =>
+  parseArgs({
+    options: {
+      kills: { type: 'string', default: '100' },
+      seed: { type: 'string' },
+      store: { type: 'string', default: 'sqlite' },
+      servers: { type: 'string', default: '1' },
+      faults: { type: 'string', default: 'kill' },
+    },
+  }),
+);
 const kills = wholeNumber('kills', values.kills);
 const servers = wholeNumber('servers', values.servers);
 const seed = values.seed === undefined ? Date.now() % 1_000_000 : wholeNumber('seed', values.seed);
